@@ -1,0 +1,26 @@
+// Package document holds the plain values of the intake: what an upload is, how
+// it is named, and how a run at Extend is tied to it.
+//
+// # From an upload to a document
+//
+// A [Source] is one version of one S3 object. What we do with it is a document,
+// whose id is derived from the Source and from nothing else, so that a repeated
+// notice, a second function instance or a rebuilt table all arrive at the same id:
+//
+//	notices, err := document.ParseNotices(body) // any shape that S3 or EventBridge sends
+//	for _, n := range notices {
+//		id := n.Source.DocumentID() // doc_ and 26 letters or digits
+//	}
+//
+// # From a document to a run, and back
+//
+// A document may be read more than once; each reading is an attempt, numbered
+// from 1. Every run carries its document in two places. The [Tag] is the run's
+// metadata, by which a webhook delivery finds its document. The token
+// ([Token]) is a part of the run's file name, by which a run can be
+// found when the answer to its creation was lost: runs can be searched by file
+// name and not by metadata.
+//
+// Everything here is a value or a pure function; the package imports the
+// standard library only.
+package document

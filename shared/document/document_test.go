@@ -1,0 +1,244 @@
+package document
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestParseNotices(t *testing.T) {
+	t.Parallel()
+	const record = `{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"in"},"object":{"key":%KEY%,"size":7,"eTag":"e1","versionId":"v1","sequencer":"00ab"}}}`
+	s3 := func(key string) string {
+		return `{"Records":[` + strings.ReplaceAll(record, "%KEY%", key) + `]}`
+	}
+	bridge := func(detailType, key string) string {
+		return `{"version":"0","source":"aws.s3","detail-type":"` + detailType + `","detail":{"bucket":{"name":"in"},"object":{"key":` + key + `,"size":7,"etag":"e1","version-id":"v1","sequencer":"00ab"}}}`
+	}
+	tests := []struct {
+		name, body   string
+		key, ignore  string
+		err, bodyErr string
+	}{
+		{name: "plain", body: s3(`"a.pdf"`), key: "a.pdf"},
+		{name: "space as plus", body: s3(`"my+file.pdf"`), key: "my file.pdf"},
+		{name: "plus sign", body: s3(`"a%2Bb.pdf"`), key: "a+b.pdf"},
+		{name: "percent sign, decoded once", body: s3(`"a%252Bb.pdf"`), key: "a%2Bb.pdf"},
+		{name: "letters beyond ASCII", body: s3(`"f%C3%BCr/%E7%B4%8D%E5%93%81.pdf"`), key: "für/納品.pdf"},
+		{name: "no extension", body: s3(`"scan"`), key: "scan"},
+		{name: "key can't be decoded", body: s3(`"100%.pdf"`), err: `key "100%.pdf" can't be decoded`},
+		{name: "key is not UTF-8", body: s3(`"a%ff"`), err: "is not UTF-8"},
+		{name: "key is missing", body: s3(`""`), err: "bucket or key is missing"},
+		{name: "EventBridge does not encode", body: bridge("Object Created", `"a+b%20c ü.pdf"`), key: "a+b%20c ü.pdf"},
+		{name: "EventBridge, deleted", body: bridge("Object Deleted", `"a"`), ignore: "not a creation: Object Deleted"},
+		{name: "test event", body: `{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-01-01T00:00:00.000Z","Bucket":"in","RequestId":"r","HostId":"h"}`, ignore: "test event"},
+		{name: "removed", body: strings.Replace(s3(`"a"`), "ObjectCreated:Put", "ObjectRemoved:Delete", 1), ignore: "not a creation: ObjectRemoved:Delete"},
+		{name: "record of something else", body: `{"Records":[{"eventSource":"aws:sns"}]}`, err: `eventSource is "aws:sns"`},
+		{name: "no records", body: `{"Records":[]}`, ignore: "no records"},
+		{name: "no version", body: strings.NewReplacer(`"v1"`, `""`, `"e1"`, `""`).Replace(s3(`"a"`)), err: "neither a version id nor an ETag"},
+		{name: "not JSON", body: `hello`, bodyErr: "not an upload notice"},
+		{name: "empty", body: ``, bodyErr: "not an upload notice"},
+		{name: "other JSON", body: `{"detail-type":"x"}`, bodyErr: "neither S3 records nor"},
+		{name: "null", body: `null`, bodyErr: "neither S3 records nor"},
+		{name: "wrong type", body: `{"Records":7}`, bodyErr: "not an upload notice"},
+		{name: "size of a wrong type", body: strings.Replace(s3(`"a"`), `7`, `"7"`, 1), err: "not an upload notice"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := ParseNotices([]byte(tt.body))
+			if tt.bodyErr != "" {
+				if !errors.Is(err, ErrNotice) || !strings.Contains(err.Error(), tt.bodyErr) {
+					t.Fatalf("error %v, want ErrNotice with %q", err, tt.bodyErr)
+				}
+				return
+			}
+			if err != nil || len(got) != 1 {
+				t.Fatalf("%v, %v; want one notice", got, err)
+			}
+			n := got[0]
+			if tt.err != "" {
+				if !errors.Is(n.Err, ErrNotice) || !strings.Contains(n.Err.Error(), tt.err) {
+					t.Fatalf("error %v, want ErrNotice with %q", n.Err, tt.err)
+				}
+				return
+			}
+			want := Notice{Ignore: tt.ignore}
+			if tt.key != "" {
+				want.Source = Source{Bucket: "in", Key: tt.key, VersionID: "v1", ETag: "e1", Size: 7, Sequencer: "00AB"}
+			}
+			if d := cmp.Diff(want, n); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestOneBadRecordSpoilsNoOther(t *testing.T) {
+	t.Parallel()
+	const body = `{"Records":[
+		{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"in"},"object":{"key":"%zz","eTag":"e"}}},
+		{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"in"},"object":{"key":"good","eTag":"\"e\"","versionId":"null"}}}]}`
+	got, err := ParseNotices([]byte(body))
+	if err != nil || len(got) != 2 || got[0].Err == nil || got[1].Err != nil {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if s := got[1].Source; s.Version() != "e" || s.VersionID != "" {
+		t.Errorf("version of a bucket with versioning suspended: %+v, want the ETag", s)
+	}
+}
+
+func TestDocumentID(t *testing.T) {
+	t.Parallel()
+	// Fixed for ever: the ids of a table that exists must not change.
+	s := Source{Bucket: "in", Key: "a/b.pdf", VersionID: "v1", ETag: "e1"}
+	if got, want := s.DocumentID(), "doc_"; !strings.HasPrefix(got, want) || len(got) != 30 {
+		t.Errorf("DocumentID() = %q", got)
+	}
+	golden := filepath.Join("testdata", "document_id.txt")
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.DocumentID(); got != strings.TrimSpace(string(want)) {
+		t.Errorf("DocumentID() = %s, want %s as in %s", got, want, golden)
+	}
+	moved := Source{Bucket: "ina", Key: "/b.pdf", VersionID: "v1"}
+	if moved.DocumentID() == s.DocumentID() {
+		t.Error("a byte moved from key to bucket makes the same id")
+	}
+	unversioned := s
+	unversioned.VersionID = ""
+	if unversioned.DocumentID() == s.DocumentID() {
+		t.Error("the ETag of an unversioned object makes the id of a versioned one")
+	}
+	again := s
+	again.Sequencer, again.Size = "FF", 9
+	if again.DocumentID() != s.DocumentID() {
+		t.Error("sequencer or size change the id")
+	}
+}
+
+func TestFileName(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"Invoice 42.pdf":                  "Invoice 42.TOKEN.pdf",
+		"a/b/scan":                        "scan.TOKEN",
+		"v1. final version":               "v1. final version.TOKEN",
+		"a/b/":                            "b.TOKEN",
+		".pdf":                            ".TOKEN.pdf",
+		"x\n\t.PDF":                       "x__.TOKEN.PDF",
+		strings.Repeat("é", 200) + ".tif": strings.Repeat("é", 60) + ".TOKEN.tif",
+	} {
+		s := Source{Bucket: "in", Key: key, VersionID: "v"}
+		want = strings.ReplaceAll(want, "TOKEN", Token(s.DocumentID(), 3))
+		if got := s.FileName(3); got != want {
+			t.Errorf("FileName of %q = %q, want %q", key, got, want)
+		}
+	}
+}
+
+func sources(t *rapid.T) Source {
+	s := Source{
+		Bucket:    rapid.StringMatching(`[a-z0-9.-]{3,63}`).Draw(t, "bucket"),
+		Key:       rapid.StringN(1, -1, 1024).Filter(utf8.ValidString).Draw(t, "key"),
+		VersionID: rapid.StringMatching(`[A-Za-z0-9._-]{0,40}`).Filter(func(v string) bool { return v != "null" }).Draw(t, "version"),
+		ETag:      rapid.StringMatching(`[0-9a-f]{32}(-[0-9]{1,4})?`).Draw(t, "etag"),
+		Size:      rapid.Int64Min(0).Draw(t, "size"),
+		Sequencer: rapid.StringMatching(`[0-9A-F]{0,20}`).Draw(t, "sequencer"),
+	}
+	return s
+}
+
+func TestNoticeIsReadBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := sources(t)
+		got, err := ParseNotices(want.Notice())
+		if err != nil || len(got) != 1 || got[0].Source != want {
+			t.Fatalf("%+v came back as %+v, %v", want, got, err)
+		}
+	})
+}
+
+func TestTagIsReadBackAndSmall(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := sources(t)
+		want := NewTag("123456789012/eu-west-1/intake", s, rapid.IntRange(1, 1000).Draw(t, "attempt"), "intake")
+		m, err := json.Marshal(want.Metadata())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m) >= 10_000 {
+			t.Fatalf("metadata of %d bytes", len(m))
+		}
+		got, err := ParseTag(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatal(d)
+		}
+		if name := s.FileName(want.Attempt); !utf8.ValidString(name) || len(name) > 200 || !strings.Contains(name, Token(want.DocumentID, want.Attempt)) {
+			t.Fatalf("file name %q", name)
+		}
+	})
+}
+
+func TestTagOfLargestKey(t *testing.T) {
+	t.Parallel()
+	// A control character takes six bytes in JSON: the worst that a key can do.
+	s := Source{Bucket: strings.Repeat("b", 63), Key: strings.Repeat("\x01", 1024), VersionID: strings.Repeat("v", 1024), ETag: strings.Repeat("e", 40)}
+	m, err := json.Marshal(NewTag(strings.Repeat("s", 200), s, 1, "x").Metadata())
+	if err != nil || len(m) >= 10_000 {
+		t.Errorf("metadata of %d bytes, %v", len(m), err)
+	}
+}
+
+func TestParseTagRefuses(t *testing.T) {
+	t.Parallel()
+	good, _ := json.Marshal(NewTag("s", Source{Bucket: "in", Key: "k", ETag: "e"}, 1).Metadata())
+	for name, m := range map[string]string{
+		"absent":               ``,
+		"null":                 `null`,
+		"empty":                `{}`,
+		"not an object":        `[1]`,
+		"somebody else's":      `{"documentId":"doc_1","attempt":1}`,
+		"other types":          `{"stack":1,"documentId":2,"attempt":"x"}`,
+		"attempt 0":            strings.Replace(string(good), `"attempt":1`, `"attempt":0`, 1),
+		"object was exchanged": strings.Replace(string(good), `"key":"k"`, `"key":"other"`, 1),
+	} {
+		if tag, err := ParseTag(json.RawMessage(m)); !errors.Is(err, ErrNoTag) {
+			t.Errorf("%s: %+v, %v; want ErrNoTag", name, tag, err)
+		}
+	}
+}
+
+func TestUsageTags(t *testing.T) {
+	t.Parallel()
+	m := Tag{UsageTags: []string{"batch 2026/07", "team-intake", "…"}}.Metadata()
+	if d := cmp.Diff([]string{"batch202607", "team-intake"}, m["extend:usage_tags"]); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestRouteMatches(t *testing.T) {
+	t.Parallel()
+	r := Route{Prefix: "in/", Suffix: ".pdf"}
+	for key, want := range map[string]bool{"in/a.pdf": true, "in/a.PDF": false, "out/a.pdf": false, "in/.pdf": true} {
+		if r.Matches(key) != want {
+			t.Errorf("Matches(%q) = %v", key, !want)
+		}
+	}
+	if !(Route{}).Matches("anything") {
+		t.Error("the empty route does not match everything")
+	}
+}

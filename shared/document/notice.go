@@ -1,0 +1,160 @@
+package document
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// Notice is one thing that an upload notice says. Exactly one of the three holds:
+// Source is set, or Ignore says why there is nothing to do, or Err says what is
+// wrong with this entry.
+type Notice struct {
+	Source Source
+	// Ignore is a reason in a few words: "test event", "not a creation: ObjectRemoved:Delete".
+	Ignore string
+	// Err wraps [ErrNotice].
+	Err error
+}
+
+// ErrNotice means that a notice, or one entry of it, can't be understood; trying
+// again won't help.
+var ErrNotice = errors.New("not an upload notice")
+
+// ParseNotices reads the body of an upload notice in any of its shapes: an S3
+// event with its records, the s3:TestEvent that S3 sends when a notification is
+// set up, or EventBridge's "Object Created". The same JSON arrives bare, when S3
+// or EventBridge invokes a function, and as the body of an SQS message.
+//
+// The error wraps [ErrNotice] and concerns the whole body; what concerns one
+// entry is in that entry, so that it spoils no other.
+func ParseNotices(body []byte) ([]Notice, error) {
+	var shape struct {
+		Records    *[]json.RawMessage `json:"Records"`
+		Event      string             `json:"Event"`
+		DetailType string             `json:"detail-type"`
+		Source     string             `json:"source"`
+		Detail     *bridgeDetail      `json:"detail"`
+	}
+	if err := json.Unmarshal(body, &shape); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrNotice, err)
+	}
+	switch {
+	case shape.Event == "s3:TestEvent":
+		return []Notice{{Ignore: "test event"}}, nil
+	case shape.Records != nil:
+		if len(*shape.Records) == 0 {
+			return []Notice{{Ignore: "no records"}}, nil
+		}
+		notices := make([]Notice, len(*shape.Records))
+		for i, raw := range *shape.Records {
+			var r s3Record
+			if err := json.Unmarshal(raw, &r); err != nil {
+				notices[i] = Notice{Err: fmt.Errorf("%w: %v", ErrNotice, err)}
+				continue
+			}
+			notices[i] = r.notice()
+		}
+		return notices, nil
+	case shape.DetailType != "" && shape.Source == "aws.s3" && shape.Detail != nil:
+		if shape.DetailType != "Object Created" {
+			return []Notice{{Ignore: "not a creation: " + shape.DetailType}}, nil
+		}
+		return []Notice{shape.Detail.notice()}, nil
+	}
+	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrNotice)
+}
+
+// s3Record is a record of an S3 event, version 2.x.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+type s3Record struct {
+	EventSource string `json:"eventSource"`
+	EventName   string `json:"eventName"`
+	S3          struct {
+		Bucket struct {
+			Name string `json:"name"`
+		} `json:"bucket"`
+		Object struct {
+			Key       string `json:"key"`
+			Size      int64  `json:"size"`
+			ETag      string `json:"eTag"`
+			VersionID string `json:"versionId,omitempty"`
+			Sequencer string `json:"sequencer"`
+		} `json:"object"`
+	} `json:"s3"`
+}
+
+func (r s3Record) notice() Notice {
+	if r.EventSource != "aws:s3" {
+		return Notice{Err: fmt.Errorf("%w: a record's eventSource is %q, not \"aws:s3\"", ErrNotice, r.EventSource)}
+	}
+	if !strings.HasPrefix(r.EventName, "ObjectCreated:") {
+		return Notice{Ignore: "not a creation: " + r.EventName}
+	}
+	// S3 writes keys as HTML forms do: + for a space, % for everything odd.
+	o := r.S3.Object
+	key, err := url.QueryUnescape(o.Key)
+	if err != nil {
+		return Notice{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrNotice, o.Key, err)}
+	}
+	return notice(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer})
+}
+
+// bridgeDetail is the detail of EventBridge's "Object Created". Its key is not
+// encoded, unlike that of an S3 event.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+type bridgeDetail struct {
+	Bucket struct {
+		Name string `json:"name"`
+	} `json:"bucket"`
+	Object struct {
+		Key       string `json:"key"`
+		Size      int64  `json:"size"`
+		ETag      string `json:"etag"`
+		VersionID string `json:"version-id"`
+		Sequencer string `json:"sequencer"`
+	} `json:"object"`
+}
+
+func (d bridgeDetail) notice() Notice {
+	o := d.Object
+	return notice(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer})
+}
+
+func notice(s Source) Notice {
+	s.ETag = strings.Trim(s.ETag, `"`)
+	s.Sequencer = strings.ToUpper(s.Sequencer)
+	if s.VersionID == "null" {
+		// A bucket whose versioning is suspended: "null" names whatever is there
+		// now, so only the ETag tells one content from the next.
+		s.VersionID = ""
+	}
+	switch {
+	case s.Bucket == "" || s.Key == "":
+		return Notice{Err: fmt.Errorf("%w: bucket or key is missing", ErrNotice)}
+	case !utf8.ValidString(s.Key):
+		return Notice{Err: fmt.Errorf("%w: key %q is not UTF-8", ErrNotice, s.Key)}
+	case s.Version() == "":
+		return Notice{Err: fmt.Errorf("%w: %s has neither a version id nor an ETag", ErrNotice, s)}
+	}
+	return Notice{Source: s}
+}
+
+// Notice is the body of a message that [ParseNotices] reads back as this Source:
+// how a document is sent to the upload queue once more.
+func (s Source) Notice() []byte {
+	var r s3Record
+	r.EventSource = "aws:s3"
+	r.EventName = "ObjectCreated:Again"
+	r.S3.Bucket.Name = s.Bucket
+	o := &r.S3.Object
+	o.Key, o.Size, o.ETag, o.VersionID, o.Sequencer = url.QueryEscape(s.Key), s.Size, s.ETag, s.VersionID, s.Sequencer
+	body, err := json.Marshal(map[string][]s3Record{"Records": {r}})
+	if err != nil {
+		panic(err) // strings and a number: it can't fail
+	}
+	return body
+}
