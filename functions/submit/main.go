@@ -1,0 +1,106 @@
+// Submit takes upload notices and makes one run at Extend of each document.
+//
+// To learn what happens to an upload, read handler.go downward; what each answer
+// of Extend leads to is the table in outcome.go.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"extend-intake/shared/boot"
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+func main() { boot.Run(newHandler) }
+
+func newHandler(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
+	cfg, err := loadConfig(getenv)
+	if err != nil {
+		return nil, err
+	}
+	awsConfig, err := boot.AWS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.secretID, getenv, time.Now)
+	client, err := extend.NewClient(secrets.APIKey,
+		extend.WithBaseURL(cfg.baseURL.String()), extend.WithWorkspace(cfg.workspace),
+		extend.WithHTTPClient(&http.Client{Timeout: postTimeout}),
+		extend.WithRetry(extend.Retry{Attempts: 1})) // the queue tries again, and knows when
+	if err != nil {
+		return nil, err
+	}
+	h := &handler{
+		cfg: cfg, key: secrets.APIKey, runs: client.Runs,
+		ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.table, cfg.rules, time.Now),
+		link:   linker(awsConfig),
+		queue:  sqsQueue{sqs.NewFromConfig(awsConfig), cfg.uploadQueue, cfg.deadLetters},
+		pace:   newPace(cfg.requestsPerSecond, cfg.filesPerSecond),
+		now:    time.Now, jitter: rand.Float64,
+	}
+	return h.handle, nil
+}
+
+// linkLife is how long Extend can fetch the file. It does so at once as a rule;
+// under load the fetch can lag.
+const linkLife = time.Hour
+
+// linker presigns a GET of exactly the Source's version.
+func linker(cfg aws.Config) func(context.Context, document.Source) (string, error) {
+	presign := s3.NewPresignClient(boot.S3(cfg))
+	return func(ctx context.Context, s document.Source) (string, error) {
+		life := linkLife
+		credentials, err := cfg.Credentials.Retrieve(ctx)
+		if err != nil {
+			return "", fmt.Errorf("presign %s: %w", s, err)
+		}
+		if credentials.CanExpire {
+			life = min(life, time.Until(credentials.Expires)) // a link dies with the credentials that signed it
+		}
+		in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &s.Key}
+		if s.VersionID != "" {
+			in.VersionId = &s.VersionID
+		}
+		r, err := presign.PresignGetObject(ctx, in, s3.WithPresignExpires(life))
+		if err != nil {
+			return "", fmt.Errorf("presign %s: %w", s, err)
+		}
+		return r.URL, nil
+	}
+}
+
+type sqsQueue struct {
+	client               *sqs.Client
+	uploads, deadLetters string
+}
+
+func (q sqsQueue) delay(ctx context.Context, receipt string, d time.Duration) error {
+	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &q.uploads, ReceiptHandle: &receipt, VisibilityTimeout: int32(d / time.Second),
+	})
+	return err
+}
+
+func (q sqsQueue) bury(ctx context.Context, body, reason string) error {
+	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.deadLetters, MessageBody: &body,
+		MessageAttributes: map[string]types.MessageAttributeValue{
+			"reason": {DataType: aws.String("String"), StringValue: &reason},
+		},
+	})
+	return err
+}

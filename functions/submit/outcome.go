@@ -1,0 +1,99 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+// answer is what becomes of an upload's message. The zero value is: done.
+type answer struct {
+	kind   answerKind
+	after  time.Duration // back: when it is worth another try
+	reason string
+	// hold: it is not about this document. This instance makes no call until then,
+	// and the rest of the batch goes back untouched.
+	hold bool
+}
+
+type answerKind int
+
+const (
+	done answerKind = iota // the message is deleted
+	back                   // it comes back
+	dead                   // it goes to the dead letters, with the reason
+)
+
+// maxReceives is how often a message with a fault of its own is tried.
+const maxReceives = 20
+
+// afterPost says what follows from a POST: what the ledger is told, and what
+// becomes of the message. It decides whether a document is lost, paid twice or
+// neither, and it is a table: outcome_test.go has a row for each line.
+func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, pause time.Duration, now time.Time) (ledger.Fact, answer) {
+	if err == nil {
+		return ledger.Taken{Attempt: claim.Attempt, RunID: run.ID, RunURL: run.URL}, answer{}
+	}
+	notTaken := func(reason string, a answer) (ledger.Fact, answer) {
+		a.kind, a.reason = back, reason
+		return ledger.NotTaken{Claim: claim.Claim, Reason: reason, Until: now.Add(a.after)}, a
+	}
+	e, answered := errors.AsType[*extend.Error](err)
+	if !answered {
+		if extend.NotSent(err) {
+			return notTaken("not sent", answer{after: backoff(receives)})
+		}
+		// Timed out, cut off, or an answer that can't be read: a run may have been made.
+		return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: "outcome unknown"}
+	}
+	reason := fmt.Sprintf("%d %s", e.StatusCode, e.Code)
+	switch s := e.StatusCode; {
+	case s == http.StatusTooManyRequests:
+		// The plan's limit, for everybody: the rest of the batch would hear the same.
+		return notTaken(reason, answer{after: max(e.RetryAfter, backoff(receives)), hold: true})
+	case s == http.StatusUnauthorized, s == http.StatusPaymentRequired, s == http.StatusForbidden, s == http.StatusGone,
+		300 <= s && s < 400:
+		// The account's fault or the configuration's, not the document's.
+		return notTaken(reason, answer{after: pause, hold: true})
+	case s == http.StatusRequestTimeout || s >= 500:
+		return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: reason}
+	case e.Retryable:
+		return notTaken(reason, answer{after: backoff(receives)})
+	}
+	return ledger.Rejected{Claim: claim.Claim, Code: cmp.Or(e.Code, reason), Message: e.Message, RequestID: e.RequestID},
+		answer{reason: reason}
+}
+
+const (
+	firstLook  = 15 * time.Second
+	maxLook    = 2 * time.Minute
+	maxBackoff = 15 * time.Minute
+)
+
+// backoff doubles from two seconds to fifteen minutes with each receipt of the message.
+func backoff(receives int) time.Duration {
+	return min(2*time.Second<<min(max(receives-1, 0), 16), maxBackoff)
+}
+
+// nextLook is when to search again for a run that was not found: soon at first,
+// and once more right after the confirm window.
+func nextLook(since time.Time, window time.Duration, now time.Time) time.Duration {
+	end := since.Add(window).Sub(now)
+	if end <= 0 {
+		return time.Second
+	}
+	return min(max(now.Sub(since), firstLook), maxLook, end+time.Second)
+}
+
+// ownFault is the answer to a fault of the record itself: tried again, but not for ever.
+func ownFault(receives int, reason string) answer {
+	if receives >= maxReceives {
+		return answer{kind: dead, reason: fmt.Sprintf("%s (given up after %d tries)", reason, receives)}
+	}
+	return answer{kind: back, after: backoff(receives), reason: reason}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"extend-intake/shared/extend"
+	"extend-intake/shared/extend/webhook"
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/outcome"
+)
+
+// maxBody is the largest body that a function can be handed: Lambda takes 6 MB of
+// payload, in which the body is one string.
+const maxBody = 6 << 20
+
+type handler struct {
+	// secrets are those that a delivery may be signed with; with again, read anew.
+	secrets  func(ctx context.Context, again bool) ([]string, error)
+	runs     outcome.Getter
+	recorder *outcome.Recorder
+	now      func() time.Time
+}
+
+func (h *handler) handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) (response events.APIGatewayV2HTTPResponse, _ error) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
+			response = respond(fmt.Errorf("panic: %v", p))
+		}
+	}()
+	event, err := h.open(ctx, r)
+	if err != nil {
+		slog.WarnContext(ctx, "delivery refused", "status", status(err), "error", err)
+		return respond(err), nil
+	}
+	if err := h.keep(ctx, event); err != nil {
+		slog.ErrorContext(ctx, "delivery not stored, it comes again", "event_id", event.ID, "event_type", event.Type, "error", err)
+		return respond(err), nil
+	}
+	return respond(nil), nil
+}
+
+// open checks the signature over the raw bytes, and only then reads them.
+func (h *handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*webhook.Event, error) {
+	body := []byte(r.Body)
+	if r.IsBase64Encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(r.Body); err != nil {
+			return nil, fmt.Errorf("%w: the gateway's base64: %v", webhook.ErrMalformed, err)
+		}
+	}
+	if len(body) > maxBody {
+		return nil, fmt.Errorf("%w: %d bytes, over %d", errTooLarge, len(body), maxBody)
+	}
+	header := http.Header{}
+	for name, value := range r.Headers {
+		header.Add(name, value)
+	}
+	for again := range 2 {
+		secrets, err := h.secrets(ctx, again == 1)
+		if err != nil {
+			return nil, err
+		}
+		event, err := webhook.Verifier{Secrets: secrets, Now: h.now}.Open(header, body)
+		if again == 1 || !errors.Is(err, webhook.ErrSignature) {
+			return event, err
+		}
+	}
+	panic("unreachable")
+}
+
+// keep stores what a verified delivery says.
+func (h *handler) keep(ctx context.Context, event *webhook.Event) error {
+	log := slog.With("event_id", event.ID, "event_type", event.Type)
+	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
+		log.InfoContext(ctx, "ignored", "reason", "event type is not kept")
+		return nil
+	}
+	run, confirmed, err := h.run(ctx, event)
+	if err != nil {
+		return err
+	}
+	result, err := h.recorder.Record(ctx, run, confirmed)
+	if err != nil {
+		return err
+	}
+	log = log.With("document_id", result.DocumentID, "run_id", run.ID)
+	if rec := result.Record; rec != nil {
+		log = log.With("object", rec.Object, "state", rec.State, "attempt", rec.Attempt, "revision", rec.Revision)
+	}
+	if result.Verdict == ledger.DuplicateRun {
+		log.ErrorContext(ctx, "duplicate run")
+		return nil
+	}
+	log.InfoContext(ctx, "delivery", "verdict", result.Verdict)
+	return nil
+}
+
+// run is the run that the delivery is about. Where the delivery only points to it,
+// Extend is asked instead: the signature does not cover what is behind the link.
+func (h *handler) run(ctx context.Context, event *webhook.Event) (run *extend.Run, confirmed bool, err error) {
+	p, ok := event.Pointer()
+	if !ok {
+		if run, err = event.Run(); err != nil {
+			err = fmt.Errorf("%w: %v", webhook.ErrMalformed, err)
+		}
+		return run, false, err
+	}
+	if p.RunID == "" {
+		return nil, false, fmt.Errorf("delivery %s points to a payload without naming the run: set the endpoint's delivery format to JSON", event.ID)
+	}
+	run, err = h.runs.Get(ctx, p.RunID)
+	if err == nil && run.ID != p.RunID {
+		err = fmt.Errorf("asked for run %s, got %s", p.RunID, run.ID)
+	}
+	return run, true, err
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"extend-intake/shared/extend/webhook"
+)
+
+// errTooLarge means that the body is over maxBody.
+var errTooLarge = errors.New("body too large")
+
+// status is the answer to a delivery. Extend sends again whatever is not answered
+// with 2xx, 4xx included, so 200 also says "I need no more of this one".
+func status(err error) int {
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.Is(err, webhook.ErrHeader), errors.Is(err, webhook.ErrSignature), errors.Is(err, webhook.ErrStale):
+		return http.StatusUnauthorized
+	case errors.Is(err, webhook.ErrMalformed):
+		return http.StatusBadRequest
+	case errors.Is(err, errTooLarge):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusInternalServerError // a later try can cure it
+}
+
+// respond answers in fixed words: a stranger learns nothing from them.
+func respond(err error) events.APIGatewayV2HTTPResponse {
+	code := status(err)
+	return events.APIGatewayV2HTTPResponse{
+		StatusCode: code, Body: http.StatusText(code) + "\n",
+		Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"},
+	}
+}

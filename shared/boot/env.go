@@ -1,0 +1,101 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Env reads environment variables and collects what is wrong with them.
+type Env struct {
+	getenv func(string) string
+	faults []error
+}
+
+// NewEnv returns an Env over a look-up such as os.Getenv.
+func NewEnv(getenv func(string) string) *Env { return &Env{getenv: getenv} }
+
+// Err is every fault so far, or nil.
+func (e *Env) Err() error {
+	if len(e.faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("configuration: %w\n(the variables come from template.yaml's parameters)", errors.Join(e.faults...))
+}
+
+func (e *Env) fault(name, format string, args ...any) {
+	e.faults = append(e.faults, fmt.Errorf("%s %s", name, fmt.Sprintf(format, args...)))
+}
+
+// Optional returns a variable as it is.
+func (e *Env) Optional(name string) string { return e.getenv(name) }
+
+// Required returns a variable that must not be empty.
+func (e *Env) Required(name string) string {
+	v := e.getenv(name)
+	if strings.TrimSpace(v) == "" {
+		e.fault(name, "is missing")
+	}
+	return v
+}
+
+// Prefixed returns a variable that must begin with a prefix and go on after it,
+// such as an id of Extend.
+func (e *Env) Prefixed(name, prefix string) string {
+	v := e.Required(name)
+	if v != "" && (!strings.HasPrefix(v, prefix) || v == prefix) {
+		e.fault(name, "is %q: it must begin with %q", v, prefix)
+	}
+	return v
+}
+
+// Int returns a whole number between min and max.
+func (e *Env) Int(name string, min, max int) int {
+	return int(e.number(name, float64(min), float64(max), true))
+}
+
+// Float returns a number between min and max.
+func (e *Env) Float(name string, min, max float64) float64 { return e.number(name, min, max, false) }
+
+// Seconds returns a span given in whole seconds, between min and max of them.
+func (e *Env) Seconds(name string, min, max int) time.Duration {
+	return time.Duration(e.Int(name, min, max)) * time.Second
+}
+
+func (e *Env) number(name string, min, max float64, whole bool) float64 {
+	text := e.Required(name)
+	if text == "" {
+		return 0
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil || whole && v != math.Trunc(v):
+		e.fault(name, "is %q: it must be a number", text)
+	case !(min <= v && v <= max):
+		e.fault(name, "is %s: it must be between %v and %v", text, min, max)
+	}
+	return v
+}
+
+// URL returns an absolute http or https URL. Plain http is for servers on this
+// machine: nothing else may carry a key.
+func (e *Env) URL(name string) *url.URL {
+	text := e.Required(name)
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "":
+		e.fault(name, "is %q: it must be an absolute URL such as https://api.extend.ai", text)
+	case u.Scheme == "https":
+	case u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost" || u.Hostname() == "host.docker.internal"):
+	default:
+		e.fault(name, "is %q: it must begin with https://", text)
+	}
+	return u
+}

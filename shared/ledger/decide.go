@@ -1,0 +1,448 @@
+package ledger
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"extend-intake/shared/document"
+)
+
+// Rules are the spans and limits that decisions depend on.
+type Rules struct {
+	// Lease is how long a claim holds. It must be longer than a claimer can live
+	// (the function's time-out) plus the difference between any two clocks.
+	Lease time.Duration
+	// ConfirmWindow is how long a run that was made can stay invisible to a
+	// search; only after it does "not found" mean "not made".
+	ConfirmWindow time.Duration
+	// ReconcileAfter is how long a run may be quiet before somebody asks about it.
+	ReconcileAfter time.Duration
+	// MaxAttempts bounds the attempts that the retry rule makes by itself; 1 means it makes none.
+	MaxAttempts int
+}
+
+// DefaultRules are the template's defaults.
+var DefaultRules = Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2}
+
+// maxQuiet bounds the time between two questions about one run.
+const maxQuiet = 6 * time.Hour
+
+// Fact is something that happened to a document.
+type Fact interface{ fact() }
+
+// Claim: somebody wants to submit the document.
+type Claim struct {
+	Source      document.Source
+	Route       string
+	ProcessorID string
+	Version     string
+}
+
+// Taken: Extend answered the POST, or a look found the run.
+type Taken struct {
+	Attempt       int
+	RunID, RunURL string
+}
+
+// NotTaken: the POST of this claim surely made no run. Until is when it is worth
+// another try.
+type NotTaken struct {
+	Claim  int64
+	Reason string
+	Until  time.Time
+}
+
+// Unknown: the POST of this claim may have made a run, or may not.
+type Unknown struct{ Claim int64 }
+
+// Rejected: Extend said a final no to the POST of this claim.
+type Rejected struct {
+	Claim                    int64
+	Code, Message, RequestID string
+}
+
+// Absent: a look that began at LookedAt found no run.
+type Absent struct {
+	Attempt  int
+	LookedAt time.Time
+}
+
+// Outcome: a run has ended. It comes from a verified delivery or, Confirmed, from
+// our own GET.
+type Outcome struct {
+	// Source is what the run's tag says; empty for a run without one.
+	Source        document.Source
+	Attempt       int
+	RunID, RunURL string
+	ProcessorID   string
+	// State is Processed, Failed or Cancelled.
+	State                         State
+	Type                          string
+	Reviewed, Edited              bool
+	FailureReason, FailureMessage string
+	Credits                       string
+	Output                        json.RawMessage // set, or OutputLocation is, when Processed
+	OutputLocation                string
+	Digest                        string
+	Confirmed                     bool
+}
+
+// Gone: Extend knows no such run (any more). It was deleted.
+type Gone struct{ RunID string }
+
+// Quiet: Extend was asked, and the run is still under way.
+type Quiet struct{ RunID string }
+
+// Again: somebody wants the document read once more.
+type Again struct{ Reason string }
+
+// Resent: the document's notice was put into the upload queue again.
+type Resent struct{}
+
+func (Claim) fact()    {}
+func (Taken) fact()    {}
+func (NotTaken) fact() {}
+func (Unknown) fact()  {}
+func (Rejected) fact() {}
+func (Absent) fact()   {}
+func (Outcome) fact()  {}
+func (Gone) fact()     {}
+func (Quiet) fact()    {}
+func (Again) fact()    {}
+func (Resent) fact()   {}
+
+// Verdict says what a decision means for whoever reported the fact.
+type Verdict string
+
+const (
+	// Won: the claim is yours. POST now, once.
+	Won Verdict = "won"
+	// Held: somebody else holds the claim, until LeaseUntil at most.
+	Held Verdict = "held"
+	// Look: an earlier POST may have made a run. Search for it.
+	Look Verdict = "look"
+	// Settled: nothing to do.
+	Settled Verdict = "settled"
+	// Stored: the fact is in the ledger now.
+	Stored Verdict = "stored"
+	// Unchanged: the ledger knew, or knows better.
+	Unchanged Verdict = "unchanged"
+	// Confirm: GET the run; the ledger can't tell which content is newer.
+	Confirm Verdict = "confirm"
+	// Earlier: the run is one of an earlier attempt, or a repeat of such news.
+	Earlier Verdict = "earlier"
+	// DuplicateRun: a second run for one attempt. It is noted; it must never happen.
+	DuplicateRun Verdict = "duplicate run"
+	// Resubmit: the document is WAITING for its next attempt. Send its notice to the upload queue.
+	Resubmit Verdict = "resubmit"
+)
+
+// Decision is what follows from a fact.
+type Decision struct {
+	Verdict Verdict
+	// Record is the record as it is after the decision; nil when there is none.
+	Record *Record
+	write  bool
+}
+
+// Decide says what follows from a fact for a record as it was read (nil: there is
+// none). It is pure: the whole state machine is here, and nothing else is.
+func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
+	now = now.UTC().Truncate(time.Millisecond)
+	if rec == nil {
+		return r.first(f, now)
+	}
+	if err := rec.check(); err != nil {
+		return Decision{}, err
+	}
+	next := *rec
+	next.Runs = slices.Clone(rec.Runs)
+	next.Writes++
+	keep := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
+	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: &next, write: true}, nil }
+
+	switch f := f.(type) {
+	case Claim:
+		newer := f.Source.Sequencer > rec.Sequence
+		if newer {
+			// The same bytes were uploaded again: for the order of an object's uploads it counts.
+			next.Sequence = f.Source.Sequencer
+		}
+		v := Settled
+		switch {
+		case rec.State == Waiting:
+			r.claim(&next, f, now)
+			return write(Won)
+		case rec.State == Submitting && now.Before(rec.LeaseUntil):
+			v = Held
+		case rec.State == Submitting:
+			// The claimer is dead. It may have sent its POST until the lease's last moment.
+			next.unconfirmed(rec.LeaseUntil, now)
+			return write(Look)
+		case rec.State == Unconfirmed:
+			v = Look
+		}
+		if newer {
+			return write(v)
+		}
+		return keep(v)
+
+	case Taken:
+		switch {
+		case f.Attempt != rec.Attempt:
+			return r.note(rec, &next, NotedRun{Attempt: f.Attempt, RunID: f.RunID, State: Processing, At: now})
+		case rec.RunID == f.RunID:
+			return keep(Unchanged) // a delivery was faster than the POST's answer
+		case rec.RunID != "":
+			return r.note(rec, &next, NotedRun{Attempt: f.Attempt, RunID: f.RunID, State: Processing, At: now})
+		}
+		next.taken(f.RunID, f.RunURL, now)
+		next.State, next.At = Processing, now.Add(r.ReconcileAfter)
+		return write(Stored)
+
+	case NotTaken:
+		if !rec.inFlight(f.Claim) {
+			return keep(Unchanged)
+		}
+		until := f.Until.UTC().Truncate(time.Millisecond)
+		if until.Before(now) {
+			until = now
+		}
+		next.waiting(f.Reason, until)
+		return write(Stored)
+
+	case Unknown:
+		if rec.State != Submitting || rec.Claim != f.Claim {
+			return keep(Unchanged)
+		}
+		next.unconfirmed(now, now)
+		return write(Stored)
+
+	case Rejected:
+		if !rec.inFlight(f.Claim) {
+			return keep(Unchanged)
+		}
+		next.end(Refused, now)
+		next.FailureReason, next.FailureMessage, next.RequestID = f.Code, f.Message, f.RequestID
+		return write(Stored)
+
+	case Absent:
+		if rec.State != Unconfirmed || rec.Attempt != f.Attempt {
+			return keep(Settled)
+		}
+		if f.LookedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {
+			return keep(Look) // a run that was made may still be invisible
+		}
+		next.waiting("no run found in the confirm window", now)
+		return write(Stored)
+
+	case Outcome:
+		return r.outcome(rec, &next, f, now)
+
+	case Gone:
+		if rec.State != Processing || rec.RunID != f.RunID {
+			return keep(Unchanged)
+		}
+		next.end(Cancelled, now)
+		next.FailureReason, next.FailureMessage = RunNotFound, "Extend knows no such run: it was deleted, or the API key is of another workspace"
+		return write(Stored)
+
+	case Quiet:
+		if rec.State != Processing || rec.RunID != f.RunID {
+			return keep(Unchanged)
+		}
+		// Wait as long again as it took so far: ten minutes, twenty, forty … six hours.
+		next.At = now.Add(min(max(now.Sub(rec.SubmittedAt), r.ReconcileAfter), maxQuiet))
+		return write(Stored)
+
+	case Again:
+		if !rec.State.Terminal() || rec.Bucket == "" {
+			return keep(Unchanged)
+		}
+		next.again(f.Reason, now)
+		return write(Resubmit)
+
+	case Resent:
+		if rec.State.Terminal() || rec.State == Processing {
+			return keep(Unchanged)
+		}
+		next.At = now.Add(r.ReconcileAfter)
+		return write(Stored)
+	}
+	return Decision{}, fmt.Errorf("ledger: unknown fact %T", f)
+}
+
+// RunNotFound is the FailureReason of a document whose run is gone at Extend.
+const RunNotFound = "RUN_NOT_FOUND"
+
+// first decides where there is no record.
+func (r Rules) first(f Fact, now time.Time) (Decision, error) {
+	switch f := f.(type) {
+	case Claim:
+		s := f.Source
+		next := Record{DocumentID: s.DocumentID(), Attempt: 1, Writes: 1}
+		next.source(s)
+		r.claim(&next, f, now)
+		return Decision{Verdict: Won, Record: &next, write: true}, nil
+	case Outcome:
+		// A run without a tag, or a document whose record is gone: the tag says what it was.
+		next := Record{DocumentID: f.RunID, Attempt: 1, Writes: 1}
+		if f.Source.Bucket != "" {
+			next.DocumentID, next.Attempt = f.Source.DocumentID(), f.Attempt
+			next.source(f.Source)
+		}
+		next.outcome(f, now)
+		return Decision{Verdict: Stored, Record: &next, write: true}, nil
+	}
+	return Decision{Verdict: Unchanged}, nil
+}
+
+func (r Rules) outcome(rec, next *Record, f Outcome, now time.Time) (Decision, error) {
+	keep := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
+	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: next, write: true}, nil }
+	noted := NotedRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}
+	switch {
+	case f.Attempt < rec.Attempt:
+		return r.note(rec, next, noted)
+	case f.Attempt > rec.Attempt:
+		// The ledger has forgotten an attempt (a table that was restored): the tag knows.
+		next.archive(now)
+		next.Attempt = f.Attempt
+	case rec.RunID != "" && rec.RunID != f.RunID:
+		return r.note(rec, next, noted)
+	case rec.State.Terminal() && rec.RunID != "":
+		if rec.State == f.State && rec.Digest == f.Digest {
+			return keep(Unchanged)
+		}
+		if !f.Confirmed && rec.FailureReason != RunNotFound {
+			return keep(Confirm)
+		}
+	}
+	if f.State == Failed && Curable(f.FailureReason) && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
+		next.outcome(f, now)
+		next.Revision = rec.Revision // nobody is told of a failure that is being cured
+		next.again("retry after "+f.FailureReason, now)
+		return write(Resubmit)
+	}
+	next.outcome(f, now)
+	return write(Stored)
+}
+
+// Curable reports whether another run can cure a failure. These are the reasons
+// that the vendor's newer SDKs name for internal faults and for files that could
+// not be fetched; everything else, and everything unknown, waits for a person.
+// https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/run-processor
+func Curable(failureReason string) bool {
+	switch failureReason {
+	case "INTERNAL_ERROR", "PARSING_ERROR", "PRE_PROCESSING_FAILURE", "POST_PROCESSING_FAILURE",
+		"FAILED_TO_PROCESS_FILE": // the link may have been too old: the next attempt has a fresh one
+		return true
+	}
+	return false
+}
+
+// note keeps a run under Runs, once.
+func (r Rules) note(rec, next *Record, run NotedRun) (Decision, error) {
+	v := Earlier
+	if rec.State == Waiting && run.Attempt < rec.Attempt {
+		// News of the attempt before: did the notice for the next one get through?
+		v = Resubmit
+	}
+	if i := slices.IndexFunc(rec.Runs, func(n NotedRun) bool { return n.RunID == run.RunID }); i >= 0 {
+		if rec.Runs[i].State.Terminal() || !run.State.Terminal() {
+			return Decision{Verdict: v, Record: rec}, nil
+		}
+		run.Duplicate = rec.Runs[i].Duplicate
+		next.Runs[i] = run
+		return Decision{Verdict: v, Record: next, write: true}, nil
+	}
+	run.Duplicate = run.Attempt == rec.Attempt ||
+		slices.ContainsFunc(rec.Runs, func(n NotedRun) bool { return n.Attempt == run.Attempt && n.RunID != "" })
+	if run.Duplicate {
+		v = DuplicateRun
+	}
+	next.Runs = append(next.Runs, run)
+	return Decision{Verdict: v, Record: next, write: true}, nil
+}
+
+// inFlight reports whether the claim is the last one made and its POST still
+// without an answer: only then is the answer of its claimer about this record.
+func (rec *Record) inFlight(claim int64) bool {
+	return rec.Claim == claim && rec.RunID == "" && (rec.State == Submitting || rec.State == Unconfirmed)
+}
+
+func (rec *Record) source(s document.Source) {
+	rec.Object, rec.Bucket, rec.Key, rec.VersionID, rec.ETag = s.Object(), s.Bucket, s.Key, s.VersionID, s.ETag
+	rec.Size, rec.Sequence = s.Size, s.Sequencer
+}
+
+func (r Rules) claim(rec *Record, f Claim, now time.Time) {
+	rec.State, rec.Reason = Submitting, ""
+	rec.Claim++
+	rec.Route, rec.ProcessorID, rec.ProcessorVersion = f.Route, f.ProcessorID, f.Version
+	rec.SubmittedAt, rec.LeaseUntil = now, now.Add(r.Lease)
+	rec.At = rec.LeaseUntil
+}
+
+func (rec *Record) unconfirmed(since, now time.Time) {
+	rec.State, rec.UnconfirmedSince, rec.LeaseUntil, rec.At = Unconfirmed, since, time.Time{}, now
+}
+
+func (rec *Record) waiting(reason string, until time.Time) {
+	rec.State, rec.Reason, rec.At = Waiting, reason, until
+	rec.LeaseUntil, rec.UnconfirmedSince = time.Time{}, time.Time{}
+}
+
+func (rec *Record) taken(runID, url string, now time.Time) {
+	rec.RunID, rec.RunURL = runID, url
+	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
+	if rec.SubmittedAt.IsZero() {
+		rec.SubmittedAt = now
+	}
+}
+
+// end makes the record terminal: a change that a consumer sees.
+func (rec *Record) end(s State, now time.Time) {
+	rec.State, rec.At, rec.FinishedAt = s, now, now
+	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
+	rec.FailureReason, rec.FailureMessage, rec.RequestID = "", "", ""
+	rec.Revision++
+}
+
+func (rec *Record) outcome(f Outcome, now time.Time) {
+	rec.end(f.State, now)
+	rec.RunID, rec.RunURL = f.RunID, cmp.Or(f.RunURL, rec.RunURL)
+	rec.ProcessorID = cmp.Or(rec.ProcessorID, f.ProcessorID)
+	rec.Type, rec.Reviewed, rec.Edited = f.Type, f.Reviewed, f.Edited
+	rec.FailureReason, rec.FailureMessage = f.FailureReason, f.FailureMessage
+	rec.Credits, rec.Digest = f.Credits, f.Digest
+	if f.State == Processed {
+		rec.OutputRunID, rec.Output, rec.OutputLocation = f.RunID, f.Output, f.OutputLocation
+	}
+}
+
+// archive moves the run that the record shows to Runs.
+func (rec *Record) archive(now time.Time) {
+	if rec.RunID != "" || rec.State.Terminal() {
+		at := rec.FinishedAt
+		if at.IsZero() {
+			at = now
+		}
+		rec.Runs = append(rec.Runs, NotedRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State,
+			FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: at})
+	}
+	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""
+	rec.FailureReason, rec.FailureMessage = "", ""
+	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
+}
+
+// again makes the document WAITING for its next attempt. The retry rule and a
+// person's wish come here alike.
+func (rec *Record) again(reason string, now time.Time) {
+	rec.archive(now)
+	rec.Attempt++
+	rec.waiting(reason, now)
+}

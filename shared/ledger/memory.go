@@ -1,0 +1,96 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// NewMemory returns a Ledger that lives in memory. It answers as the table does
+// (one property test drives both with the same operations and compares every
+// answer) and is there for tests and simulations.
+func NewMemory(rules Rules, now func() time.Time) *Ledger {
+	return &Ledger{store: &memory{records: map[string]Record{}}, rules: rules, now: now}
+}
+
+type memory struct {
+	mu      sync.Mutex
+	records map[string]Record
+}
+
+func (m *memory) get(_ context.Context, id string) (*Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rec, ok := m.records[id]
+	if !ok {
+		return nil, nil
+	}
+	rec.Output = nil
+	rec.Runs = slices.Clone(rec.Runs)
+	return &rec, nil
+}
+
+func (m *memory) swap(_ context.Context, old, next *Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, ok := m.records[next.DocumentID]
+	if (old == nil) == ok || ok && now.Writes != old.Writes {
+		return errConflict
+	}
+	rec := *next
+	rec.Runs = slices.Clone(next.Runs)
+	if rec.Output == nil && rec.OutputLocation == "" {
+		rec.Output = now.Output
+	}
+	m.records[rec.DocumentID] = rec
+	return nil
+}
+
+func (m *memory) output(_ context.Context, id string) (json.RawMessage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.records[id].Output, nil
+}
+
+func (m *memory) where(match func(Record) bool, order func(a, b Record) int) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for _, rec := range slices.SortedFunc(maps.Values(m.records), func(a, b Record) int {
+		return cmp.Or(order(a, b), cmp.Compare(a.DocumentID, b.DocumentID))
+	}) {
+		if match(rec) {
+			ids = append(ids, rec.DocumentID)
+		}
+	}
+	return ids
+}
+
+func (m *memory) byRun(_ context.Context, runID string) ([]string, error) {
+	return m.where(func(r Record) bool { return r.RunID == runID }, func(a, b Record) int { return 0 }), nil
+}
+
+func (m *memory) newest(_ context.Context, object string) (string, error) {
+	ids := m.where(func(r Record) bool { return r.Object == object && r.Sequence != "" },
+		func(a, b Record) int { return cmp.Compare(b.Sequence, a.Sequence) })
+	if len(ids) == 0 {
+		return "", nil
+	}
+	return ids[0], nil
+}
+
+func (m *memory) byState(_ context.Context, s State, until time.Time) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, id := range m.where(func(r Record) bool { return r.State == s && !r.At.After(until) },
+			func(a, b Record) int { return a.At.Compare(b.At) }) {
+			if !yield(id, nil) {
+				return
+			}
+		}
+	}
+}

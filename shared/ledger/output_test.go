@@ -1,0 +1,158 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestEncodeOutputKeepsEveryValue(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`null`, `true`, `""`, `[]`, `{}`, `[null,false,"",[],{}]`,
+		`12345678901234567890`, `9007199254740993`, `0.1000`, `-0.01`, `1.0875`, `1e5`, `1E-130`, `9.99e125`, `-9.99E+125`,
+		`99999999999999999999999999999999999999`, `0.00000000000000000000000000000000000001`, `1000000000000000000000000000000000000000000`,
+		`{"納品書":"é \u0000 \" \\ \/ 🧾 \ud83e\uddfe \ufffd","a b":{"c":[1,2.50,{"d":null}]}}`,
+		strings.Repeat(`[`, maxDepth) + strings.Repeat(`]`, maxDepth),
+		`"` + strings.Repeat("x", maxOutputBytes-100) + `"`,
+	} {
+		v, err := EncodeOutput(json.RawMessage(text))
+		if err != nil {
+			t.Errorf("%.60s: %v", text, err)
+			continue
+		}
+		back, err := DecodeOutput(v)
+		if err != nil {
+			t.Errorf("%.60s: %v", text, err)
+			continue
+		}
+		if !same(parse(t, text), parse(t, string(back))) {
+			t.Errorf("%.60s came back as %.60s", text, back)
+		}
+	}
+}
+
+func TestEncodeOutputRefusesWhatWouldChange(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`1234567890123456789012345678901234567890`:  "39 significant digits",
+		`0.123456789012345678901234567890123456789`: "39 significant digits",
+		`1e126`:                  "outside",
+		`-1e-131`:                "outside",
+		`1e99999999999999999999`: "outside",
+		strings.Repeat(`[`, maxDepth+1) + strings.Repeat(`]`, maxDepth+1): "nested deeper",
+		`"` + strings.Repeat("x", maxOutputBytes+1) + `"`:                 "bytes of an item",
+		`{"a":1,"a":2}`:  `name "a" twice`,
+		`{"":1}`:         "empty name",
+		`"\ud800"`:       "surrogate",
+		`{"\udfff x":1}`: "surrogate",
+		`"\ufffd\ud800"`: "surrogate",
+		"\"\xff\"":       "not UTF-8",
+	} {
+		if _, err := EncodeOutput(json.RawMessage(text)); !errors.Is(err, ErrInexact) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60s: %v, want ErrInexact with %q", text, err, want)
+		}
+	}
+	for _, text := range []string{``, `{`, `nope`, `1 2`, `{"a"}`, `[1,]`, `01`, `"\x"`} {
+		if v, err := EncodeOutput(json.RawMessage(text)); err == nil || errors.Is(err, ErrInexact) {
+			t.Errorf("%q: %v, %v; want an error that is not ErrInexact", text, v, err)
+		}
+	}
+}
+
+func FuzzEncodeOutput(f *testing.F) {
+	for _, s := range []string{`{"a":[1,2.50,"x"],"b":null}`, `1e-130`, `"\ud83e\uddfe"`, `"\ufffd\\\ud800"`, `-0.0e-7`, `[[[[]]]]`, `1E+37`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		v, err := EncodeOutput(text)
+		switch {
+		case errors.Is(err, ErrInexact):
+			return
+		case err != nil:
+			if json.Valid(text) {
+				t.Fatalf("%q is JSON, but: %v", text, err)
+			}
+			return
+		}
+		if !json.Valid(text) {
+			t.Fatalf("%q is not JSON, but was taken", text)
+		}
+		back, err := DecodeOutput(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !same(parse(t, string(text)), parse(t, string(back))) {
+			t.Fatalf("%q came back as %q", text, back)
+		}
+	})
+}
+
+func TestExactNumber(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`-?(0|[1-9][0-9]{0,45})(\.[0-9]{1,45})?([eE][+-]?[0-9]{1,4})?`).Draw(t, "number")
+		got, err := exactNumber(text)
+		want, _ := new(big.Rat).SetString(text)
+		if err != nil {
+			if !errors.Is(err, ErrInexact) {
+				t.Fatal(err)
+			}
+			return
+		}
+		have, ok := new(big.Rat).SetString(got)
+		if !ok || have.Cmp(want) != 0 {
+			t.Fatalf("%s became %s", text, got)
+		}
+		if digits := strings.Trim(strings.NewReplacer("-", "", ".", "").Replace(strings.SplitN(got, "E", 2)[0]), "0"); len(digits) > maxDigits {
+			t.Fatalf("%s has %d digits", got, len(digits))
+		}
+	})
+}
+
+// same compares JSON values, numbers by value: DynamoDB does not keep how they
+// were written. (cmp.Diff takes exponential time in the depth of lists.)
+func same(a, b any) bool {
+	switch a := a.(type) {
+	case json.Number:
+		b, ok := b.(json.Number)
+		if !ok {
+			return false
+		}
+		x, y := rational(a), rational(b)
+		return x != nil && y != nil && x.Cmp(y) == 0
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, same)
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(a, b, same)
+	}
+	return a == b
+}
+
+func rational(n json.Number) *big.Rat {
+	mantissa, _, _ := strings.Cut(strings.ToUpper(n.String()), "E")
+	if strings.Trim(mantissa, "-0.") == "" {
+		return new(big.Rat) // big.Rat would compute the power in 0e999999999
+	}
+	r, _ := new(big.Rat).SetString(n.String())
+	return r
+}
+
+func parse(t interface{ Fatalf(string, ...any) }, text string) any {
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("%.60q: %v", text, err)
+	}
+	return v
+}

@@ -1,0 +1,171 @@
+package ledger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"extend-intake/shared/document"
+)
+
+// State is how far a document has come.
+type State string
+
+// The states. The first four are on the way, the last four are final for the
+// attempt.
+const (
+	// Waiting: Extend surely has not taken it. Reason says why.
+	Waiting State = "WAITING"
+	// Submitting: claimed until LeaseUntil; the POST may be on its way.
+	Submitting State = "SUBMITTING"
+	// Unconfirmed: whether Extend took the POST is unknown. Look, and only then POST.
+	Unconfirmed State = "UNCONFIRMED"
+	// Processing: Extend took it; RunID is known.
+	Processing State = "PROCESSING"
+
+	// Processed: Extend read it; the output is stored.
+	Processed State = "PROCESSED"
+	// Failed: Extend could not read it; FailureReason and FailureMessage say why.
+	Failed State = "FAILED"
+	// Cancelled: the run was cancelled or deleted at Extend.
+	Cancelled State = "CANCELLED"
+	// Refused: Extend said a final no to the POST; FailureReason is its code,
+	// FailureMessage its text.
+	Refused State = "REFUSED"
+)
+
+var states = []State{Waiting, Submitting, Unconfirmed, Processing, Processed, Failed, Cancelled, Refused}
+
+// Terminal reports whether nothing more will happen by itself.
+func (s State) Terminal() bool {
+	return s == Processed || s == Failed || s == Cancelled || s == Refused
+}
+
+// Record is what the ledger knows of a document. Its field tags are the table's
+// attributes. Times are UTC, to the millisecond.
+type Record struct {
+	DocumentID string `dynamodbav:"documentId"`
+	State      State  `dynamodbav:"state"`
+	// Writes counts the changes of the record; each write is made on condition
+	// that it is as it was read.
+	Writes int64 `dynamodbav:"writes"`
+
+	// The Source. A run that has no tag has none of these.
+	Object    string `dynamodbav:"object,omitempty"`
+	Bucket    string `dynamodbav:"bucket,omitempty"`
+	Key       string `dynamodbav:"key,omitempty"`
+	VersionID string `dynamodbav:"versionId,omitempty"`
+	ETag      string `dynamodbav:"eTag,omitempty"`
+	Size      int64  `dynamodbav:"size,omitempty"`
+	// Sequence orders the uploads of one object: the last one in the by-object index is the newest.
+	Sequence string `dynamodbav:"sequence,omitempty"`
+
+	Route            string `dynamodbav:"route,omitempty"`
+	ProcessorID      string `dynamodbav:"processorId,omitempty"`
+	ProcessorVersion string `dynamodbav:"processorVersion,omitempty"`
+
+	// Attempt is the how-manieth run of the document this is: 1, 2, 3 …
+	Attempt int    `dynamodbav:"attempt"`
+	RunID   string `dynamodbav:"runId,omitempty"`
+	RunURL  string `dynamodbav:"runUrl,omitempty"`
+	// Claim counts the claims. What a claimer reports holds only while nobody
+	// has claimed after it.
+	Claim            int64     `dynamodbav:"claim,omitempty"`
+	LeaseUntil       time.Time `dynamodbav:"leaseUntil,omitempty"`
+	UnconfirmedSince time.Time `dynamodbav:"unconfirmedSince,omitempty"`
+	SubmittedAt      time.Time `dynamodbav:"submittedAt,omitempty"`
+	// At is when this document next needs a look or, in a terminal state, when it ended.
+	At         time.Time `dynamodbav:"at"`
+	FinishedAt time.Time `dynamodbav:"finishedAt,omitempty"`
+	// Reason says why the document is WAITING.
+	Reason string `dynamodbav:"reason,omitempty"`
+
+	Type     string `dynamodbav:"type,omitempty"`
+	Reviewed bool   `dynamodbav:"reviewed,omitempty"`
+	Edited   bool   `dynamodbav:"edited,omitempty"`
+	// FailureReason, FailureMessage are Extend's words.
+	FailureReason  string `dynamodbav:"failureReason,omitempty"`
+	FailureMessage string `dynamodbav:"failureMessage,omitempty"`
+	RequestID      string `dynamodbav:"requestId,omitempty"`
+	// Credits is a decimal number, as Extend wrote it.
+	Credits string `dynamodbav:"credits,omitempty"`
+
+	// OutputRunID is the run that the stored output is of. The output itself is
+	// the attribute "output" or, when DynamoDB can't hold it exactly, the S3 object
+	// that OutputLocation names. A reprocessed document keeps its old output
+	// until there is a new one.
+	OutputRunID    string `dynamodbav:"outputRunId,omitempty"`
+	OutputLocation string `dynamodbav:"outputLocation,omitempty"`
+	// Output is set on a Record that is to be written with a new inline output.
+	// Records that are read do not carry it: see [Ledger.Output].
+	Output json.RawMessage `dynamodbav:"-"`
+	// Digest tells one content of the outcome from another.
+	Digest string `dynamodbav:"digest,omitempty"`
+
+	// Runs are the runs that are not, or no longer, what the record shows.
+	Runs []NotedRun `dynamodbav:"runs,omitempty"`
+	// Revision grows by one with every change that a consumer can see.
+	Revision int `dynamodbav:"revision"`
+	// ExpiresAt is in Unix seconds; 0 keeps the record for ever.
+	ExpiresAt int64 `dynamodbav:"expiresAt,omitempty"`
+}
+
+// NotedRun is a run that is kept for the record only.
+type NotedRun struct {
+	Attempt        int       `dynamodbav:"attempt"`
+	RunID          string    `dynamodbav:"runId,omitempty"`
+	State          State     `dynamodbav:"state"`
+	FailureReason  string    `dynamodbav:"failureReason,omitempty"`
+	FailureMessage string    `dynamodbav:"failureMessage,omitempty"`
+	Credits        string    `dynamodbav:"credits,omitempty"`
+	At             time.Time `dynamodbav:"at,omitempty"`
+	// Duplicate: a second run for an attempt that had one. It must never happen.
+	Duplicate bool `dynamodbav:"duplicate,omitempty"`
+}
+
+// Source is what the record knows of the upload.
+func (r *Record) Source() document.Source {
+	return document.Source{Bucket: r.Bucket, Key: r.Key, VersionID: r.VersionID, ETag: r.ETag, Size: r.Size, Sequencer: r.Sequence}
+}
+
+// LogValue is the Record as logs show it.
+func (r *Record) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("document_id", r.DocumentID), slog.String("object", r.Object), slog.String("state", string(r.State)),
+		slog.Int("attempt", r.Attempt), slog.String("run_id", r.RunID), slog.Int("revision", r.Revision))
+}
+
+// ErrRecord means that a record can't be understood: written by hand, or by a
+// newer version of this software. It is left as it is; the error says what is wrong.
+var ErrRecord = errors.New("ledger: record can't be understood")
+
+// check refuses to decide on what a record does not say.
+func (r *Record) check() error {
+	fault := ""
+	switch {
+	case r.DocumentID == "":
+		fault = "documentId is missing"
+	case r.State == "":
+		fault = "state is missing"
+	case !slices.Contains(states, r.State):
+		fault = fmt.Sprintf("state %q is unknown: is it from a newer version of this software?", r.State)
+	case r.Attempt < 1:
+		fault = "attempt is missing or below 1"
+	case r.Writes < 1:
+		fault = "writes is missing or below 1"
+	case r.At.IsZero():
+		fault = "at is missing"
+	case r.State == Submitting && r.LeaseUntil.IsZero():
+		fault = "leaseUntil is missing"
+	case r.State == Unconfirmed && r.UnconfirmedSince.IsZero():
+		fault = "unconfirmedSince is missing"
+	case (r.State == Processing || r.State == Processed) && r.RunID == "":
+		fault = "runId is missing"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %s", ErrRecord, r.DocumentID, fault)
+}

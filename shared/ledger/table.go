@@ -1,0 +1,254 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// The names of the table's indexes.
+const (
+	indexByRun    = "by-run"
+	indexByObject = "by-object"
+	indexByState  = "by-state"
+)
+
+// New returns the Ledger on a DynamoDB table. The table's keys and indexes are in
+// template.yaml.
+func New(client *dynamodb.Client, table string, rules Rules, now func() time.Time) *Ledger {
+	return &Ledger{store: &dynamo{client: client, name: table}, rules: rules, now: now}
+}
+
+type dynamo struct {
+	client *dynamodb.Client
+	name   string
+}
+
+// outputAttribute holds the output, apart from the Record: what is decided never
+// depends on it, and it can be large.
+const outputAttribute = "output"
+
+// recordAttributes are all attributes of a Record: reads ask for these and so
+// leave the output where it is.
+var recordAttributes = func() expression.ProjectionBuilder {
+	var p expression.ProjectionBuilder
+	for f := range reflect.TypeFor[Record]().Fields() {
+		if name := attributeName(f.Tag.Get("dynamodbav")); name != "" {
+			p = p.AddNames(expression.Name(name))
+		}
+	}
+	return p
+}()
+
+func (d *dynamo) key(id string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"documentId": &types.AttributeValueMemberS{Value: id}}
+}
+
+func (d *dynamo) get(ctx context.Context, id string) (*Record, error) {
+	e, err := expression.NewBuilder().WithProjection(recordAttributes).Build()
+	if err != nil {
+		return nil, fmt.Errorf("ledger: get %s: %w", id, err)
+	}
+	out, err := d.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &d.name, Key: d.key(id), ConsistentRead: aws.Bool(true),
+		ProjectionExpression: e.Projection(), ExpressionAttributeNames: e.Names(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: get %s: %w", id, err)
+	}
+	if len(out.Item) == 0 {
+		return nil, nil
+	}
+	rec, err := unmarshalRecord(out.Item)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %v", ErrRecord, id, err)
+	}
+	return rec, nil
+}
+
+func (d *dynamo) swap(ctx context.Context, old, next *Record) error {
+	err := d.write(ctx, old, next)
+	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return errConflict
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.DocumentID, err)
+	}
+	return nil
+}
+
+func (d *dynamo) write(ctx context.Context, old, next *Record) error {
+	item, err := marshalRecord(next)
+	if err != nil {
+		return err
+	}
+	if next.Output != nil {
+		if item[outputAttribute], err = EncodeOutput(next.Output); err != nil {
+			return err
+		}
+	}
+	if old == nil {
+		e, err := expression.NewBuilder().WithCondition(expression.AttributeNotExists(expression.Name("documentId"))).Build()
+		if err != nil {
+			return err
+		}
+		_, err = d.client.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: &d.name, Item: item,
+			ConditionExpression: e.Condition(), ExpressionAttributeNames: e.Names(), ExpressionAttributeValues: e.Values(),
+		})
+		return err
+	}
+
+	// Only what differs is written: an attribute that somebody else added to the
+	// item stays, and an output is not moved to change a state.
+	was, err := marshalRecord(old)
+	if err != nil {
+		return err
+	}
+	var update expression.UpdateBuilder
+	for name, value := range item {
+		if name != "documentId" && !reflect.DeepEqual(was[name], value) {
+			update = update.Set(expression.Name(name), expression.Value(value))
+		}
+	}
+	for name := range was {
+		if _, ok := item[name]; !ok {
+			update = update.Remove(expression.Name(name))
+		}
+	}
+	if next.OutputLocation != "" && next.OutputLocation != old.OutputLocation {
+		update = update.Remove(expression.Name(outputAttribute))
+	}
+	e, err := expression.NewBuilder().WithUpdate(update).
+		WithCondition(expression.Name("writes").Equal(expression.Value(old.Writes))).Build()
+	if err != nil {
+		return err
+	}
+	_, err = d.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &d.name, Key: d.key(next.DocumentID), UpdateExpression: e.Update(),
+		ConditionExpression: e.Condition(), ExpressionAttributeNames: e.Names(), ExpressionAttributeValues: e.Values(),
+	})
+	return err
+}
+
+func (d *dynamo) output(ctx context.Context, id string) (json.RawMessage, error) {
+	e, err := expression.NewBuilder().WithProjection(expression.NamesList(expression.Name(outputAttribute))).Build()
+	if err != nil {
+		return nil, fmt.Errorf("ledger: output of %s: %w", id, err)
+	}
+	out, err := d.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &d.name, Key: d.key(id), ConsistentRead: aws.Bool(true),
+		ProjectionExpression: e.Projection(), ExpressionAttributeNames: e.Names(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: output of %s: %w", id, err)
+	}
+	v, ok := out.Item[outputAttribute]
+	if !ok {
+		return nil, nil
+	}
+	return DecodeOutput(v)
+}
+
+func (d *dynamo) byRun(ctx context.Context, runID string) ([]string, error) {
+	var ids []string
+	for id, err := range d.query(ctx, indexByRun, expression.Key("runId").Equal(expression.Value(runID)), true, 10) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func (d *dynamo) newest(ctx context.Context, object string) (string, error) {
+	for id, err := range d.query(ctx, indexByObject, expression.Key("object").Equal(expression.Value(object)), false, 1) {
+		return id, err
+	}
+	return "", nil
+}
+
+func (d *dynamo) byState(ctx context.Context, s State, until time.Time) iter.Seq2[string, error] {
+	return d.query(ctx, indexByState, expression.Key("state").Equal(expression.Value(string(s))).
+		And(expression.Key("at").LessThanEqual(expression.Value(until.UTC().Format(timeFormat)))), true, 100)
+}
+
+// query yields document ids of an index, page by page as they are asked for.
+func (d *dynamo) query(ctx context.Context, index string, key expression.KeyConditionBuilder, forward bool, page int32) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		e, err := expression.NewBuilder().WithKeyCondition(key).
+			WithProjection(expression.NamesList(expression.Name("documentId"))).Build()
+		if err != nil {
+			yield("", fmt.Errorf("ledger: query %s: %w", index, err))
+			return
+		}
+		pages := dynamodb.NewQueryPaginator(d.client, &dynamodb.QueryInput{
+			TableName: &d.name, IndexName: &index, ScanIndexForward: &forward, Limit: &page,
+			KeyConditionExpression: e.KeyCondition(), ProjectionExpression: e.Projection(),
+			ExpressionAttributeNames: e.Names(), ExpressionAttributeValues: e.Values(),
+		})
+		for pages.HasMorePages() {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				yield("", fmt.Errorf("ledger: query %s: %w", index, err))
+				return
+			}
+			for _, item := range out.Items {
+				id, ok := item["documentId"].(*types.AttributeValueMemberS)
+				if !ok {
+					continue // the key of a table that has it as a string
+				}
+				if !yield(id.Value, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// timeFormat has a fixed width, so that times sort as text.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+func marshalRecord(r *Record) (map[string]types.AttributeValue, error) {
+	return attributevalue.MarshalMapWithOptions(r, func(o *attributevalue.EncoderOptions) {
+		o.OmitEmptyTime = true
+		o.EncodeTime = func(t time.Time) (types.AttributeValue, error) {
+			return &types.AttributeValueMemberS{Value: t.UTC().Format(timeFormat)}, nil
+		}
+	})
+}
+
+func unmarshalRecord(item map[string]types.AttributeValue) (*Record, error) {
+	var r Record
+	err := attributevalue.UnmarshalMap(item, &r)
+	if err == nil {
+		return &r, nil
+	}
+	// The error does not name the attribute; a person who has to mend it needs that.
+	for name, value := range item {
+		if err := attributevalue.UnmarshalMap(map[string]types.AttributeValue{name: value}, new(Record)); err != nil {
+			return nil, fmt.Errorf("attribute %q: %v", name, err)
+		}
+	}
+	return nil, err
+}
+
+// attributeName is the name in a dynamodbav tag; "" for a field that is none.
+func attributeName(tag string) string {
+	name, _, _ := strings.Cut(tag, ",")
+	if name == "-" {
+		return ""
+	}
+	return name
+}

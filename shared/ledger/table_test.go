@@ -1,0 +1,293 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+	"pgregory.net/rapid"
+
+	"extend-intake/local/emulator"
+	"extend-intake/shared/document"
+)
+
+// onTables runs a test on every DynamoDB-compatible server that this machine has,
+// against the table as template.yaml describes it.
+func onTables(t *testing.T, test func(t *testing.T, client *dynamodb.Client, table string)) {
+	if testing.Short() {
+		t.Skip("-short: starts servers")
+	}
+	for name, start := range map[string]func(context.Context, string) (*emulator.Server, error){
+		"ministack": emulator.StartMiniStack, "dynoxide": emulator.StartDynoxide,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, err := start(t.Context(), t.TempDir())
+			if errors.Is(err, emulator.ErrNotInstalled) && name != "ministack" {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(server.Stop)
+			client := dynamodb.NewFromConfig(emulator.AWSConfig(server.URL))
+			if _, err := client.CreateTable(t.Context(), tableOfTemplate(t)); err != nil {
+				t.Fatal(err)
+			}
+			test(t, client, "documents")
+		})
+	}
+}
+
+// tableOfTemplate is DocumentsTable of template.yaml: its keys and indexes.
+func tableOfTemplate(t *testing.T) *dynamodb.CreateTableInput {
+	text, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Resources map[string]struct {
+			Properties yaml.Node `yaml:"Properties"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(text, &template); err != nil {
+		t.Fatal(err)
+	}
+	node := template.Resources["DocumentsTable"].Properties
+	var properties map[string]any
+	if err := node.Decode(&properties); err != nil {
+		t.Fatal(err)
+	}
+	kept := map[string]any{"TableName": "documents"}
+	for _, name := range []string{"BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"} {
+		kept[name] = properties[name]
+	}
+	text, err = json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in dynamodb.CreateTableInput
+	if err := json.Unmarshal(text, &in); err != nil {
+		t.Fatal(err)
+	}
+	if len(in.GlobalSecondaryIndexes) != 3 || len(in.KeySchema) != 1 {
+		t.Fatalf("DocumentsTable has %d indexes", len(in.GlobalSecondaryIndexes))
+	}
+	return &in
+}
+
+// TestTableAndMemoryAgree drives the real table and the model with the same
+// operations and compares every answer: what simulations prove on the model then
+// holds for the table.
+func TestTableAndMemoryAgree(t *testing.T) {
+	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
+		round := 0
+		rapid.Check(t, func(rt *rapid.T) {
+			round++
+			now := t0
+			clock := func() time.Time { return now }
+			real, model := New(client, table, rules, clock), NewMemory(rules, clock)
+			ctx := context.Background()
+			// New documents each round: the table is not emptied.
+			docs := make([]document.Source, 2)
+			for i := range docs {
+				docs[i] = document.Source{Bucket: "in", Key: fmt.Sprintf("ü %d/%d", round, i), VersionID: "v", ETag: "e", Size: 7, Sequencer: "0A"}
+			}
+			run := func() string { return fmt.Sprintf("dpr_%d_%d", round, rapid.IntRange(1, 3).Draw(rt, "run")) }
+			for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+				now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Minute, 4 * time.Minute, 11 * time.Minute}).Draw(rt, "wait"))
+				s := rapid.SampledFrom(docs).Draw(rt, "document")
+				s.Sequencer = rapid.SampledFrom([]string{"0A", "0B"}).Draw(rt, "sequencer")
+				n := rapid.IntRange(1, 2).Draw(rt, "number")
+				f := rapid.SampledFrom([]Fact{
+					Claim{Source: s, Route: "default", ProcessorID: "dp_1", Version: "latest"},
+					Taken{Attempt: n, RunID: run(), RunURL: "u"},
+					NotTaken{Claim: int64(n), Reason: "429", Until: now.Add(time.Minute)},
+					Unknown{Claim: int64(n)},
+					Rejected{Claim: int64(n), Code: "INVALID_REQUEST", Message: "m", RequestID: "req_1"},
+					Absent{Attempt: n, LookedAt: now},
+					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, Output: json.RawMessage(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Confirmed: rapid.Bool().Draw(rt, "confirmed"), Credits: "1.5"},
+					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Confirmed: true},
+					Outcome{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
+					Gone{RunID: run()}, Quiet{RunID: run()}, Again{Reason: "asked for"}, Resent{},
+				}).Draw(rt, "fact")
+				got, gotErr := real.Apply(ctx, s.DocumentID(), f)
+				want, wantErr := model.Apply(ctx, s.DocumentID(), f)
+				if gotErr != nil || wantErr != nil {
+					rt.Fatalf("%T: table: %v, model: %v", f, gotErr, wantErr)
+				}
+				if d := cmp.Diff(want, got, cmp.AllowUnexported(Decision{})); d != "" {
+					rt.Fatalf("%T: the table answers otherwise (+) than the model (-):\n%s", f, d)
+				}
+				compare(rt, real, model, docs, round)
+			}
+		})
+	})
+}
+
+// compare asks both everything that can be asked.
+func compare(t *rapid.T, real, model *Ledger, docs []document.Source, round int) {
+	ctx := context.Background()
+	same := func(what string, a, b any, errA, errB error) {
+		if d := cmp.Diff(b, a); d != "" || errors.Is(errA, ErrNotFound) != errors.Is(errB, ErrNotFound) || (errA == nil) != (errB == nil) {
+			t.Fatalf("%s: table %v, model %v\n%s", what, errA, errB, d)
+		}
+	}
+	for _, s := range docs {
+		a, errA := real.Get(ctx, s.DocumentID())
+		b, errB := model.Get(ctx, s.DocumentID())
+		same("get", a, b, errA, errB)
+		a, errA = real.Newest(ctx, s.Object())
+		b, errB = model.Newest(ctx, s.Object())
+		same("newest", a, b, errA, errB)
+		x, errA := real.Output(ctx, s.DocumentID())
+		y, errB := model.Output(ctx, s.DocumentID())
+		if (x == nil) != (y == nil) || x != nil && !sameValue(string(x), string(y)) {
+			t.Fatalf("output: table %s, model %s", x, y)
+		}
+		same("output", nil, nil, errA, errB)
+	}
+	for i := range 3 {
+		run := fmt.Sprintf("dpr_%d_%d", round, i+1)
+		_, errA := real.ByRun(ctx, run)
+		_, errB := model.ByRun(ctx, run)
+		same("by run", nil, nil, errA, errB)
+	}
+	mine := func(l *Ledger) (ids []string) {
+		for _, state := range states {
+			for rec, err := range l.InState(ctx, state, t0.Add(1000*time.Hour)) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(rec.Key, fmt.Sprintf("ü %d/", round)) {
+					ids = append(ids, string(state)+" "+rec.DocumentID)
+				}
+			}
+		}
+		return ids
+	}
+	if round%10 == 1 { // all rounds are in the table: now and then is enough
+		a, b := mine(real), mine(model)
+		if len(a) != len(b) {
+			t.Fatalf("in state: table %v, model %v", a, b)
+		}
+	}
+}
+
+func sameValue(a, b string) bool {
+	var x, y any
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && cmp.Equal(x, y)
+}
+
+// TestOneClaimIsWon lets many claim at once: one of them may POST.
+func TestOneClaimIsWon(t *testing.T) {
+	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
+		for name, l := range map[string]*Ledger{
+			"table":  New(client, table, rules, time.Now),
+			"memory": NewMemory(rules, time.Now),
+		} {
+			for i := range 10 {
+				s := document.Source{Bucket: "in", Key: fmt.Sprintf("%s/%d", t.Name(), i), ETag: "e"}
+				var won atomic.Int32
+				var all sync.WaitGroup
+				for range 8 {
+					all.Go(func() {
+						d, err := l.Apply(context.Background(), s.DocumentID(), Claim{Source: s, ProcessorID: "dp_1"})
+						if err != nil {
+							t.Error(err)
+						}
+						if d.Verdict == Won {
+							won.Add(1)
+						}
+					})
+				}
+				all.Wait()
+				if won.Load() != 1 {
+					t.Errorf("%s: %d claims won", name, won.Load())
+				}
+			}
+		}
+	})
+}
+
+// TestStrangeItems: an item written by hand or by a newer version is named, left
+// as it is, and disturbs no other.
+func TestStrangeItems(t *testing.T) {
+	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
+		l := New(client, table, rules, func() time.Time { return t0 })
+		put := func(id string, edit func(map[string]types.AttributeValue)) map[string]types.AttributeValue {
+			item := map[string]types.AttributeValue{
+				"documentId": &types.AttributeValueMemberS{Value: id}, "state": &types.AttributeValueMemberS{Value: "WAITING"},
+				"at": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "attempt": &types.AttributeValueMemberN{Value: "1"},
+				"writes": &types.AttributeValueMemberN{Value: "1"}, "revision": &types.AttributeValueMemberN{Value: "0"},
+				"note": &types.AttributeValueMemberS{Value: "by hand"},
+			}
+			edit(item)
+			if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: item}); err != nil {
+				t.Fatal(err)
+			}
+			return item
+		}
+		good := put("doc_good", func(map[string]types.AttributeValue) {})
+		for id, want := range map[string]struct {
+			edit func(map[string]types.AttributeValue)
+			text string
+		}{
+			"doc_type":  {func(m map[string]types.AttributeValue) { m["attempt"] = &types.AttributeValueMemberS{Value: "one"} }, `attribute "attempt"`},
+			"doc_time":  {func(m map[string]types.AttributeValue) { m["leaseUntil"] = &types.AttributeValueMemberS{Value: "soon"} }, `attribute "leaseUntil"`},
+			"doc_gone":  {func(m map[string]types.AttributeValue) { delete(m, "writes") }, "writes is missing"},
+			"doc_later": {func(m map[string]types.AttributeValue) { m["state"] = &types.AttributeValueMemberS{Value: "ARCHIVED"} }, `"ARCHIVED" is unknown`},
+		} {
+			item := put(id, want.edit)
+			_, err := l.Apply(t.Context(), id, Resent{})
+			if !errors.Is(err, ErrRecord) || !strings.Contains(err.Error(), want.text) || !strings.Contains(err.Error(), id) {
+				t.Errorf("%s: %v, want ErrRecord with %q", id, err, want.text)
+			}
+			if _, err := l.Get(t.Context(), id); !errors.Is(err, ErrRecord) {
+				t.Errorf("%s: get: %v", id, err)
+			}
+			if d := cmp.Diff(item, read(t, client, table, id), attributes); d != "" {
+				t.Errorf("%s was changed:\n%s", id, d)
+			}
+		}
+		var seen, faults int
+		for rec, err := range l.InState(t.Context(), Waiting, t0) {
+			if err != nil {
+				faults++
+			} else if rec.DocumentID == "doc_good" {
+				seen++
+			}
+		}
+		if seen != 1 || faults != 3 {
+			t.Errorf("in state WAITING: %d good ones, %d faults; want 1 and 3", seen, faults)
+		}
+		if _, err := l.Apply(t.Context(), "doc_good", Resent{}); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, client, table, "doc_good"); !cmp.Equal(good["note"], got["note"], attributes) {
+			t.Error("an attribute that somebody added is gone")
+		}
+	})
+}
+
+var attributes = cmp.AllowUnexported(types.AttributeValueMemberS{}, types.AttributeValueMemberN{})
+
+func read(t *testing.T, client *dynamodb.Client, table, id string) map[string]types.AttributeValue {
+	out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
+		TableName: &table, Key: map[string]types.AttributeValue{"documentId": &types.AttributeValueMemberS{Value: id}}, ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Item
+}

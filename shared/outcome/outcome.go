@@ -1,0 +1,156 @@
+// Package outcome brings the news of a run into the ledger. A webhook delivery, a
+// look for a lost run and a question of reconcile all end here, so that there is
+// one way for an answer of Extend to become a stored output:
+//
+//	rec := &outcome.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
+//	result, err := rec.Record(ctx, run, false) // false: from a delivery, not from our own GET
+//
+// Recording the same news twice is harmless.
+package outcome
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+// Recorder records what became of runs. All fields are required.
+type Recorder struct {
+	// Stack is the deployment whose runs are recorded; those of another are ignored.
+	Stack  string
+	Ledger *ledger.Ledger
+	Runs   Getter
+	// Keep stores what DynamoDB can't hold exactly, under a name that is new for
+	// new content, and says where it is.
+	Keep func(ctx context.Context, name string, output []byte) (location string, err error)
+	// Resend puts a document's notice into the upload queue once more.
+	Resend func(ctx context.Context, s document.Source) error
+}
+
+// Getter is the one call of Extend that a Recorder makes.
+type Getter interface {
+	Get(ctx context.Context, id string) (*extend.Run, error)
+}
+
+// Result says what was made of the news.
+type Result struct {
+	// Verdict is the ledger's, or Foreign.
+	Verdict    ledger.Verdict
+	DocumentID string
+	// Record is the document as it is now; nil when there is none.
+	Record *ledger.Record
+}
+
+// Foreign is the Verdict on a run whose tag names another stack.
+const Foreign ledger.Verdict = "another stack's"
+
+// Record brings a run into the ledger. confirmed says that the run comes from our
+// own GET and is therefore as new as can be. An error means that nothing is lost
+// and that the same call later can succeed.
+func (r *Recorder) Record(ctx context.Context, run *extend.Run, confirmed bool) (Result, error) {
+	id, source, attempt := run.ID, document.Source{}, 1
+	tag, err := document.ParseTag(run.Metadata)
+	if err == nil {
+		if tag.Stack != r.Stack {
+			return Result{Verdict: Foreign, DocumentID: tag.DocumentID}, nil
+		}
+		id, source, attempt = tag.DocumentID, tag.Source(), tag.Attempt
+	}
+	state, ended := terminal[run.Status]
+	if !ended {
+		if !confirmed {
+			return r.ask(ctx, run.ID)
+		}
+		return r.apply(ctx, id, ledger.Quiet{RunID: run.ID})
+	}
+
+	o := ledger.Outcome{
+		Source: source, Attempt: attempt, RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
+		State: state, Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
+		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Confirmed: confirmed,
+	}
+	if run.Usage != nil {
+		o.Credits = run.Usage.Credits.String()
+	}
+	if state == ledger.Processed {
+		o.Output = run.Output
+		if o.Output == nil {
+			o.Output = json.RawMessage("null")
+		}
+	}
+	if o.Digest, err = digest(o); err != nil {
+		return Result{}, fmt.Errorf("run %s: output: %w", run.ID, err)
+	}
+	if o.Output != nil {
+		switch _, err := ledger.EncodeOutput(o.Output); {
+		case errors.Is(err, ledger.ErrInexact):
+			// The bytes first, then the record that points to them.
+			name := fmt.Sprintf("%s/%d-%s.json", id, attempt, o.Digest[:16])
+			if o.OutputLocation, err = r.Keep(ctx, name, o.Output); err != nil {
+				return Result{}, fmt.Errorf("run %s: keep the output: %w", run.ID, err)
+			}
+			o.Output = nil
+		case err != nil:
+			return Result{}, fmt.Errorf("run %s: %w", run.ID, err)
+		}
+	}
+	return r.apply(ctx, id, o)
+}
+
+var terminal = map[extend.Status]ledger.State{
+	extend.StatusProcessed: ledger.Processed,
+	extend.StatusFailed:    ledger.Failed,
+	extend.StatusCancelled: ledger.Cancelled,
+}
+
+// ask gets the run from Extend and records that.
+func (r *Recorder) ask(ctx context.Context, runID string) (Result, error) {
+	run, err := r.Runs.Get(ctx, runID)
+	if err != nil {
+		return Result{}, fmt.Errorf("ask about run %s: %w", runID, err)
+	}
+	return r.Record(ctx, run, true)
+}
+
+func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result, error) {
+	d, err := r.Ledger.Apply(ctx, id, f)
+	if err != nil {
+		return Result{}, err
+	}
+	switch d.Verdict {
+	case ledger.Confirm:
+		return r.ask(ctx, d.Record.RunID)
+	case ledger.Resubmit:
+		if err := r.Resend(ctx, d.Record.Source()); err != nil {
+			return Result{}, fmt.Errorf("resend %s: %w", id, err)
+		}
+	}
+	return Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record}, nil
+}
+
+// digest is the same for the same content, however it is spaced and whatever the
+// order of its names.
+func digest(o ledger.Outcome) (string, error) {
+	var output any
+	if o.Output != nil {
+		d := json.NewDecoder(strings.NewReader(string(o.Output)))
+		d.UseNumber()
+		if err := d.Decode(&output); err != nil {
+			return "", err
+		}
+	}
+	text, err := json.Marshal([]any{o.State, o.Type, o.Reviewed, o.Edited, o.FailureReason, o.FailureMessage, output})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
