@@ -1,0 +1,42 @@
+// Package extend calls the Extend API (https://docs.extend.ai/2025-04-21), version 2025-04-21.
+//
+//	client, err := extend.NewClient(extend.StaticKey(key), extend.WithBaseURL(extend.BaseURLEU1))
+//	…
+//	run, err := client.Runs.Create(ctx, extend.CreateRunRequest{
+//		ProcessorID: "dp_Q7hTz2Wm4kLxVr9BnE1cy",
+//		File:        &extend.RunFile{FileName: "invoice 42.pdf", FileURL: presigned},
+//		Metadata:    map[string]any{"documentId": "doc_42"},
+//	})
+//
+// # Was it taken?
+//
+// The API has no idempotency key: every POST that the server takes is a new run and a new bill. So the
+// first question about an error of [RunService.Create] is not what went wrong but whether there is a run now:
+//
+//   - [NotSent] reports true: surely not. The request was refused here, or no connection was made.
+//   - the error holds an [*Error]: the server answered, with StatusCode. 429 and most of the 4xx are a no.
+//     A 408 or a 5xx is an answer too, but not about the run: treat it as unknown.
+//   - anything else is unknown: the connection broke, the context ended while waiting, or the server said
+//     200 and the rest could not be read or understood.
+//
+// An unknown outcome is cleared by looking, not by asking again: a run echoes its Metadata, and
+// [RunService.List] finds runs by part of their file name.
+//
+// # What is promised
+//
+// A POST is repeated only after a 429, by which the server says that it did not take it. Every other method
+// is repeated after a 408, a 429, a 5xx, an error marked retryable, and a lost connection. See [Retry].
+//
+// Redirects are not followed: a 307 would repeat a POST and hand the key to another host. A 3xx is an [*Error].
+//
+// A run's Output, and every other field of customer-defined shape, is a [json.RawMessage] with the bytes as
+// received. No number passes through a float64, and nothing is re-marshalled.
+//
+// The API may add fields, statuses and types at any time. Unknown fields are ignored and unknown values of
+// [Status] and [RunType] are carried along.
+//
+// Neither the API key nor the request body appears in an error. Where the server's own message repeats the key or
+// a URL with a query (as presigned ones have), both are cut from it.
+//
+// Deliveries by webhook are the business of package [extend-intake/shared/extend/webhook].
+package extend

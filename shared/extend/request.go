@@ -1,0 +1,231 @@
+package extend
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A request is one call of the API.
+type request struct {
+	method string
+	path   []string // segments, escaped when sent: an id is opaque and may hold anything
+	query  url.Values
+	body   any // sent as JSON; nil sends none
+}
+
+// send makes a call and turns the answer's member of that name ("" is the whole body, as parse and edit answer)
+// into a value. All methods of all services go through it.
+func send[T any](ctx context.Context, c *Client, r request, member string, parse func(json.RawMessage) (T, error)) (T, error) {
+	var none T
+	p, err := c.prepare(r)
+	if err != nil {
+		return none, err
+	}
+	a, err := c.try(ctx, p)
+	if err != nil {
+		return none, err
+	}
+	raw, err := a.member(member)
+	if err != nil {
+		return none, p.unusable(a, err)
+	}
+	v, err := parse(raw)
+	if err != nil {
+		return none, p.unusable(a, err)
+	}
+	return v, nil
+}
+
+// object is the parse function for what needs no check of its own.
+func object[T any](raw json.RawMessage) (*T, error) {
+	v := new(T)
+	if err := json.Unmarshal(raw, v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// A checker is a request body that knows a rule of the API which it is cheaper to hold to than to be told of.
+type checker interface{ check() error }
+
+// prepared is a request with everything done that can fail without a network.
+type prepared struct {
+	method, path, url string
+	body              []byte
+}
+
+func (c *Client) prepare(r request) (prepared, error) {
+	p := prepared{method: r.method}
+	bad := false
+	for _, segment := range r.path {
+		// "." and ".." survive escaping, and would name another resource.
+		bad = bad || segment == "" || segment == "." || segment == ".."
+		p.path += "/" + url.PathEscape(segment)
+	}
+	if bad {
+		return p, p.refuse(errors.New("id is empty or dots"))
+	}
+	p.url = c.base + p.path
+	if len(r.query) > 0 {
+		p.url += "?" + r.query.Encode()
+	}
+	if r.body != nil {
+		if c, ok := r.body.(checker); ok {
+			if err := c.check(); err != nil {
+				return p, p.refuse(err)
+			}
+		}
+		var err error
+		if p.body, err = json.Marshal(r.body); err != nil {
+			return p, p.refuse(err)
+		}
+	}
+	return p, nil
+}
+
+// once sends the request once. Its error is a *callError, an *Error, or wraps ErrTooLarge.
+func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
+	if ctx.Err() != nil {
+		return nil, p.refuse(context.Cause(ctx))
+	}
+	key, err := c.key(ctx)
+	switch {
+	case err != nil:
+		return nil, p.refuse(fmt.Errorf("API key: %w", err))
+	case key == "":
+		return nil, p.refuse(errors.New("API key is empty"))
+	case !headerSafe(key): // a line break at the end of a stored secret, most likely
+		return nil, p.refuse(errors.New("API key holds spaces or control characters"))
+	}
+
+	conn := &connTrace{}
+	ctx = httptrace.WithClientTrace(ctx, conn.trace())
+	var body io.Reader
+	if p.body != nil {
+		body = bytes.NewReader(p.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, p.method, p.url, body)
+	if err != nil {
+		return nil, p.refuse(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("x-extend-api-version", Version)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	if c.workspace != "" {
+		req.Header.Set("x-extend-workspace-id", c.workspace)
+	}
+	if p.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+
+	res, err := c.http.Do(req)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // it repeats method and URL, which we say ourselves
+		}
+		return nil, &callError{method: p.method, path: p.path, err: err, notSent: conn.notSent(err)}
+	}
+	defer res.Body.Close()
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return nil, newError(p, res, key, time.Now())
+	}
+	a := &answer{status: res.StatusCode, requestID: res.Header.Get(requestIDHeader)}
+	a.body, err = io.ReadAll(io.LimitReader(res.Body, c.maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, &callError{method: p.method, path: p.path, err: fmt.Errorf("read answer %d: %w", a.status, err)}
+	case int64(len(a.body)) > c.maxAnswer:
+		return nil, p.unusable(a, fmt.Errorf("%w: over %d bytes", ErrTooLarge, c.maxAnswer))
+	}
+	return a, nil
+}
+
+// refuse is the error of a request that is not sent.
+func (p prepared) refuse(err error) error {
+	return &callError{method: p.method, path: p.path, err: err, notSent: true, final: true}
+}
+
+// unusable is the error of a request that the server took, as its status says, and whose answer is of no use.
+// It is no *Error, since the server refused nothing.
+func (p prepared) unusable(a *answer, err error) error {
+	outcome := ""
+	if p.method != http.MethodGet {
+		outcome = "outcome unknown: "
+	}
+	return &callError{method: p.method, path: p.path, final: true,
+		err: fmt.Errorf("%sanswer %d (request %s): %w", outcome, a.status, cmp.Or(a.requestID, "id unknown"), err)}
+}
+
+// An answer is what the server sent with a 2xx.
+type answer struct {
+	status    int
+	requestID string
+	body      []byte
+}
+
+// member unwraps the envelope {"success": true, "<name>": …}, keeping the member's bytes as they are.
+func (a *answer) member(name string) (json.RawMessage, error) {
+	if name == "" {
+		return a.body, nil
+	}
+	var envelope map[string]json.RawMessage
+	if err := json.Unmarshal(a.body, &envelope); err != nil {
+		return nil, err
+	}
+	raw, ok := envelope[name]
+	if !ok || string(raw) == "null" {
+		return nil, fmt.Errorf("no %q in it", name)
+	}
+	return raw, nil
+}
+
+// connTrace watches whether the HTTP transport had a connection to write the request to.
+// Its hooks can run after the call has returned, hence the atomics.
+type connTrace struct{ asked, touched atomic.Bool }
+
+func (t *connTrace) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:              func(string) { t.asked.Store(true) },
+		GotConn:              func(httptrace.GotConnInfo) { t.touched.Store(true) },
+		WroteHeaders:         func() { t.touched.Store(true) },
+		GotFirstResponseByte: func() { t.touched.Store(true) },
+	}
+}
+
+// notSent reports whether a failed call surely wrote nothing: the transport asked for a connection and never
+// got one, or, for a RoundTripper that does not report to traces, the error itself says that there was none.
+func (t *connTrace) notSent(err error) bool {
+	return !t.touched.Load() && (t.asked.Load() || neverConnected(err))
+}
+
+// values collects the query parameters that are set.
+func values(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			v.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return v
+}
+
+// fold puts a text on one line and bounds its length, for a message that is no JSON.
+func fold(body []byte, limit int) string {
+	s := strings.Join(strings.Fields(strings.ToValidUTF8(string(body[:min(len(body), 4*limit)]), "�")), " ")
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
