@@ -39,7 +39,7 @@ func newHandler(ctx context.Context, getenv func(string) string) (func(context.C
 	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.secretID, getenv, time.Now)
 	client, err := extend.NewClient(secrets.APIKey,
 		extend.WithBaseURL(cfg.baseURL.String()), extend.WithWorkspace(cfg.workspace),
-		extend.WithHTTPClient(&http.Client{Timeout: postTimeout}),
+		extend.WithHTTPClient(&http.Client{Timeout: postTimeout, Transport: freshConnections()}),
 		extend.WithRetry(extend.Retry{Attempts: 1})) // the queue tries again, and knows when
 	if err != nil {
 		return nil, err
@@ -53,6 +53,15 @@ func newHandler(ctx context.Context, getenv func(string) string) (func(context.C
 		now:    time.Now, jitter: rand.Float64,
 	}
 	return h.handle, nil
+}
+
+// freshConnections opens a connection for each request. One that was kept while
+// the function was frozen may be dead, and a POST that dies with it has an unknown
+// outcome: ten minutes of looking to save a handshake.
+func freshConnections() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableKeepAlives = true
+	return t
 }
 
 // linkLife is how long Extend can fetch the file. It does so at once as a rule;

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"extend-intake/shared/extend"
@@ -51,7 +52,7 @@ func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, p
 		// Timed out, cut off, or an answer that can't be read: a run may have been made.
 		return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: "outcome unknown"}
 	}
-	reason := fmt.Sprintf("%d %s", e.StatusCode, e.Code)
+	reason := strings.TrimSpace(fmt.Sprintf("%d %s", e.StatusCode, e.Code))
 	switch s := e.StatusCode; {
 	case s == http.StatusTooManyRequests:
 		// The plan's limit, for everybody: the rest of the batch would hear the same.

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+func TestAfterPost(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	const pause = 5 * time.Minute
+	claim := &ledger.Record{DocumentID: "doc_1", Attempt: 2, Claim: 7}
+	refusal := func(status int) *extend.Error {
+		return &extend.Error{Method: "POST", Path: "/processor_runs", StatusCode: status, Code: "C", Message: "m", RequestID: "req_1"}
+	}
+	notTaken := func(reason string, after time.Duration) ledger.Fact {
+		return ledger.NotTaken{Claim: 7, Reason: reason, Until: now.Add(after)}
+	}
+	unknown := ledger.Unknown{Claim: 7}
+	rejected := ledger.Rejected{Claim: 7, Code: "C", Message: "m", RequestID: "req_1"}
+	tests := []struct {
+		name   string
+		err    error
+		fact   ledger.Fact
+		answer answer
+	}{
+		{"200", nil, ledger.Taken{Attempt: 2, RunID: "dpr_1", RunURL: "u"}, answer{}},
+		{"400", refusal(400), rejected, answer{reason: "400 C"}},
+		{"404", refusal(404), rejected, answer{reason: "404 C"}},
+		{"409", refusal(409), rejected, answer{reason: "409 C"}},
+		{"413", refusal(413), rejected, answer{reason: "413 C"}},
+		{"422", refusal(422), rejected, answer{reason: "422 C"}},
+		{"418 is as final as any other", refusal(418), rejected, answer{reason: "418 C"}},
+		{"400 without a code", &extend.Error{StatusCode: 400, Message: "m"}, ledger.Rejected{Claim: 7, Code: "400", Message: "m"}, answer{reason: "400"}},
+		{"409, but retryable", func() error { e := refusal(409); e.Retryable = true; return e }(), notTaken("409 C", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "409 C"}},
+		{"429", refusal(429), notTaken("429 C", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "429 C", hold: true}},
+		{"429 with Retry-After", func() error { e := refusal(429); e.RetryAfter = time.Minute; return e }(), notTaken("429 C", time.Minute), answer{kind: back, after: time.Minute, reason: "429 C", hold: true}},
+		{"401", refusal(401), notTaken("401 C", pause), answer{kind: back, after: pause, reason: "401 C", hold: true}},
+		{"402", refusal(402), notTaken("402 C", pause), answer{kind: back, after: pause, reason: "402 C", hold: true}},
+		{"403", refusal(403), notTaken("403 C", pause), answer{kind: back, after: pause, reason: "403 C", hold: true}},
+		{"410", refusal(410), notTaken("410 C", pause), answer{kind: back, after: pause, reason: "410 C", hold: true}},
+		{"307: a wrong base URL", refusal(307), notTaken("307 C", pause), answer{kind: back, after: pause, reason: "307 C", hold: true}},
+		{"408", refusal(408), unknown, answer{kind: back, after: firstLook, reason: "408 C"}},
+		{"500", refusal(500), unknown, answer{kind: back, after: firstLook, reason: "500 C"}},
+		{"500, retryable: a run may have been made all the same", func() error { e := refusal(500); e.Retryable = true; return e }(), unknown, answer{kind: back, after: firstLook, reason: "500 C"}},
+		{"502", refusal(502), unknown, answer{kind: back, after: firstLook, reason: "502 C"}},
+		{"connection refused", refused(t), notTaken("not sent", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "not sent"}},
+		{"connection reset", &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, unknown, answer{kind: back, after: firstLook, reason: "outcome unknown"}},
+		{"timeout", context.DeadlineExceeded, unknown, answer{kind: back, after: firstLook, reason: "outcome unknown"}},
+		{"an answer that can't be read", errors.New("extend: POST /processor_runs: no run in it"), unknown, answer{kind: back, after: firstLook, reason: "outcome unknown"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var run *extend.Run
+			if tt.err == nil {
+				run = &extend.Run{ID: "dpr_1", URL: "u"}
+			}
+			fact, a := afterPost(claim, run, tt.err, 3, pause, now)
+			a.reason, tt.answer.reason = strings.TrimSpace(a.reason), strings.TrimSpace(tt.answer.reason)
+			if d := cmp.Diff(tt.answer, a, cmp.AllowUnexported(answer{})); d != "" {
+				t.Error(d)
+			}
+			if r, ok := fact.(ledger.Rejected); ok {
+				r.Code = strings.TrimSpace(r.Code)
+				fact = r
+			}
+			if d := cmp.Diff(tt.fact, fact); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// refused is the error of a POST to a port at which nobody listens.
+func refused(t *testing.T) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	client, err := extend.NewClient(extend.StaticKey("sk_1"), extend.WithBaseURL("http://"+l.Addr().String()), extend.WithRetry(extend.Retry{Attempts: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Runs.Create(t.Context(), extend.CreateRunRequest{ProcessorID: "dp_1", RawText: "x"})
+	return err
+}
+
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	for receives, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 4 * time.Second, 9: 512 * time.Second, 10: maxBackoff, 1000: maxBackoff} {
+		if got := backoff(receives); got != want {
+			t.Errorf("backoff(%d) = %v, want %v", receives, got, want)
+		}
+	}
+	since, window := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 10*time.Minute
+	for after, want := range map[time.Duration]time.Duration{
+		0: firstLook, 20 * time.Second: 20 * time.Second, 5 * time.Minute: maxLook,
+		9*time.Minute + 50*time.Second: 11 * time.Second, // once more, right after the window
+		11 * time.Minute:               time.Second,
+	} {
+		if got := nextLook(since, window, since.Add(after)); got != want {
+			t.Errorf("nextLook after %v = %v, want %v", after, got, want)
+		}
+	}
+	if a := ownFault(maxReceives-1, "x"); a.kind != back {
+		t.Errorf("try %d: %+v", maxReceives-1, a)
+	}
+	if a := ownFault(maxReceives, "x"); a.kind != dead || !strings.Contains(a.reason, "20 tries") {
+		t.Errorf("try %d: %+v", maxReceives, a)
+	}
+}
+
+func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai",
+		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest",
+		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "MAX_CONCURRENCY": "2",
+		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300",
+	}
+	getenv := func(name string) string { return env[name] }
+	c, err := loadConfig(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.requestsPerSecond != 5 || c.filesPerSecond != 80.0/60/2 {
+		t.Errorf("an instance's share: %v requests and %v files a second", c.requestsPerSecond, c.filesPerSecond)
+	}
+	env["TABLE_NAME"], env["PROCESSOR_ID"], env["EXTEND_BASE_URL"] = "", "extractor", "http://api.extend.ai"
+	env["FILES_PER_MINUTE"], env["LEASE_SECONDS"], env["REQUESTS_PER_SECOND"] = "0", "soon", "NaN"
+	_, err = loadConfig(getenv)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"TABLE_NAME is missing", `PROCESSOR_ID is "extractor": it must begin with "dp_"`, "EXTEND_BASE_URL", "FILES_PER_MINUTE is 0", `LEASE_SECONDS is "soon"`, "REQUESTS_PER_SECOND is NaN"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in:\n%v", want, err)
+		}
+	}
+	if _, err := newHandler(t.Context(), func(string) string { return "" }); err == nil || strings.Count(err.Error(), "is missing") < 12 {
+		t.Errorf("with no variable at all: %v", err)
+	}
+}
