@@ -1,4 +1,4 @@
-package main
+package submit
 
 import (
 	"context"
@@ -18,40 +18,44 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-type handler struct {
-	cfg    config
-	key    func(context.Context) (string, error)
-	runs   runs
-	ledger *ledger.Ledger
-	// link is a URL from which Extend can fetch the Source for a while.
-	link  func(context.Context, document.Source) (string, error)
-	queue queue
-	pace  *pace
-	now   func() time.Time
-	// jitter is a number in [0,1).
-	jitter func() float64
+// Handler submits uploads. All fields are required.
+type Handler struct {
+	Config Config
+	// Key is the API key; it is asked before anything is claimed.
+	Key    func(context.Context) (string, error)
+	Runs   Runs
+	Ledger *ledger.Ledger
+	// Link is a URL from which Extend can fetch the Source for a while.
+	Link  func(context.Context, document.Source) (string, error)
+	Queue Queue
+	Pace  *Pace
+	Now   func() time.Time
+	// Jitter is a number in [0,1).
+	Jitter func() float64
 
 	// holdUntil: Extend refused the account or the rate. Until then this instance makes no call.
 	holdUntil  time.Time
 	holdReason string
 }
 
-type runs interface {
+// Runs are the calls of Extend that a Handler makes.
+type Runs interface {
 	Create(context.Context, extend.CreateRunRequest) (*extend.Run, error)
 	Get(ctx context.Context, id string) (*extend.Run, error)
 	All(context.Context, extend.ListRunsRequest) iter.Seq2[extend.RunSummary, error]
 }
 
-type queue interface {
-	// delay makes a message come back after d.
-	delay(ctx context.Context, receipt string, d time.Duration) error
-	// bury puts a message into the dead letters.
-	bury(ctx context.Context, body, reason string) error
+// Queue is what a Handler does to messages besides returning them.
+type Queue interface {
+	// Delay makes a message come back after d.
+	Delay(ctx context.Context, receipt string, d time.Duration) error
+	// Bury puts a message into the dead letters.
+	Bury(ctx context.Context, body, reason string) error
 }
 
-// handle takes a batch of the upload queue or, for a stack without a queue and for
+// Handle takes a batch of the upload queue or, for a stack without a queue and for
 // `sam local invoke`, a bare S3 or EventBridge event.
-func (h *handler) handle(ctx context.Context, event json.RawMessage) (any, error) {
+func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error) {
 	var batch events.SQSEvent
 	if err := json.Unmarshal(event, &batch); err != nil || len(batch.Records) == 0 || batch.Records[0].EventSource != "aws:sqs" {
 		a := h.guard(ctx, string(event), 1)
@@ -72,22 +76,22 @@ func (h *handler) handle(ctx context.Context, event json.RawMessage) (any, error
 }
 
 // message reports whether the message is done with.
-func (h *handler) message(ctx context.Context, m events.SQSMessage) bool {
+func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	a := h.guard(ctx, m.Body, max(receives, 1))
 	switch a.kind {
 	case done:
 		return true
 	case dead:
-		if err := h.queue.bury(ctx, m.Body, a.reason); err != nil {
+		if err := h.Queue.Bury(ctx, m.Body, a.reason); err != nil {
 			slog.ErrorContext(ctx, "dead letter not sent, the message comes back", "message_id", m.MessageId, "reason", a.reason, "error", err)
 			return false
 		}
 		slog.ErrorContext(ctx, "moved to the dead letters", "message_id", m.MessageId, "reason", a.reason)
 		return true
 	}
-	after := a.after + time.Duration(h.jitter()*float64(a.after)/2)
-	if err := h.queue.delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
+	after := a.after + time.Duration(h.Jitter()*float64(a.after)/2)
+	if err := h.Queue.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
 		// It comes back all the same, after the queue's own visibility timeout.
 		slog.WarnContext(ctx, "delay not set", "message_id", m.MessageId, "error", err)
 	}
@@ -95,7 +99,7 @@ func (h *handler) message(ctx context.Context, m events.SQSMessage) bool {
 }
 
 // guard keeps a panic over one message from harming the others.
-func (h *handler) guard(ctx context.Context, body string, receives int) (a answer) {
+func (h *Handler) guard(ctx context.Context, body string, receives int) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
@@ -107,7 +111,7 @@ func (h *handler) guard(ctx context.Context, body string, receives int) (a answe
 
 // body does what a message says. One message can speak of several uploads; it is
 // done when all of them are, and uploads that are done are not done again.
-func (h *handler) body(ctx context.Context, body string, receives int) answer {
+func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 	notices, err := document.ParseNotices([]byte(body))
 	if err != nil {
 		return answer{kind: dead, reason: err.Error()}
@@ -122,7 +126,7 @@ func (h *handler) body(ctx context.Context, body string, receives int) answer {
 	return all
 }
 
-func (h *handler) notice(ctx context.Context, n document.Notice, receives int) answer {
+func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) answer {
 	switch {
 	case n.Err != nil:
 		return answer{kind: dead, reason: n.Err.Error()}
@@ -132,37 +136,37 @@ func (h *handler) notice(ctx context.Context, n document.Notice, receives int) a
 	case n.Source.FolderMarker():
 		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", n.Source.Object())
 		return answer{}
-	case !h.cfg.route.Matches(n.Source.Key):
+	case !h.Config.Route.Matches(n.Source.Key):
 		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", n.Source.Object())
 		return answer{}
 	}
-	if wait := h.holdUntil.Sub(h.now()); wait > 0 {
+	if wait := h.holdUntil.Sub(h.Now()); wait > 0 {
 		return answer{kind: back, after: wait, reason: "on hold: " + h.holdReason}
 	}
 	a := h.upload(ctx, n.Source, receives)
 	if a.hold {
-		h.holdUntil, h.holdReason = h.now().Add(a.after), a.reason
+		h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
 		slog.ErrorContext(ctx, "on hold", "reason", a.reason, "until", h.holdUntil)
 	}
 	return a
 }
 
 // upload makes the run of a document, unless it has one.
-func (h *handler) upload(ctx context.Context, src document.Source, receives int) answer {
+func (h *Handler) upload(ctx context.Context, src document.Source, receives int) answer {
 	id := src.DocumentID()
 	log := slog.With("document_id", id, "object", src.Object())
 	// Nothing is claimed that can't be sent: a claim that nobody uses keeps the document waiting.
-	if _, err := h.key(ctx); err != nil {
+	if _, err := h.Key(ctx); err != nil {
 		log.ErrorContext(ctx, "no API key", "error", err)
-		return answer{kind: back, after: h.cfg.pause, reason: "no API key", hold: true}
+		return answer{kind: back, after: h.Config.Pause, reason: "no API key", hold: true}
 	}
 	deadline := h.deadline(ctx)
-	if wait := h.pace.nextFile(h.now()); h.now().Add(wait).After(deadline) {
+	if wait := h.Pace.nextFile(h.Now()); h.Now().Add(wait).After(deadline) {
 		return answer{kind: back, after: wait, reason: errTooLong.Error()}
 	}
-	claim := ledger.Claim{Source: src, Route: h.cfg.route.Name, ProcessorID: h.cfg.route.ProcessorID, Version: h.cfg.route.Version}
+	claim := ledger.Claim{Source: src, Route: h.Config.Route.Name, ProcessorID: h.Config.Route.ProcessorID, Version: h.Config.Route.Version}
 	for range 2 { // twice: when a look settles that there is no run, the document is claimed again
-		d, err := h.ledger.Apply(ctx, id, claim)
+		d, err := h.Ledger.Apply(ctx, id, claim)
 		if err != nil {
 			return h.ledgerFault(ctx, log, err, receives)
 		}
@@ -170,7 +174,7 @@ func (h *handler) upload(ctx context.Context, src document.Source, receives int)
 		case ledger.Won:
 			return h.post(ctx, log, src, d.Record, receives, deadline)
 		case ledger.Held:
-			return answer{kind: back, after: max(d.Record.LeaseUntil.Sub(h.now()), time.Second), reason: "claimed by another"}
+			return answer{kind: back, after: max(d.Record.LeaseUntil.Sub(h.Now()), time.Second), reason: "claimed by another"}
 		case ledger.Look:
 			a, settled := h.look(ctx, log, d.Record, receives, deadline)
 			if !settled {
@@ -185,43 +189,43 @@ func (h *handler) upload(ctx context.Context, src document.Source, receives int)
 }
 
 // deadline is the last moment at which a call may begin.
-func (h *handler) deadline(ctx context.Context) time.Time {
+func (h *Handler) deadline(ctx context.Context) time.Time {
 	d, ok := ctx.Deadline()
 	if !ok {
-		return h.now().Add(time.Minute)
+		return h.Now().Add(time.Minute)
 	}
 	return d.Add(-postTimeout - 5*time.Second)
 }
 
 // post sends the one POST that the claim stands for.
-func (h *handler) post(ctx context.Context, log *slog.Logger, src document.Source, claim *ledger.Record, receives int, deadline time.Time) answer {
+func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Source, claim *ledger.Record, receives int, deadline time.Time) answer {
 	log = log.With("attempt", claim.Attempt)
 	giveBack := func(reason string, after time.Duration) answer {
-		if _, err := h.ledger.Apply(ctx, claim.DocumentID, ledger.NotTaken{Claim: claim.Claim, Reason: reason, Until: h.now().Add(after)}); err != nil {
+		if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.NotTaken{Claim: claim.Claim, Reason: reason, Until: h.Now().Add(after)}); err != nil {
 			return h.ledgerFault(ctx, log, err, receives) // the lease runs out
 		}
 		return answer{kind: back, after: after, reason: reason}
 	}
-	link, err := h.link(ctx, src)
+	link, err := h.Link(ctx, src)
 	if err != nil {
 		log.ErrorContext(ctx, "no link to the file", "error", err)
 		return giveBack("no link to the file", backoff(receives))
 	}
-	if err := h.pace.file(ctx, h.now(), deadline); err != nil {
+	if err := h.Pace.file(ctx, h.Now(), deadline); err != nil {
 		return giveBack(err.Error(), backoff(receives))
 	}
-	if !h.now().Add(postTimeout).Before(claim.LeaseUntil) {
+	if !h.Now().Add(postTimeout).Before(claim.LeaseUntil) {
 		// This instance was frozen. Who looks after the lease must find every POST of it already sent.
 		return giveBack("the lease is over", time.Second)
 	}
-	tag := document.NewTag(h.cfg.stack, src, claim.Attempt, "extend-intake")
-	run, err := h.runs.Create(ctx, extend.CreateRunRequest{
+	tag := document.NewTag(h.Config.Stack, src, claim.Attempt, "extend-intake")
+	run, err := h.Runs.Create(ctx, extend.CreateRunRequest{
 		ProcessorID: claim.ProcessorID, Version: claim.ProcessorVersion,
 		File:     &extend.RunFile{FileName: src.FileName(claim.Attempt), FileURL: link},
 		Metadata: tag.Metadata(),
 	})
-	fact, a := afterPost(claim, run, err, receives, h.cfg.pause, h.now())
-	d, ledgerErr := h.ledger.Apply(ctx, claim.DocumentID, fact)
+	fact, a := afterPost(claim, run, err, receives, h.Config.Pause, h.Now())
+	d, ledgerErr := h.Ledger.Apply(ctx, claim.DocumentID, fact)
 	switch {
 	case err == nil:
 		log = log.With("run_id", run.ID)
@@ -240,17 +244,17 @@ func (h *handler) post(ctx context.Context, log *slog.Logger, src document.Sourc
 
 // look searches for the run of a POST whose answer was lost. It reports whether
 // the document is settled as having no run, so that it can be claimed again.
-func (h *handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record, receives int, deadline time.Time) (a answer, settled bool) {
-	lookedAt := h.now()
+func (h *Handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record, receives int, deadline time.Time) (a answer, settled bool) {
+	lookedAt := h.Now()
 	found, err := h.find(ctx, rec, deadline)
 	if err != nil {
 		log.WarnContext(ctx, "look not done", "error", err)
 		// The table of POST's answers holds for a GET as well, but for what it says of runs.
-		_, a := afterPost(rec, nil, err, receives, h.cfg.pause, h.now())
+		_, a := afterPost(rec, nil, err, receives, h.Config.Pause, h.Now())
 		return answer{kind: back, after: max(a.after, firstLook), reason: "look not done", hold: a.hold}, false
 	}
 	for _, run := range found {
-		d, err := h.ledger.Apply(ctx, rec.DocumentID, ledger.Taken{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
+		d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Taken{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
 		if err != nil {
 			return h.ledgerFault(ctx, log, err, receives), false
 		}
@@ -259,12 +263,12 @@ func (h *handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record
 	if len(found) > 0 {
 		return answer{}, false
 	}
-	d, err := h.ledger.Apply(ctx, rec.DocumentID, ledger.Absent{Attempt: rec.Attempt, LookedAt: lookedAt})
+	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Absent{Attempt: rec.Attempt, LookedAt: lookedAt})
 	if err != nil {
 		return h.ledgerFault(ctx, log, err, receives), false
 	}
 	if d.Verdict == ledger.Look {
-		after := nextLook(d.Record.UnconfirmedSince, h.cfg.rules.ConfirmWindow, h.now())
+		after := nextLook(d.Record.UnconfirmedSince, h.Config.Rules.ConfirmWindow, h.Now())
 		log.InfoContext(ctx, "run not found yet", "attempt", rec.Attempt, "since", d.Record.UnconfirmedSince)
 		return answer{kind: back, after: after, reason: "outcome unknown"}, false
 	}
@@ -275,14 +279,14 @@ func (h *handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record
 const maxCandidates = 50
 
 // find returns the runs of the record's attempt.
-func (h *handler) find(ctx context.Context, rec *ledger.Record, deadline time.Time) ([]*extend.Run, error) {
-	turn := func() error { return h.pace.request(ctx, h.now(), deadline) }
+func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Time) ([]*extend.Run, error) {
+	turn := func() error { return h.Pace.request(ctx, h.Now(), deadline) }
 	if err := turn(); err != nil {
 		return nil, err
 	}
 	var found []*extend.Run
 	candidates := 0
-	for s, err := range h.runs.All(ctx, extend.ListRunsRequest{
+	for s, err := range h.Runs.All(ctx, extend.ListRunsRequest{
 		FileNameContains: document.Token(rec.DocumentID, rec.Attempt), Source: "API", SortBy: "createdAt", MaxPageSize: maxCandidates,
 	}) {
 		if err != nil {
@@ -294,12 +298,12 @@ func (h *handler) find(ctx context.Context, rec *ledger.Record, deadline time.Ti
 		if err := turn(); err != nil {
 			return nil, err
 		}
-		run, err := h.runs.Get(ctx, s.ID)
+		run, err := h.Runs.Get(ctx, s.ID)
 		if err != nil {
 			return nil, err
 		}
 		tag, err := document.ParseTag(run.Metadata)
-		if err == nil && tag.Stack == h.cfg.stack && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt {
+		if err == nil && tag.Stack == h.Config.Stack && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt {
 			found = append(found, run)
 		}
 	}
@@ -307,7 +311,7 @@ func (h *handler) find(ctx context.Context, rec *ledger.Record, deadline time.Ti
 }
 
 // ledgerFault is the answer when the ledger could not be asked or told.
-func (h *handler) ledgerFault(ctx context.Context, log *slog.Logger, err error, receives int) answer {
+func (h *Handler) ledgerFault(ctx context.Context, log *slog.Logger, err error, receives int) answer {
 	log.ErrorContext(ctx, "ledger", "error", err)
 	if errors.Is(err, ledger.ErrRecord) {
 		return ownFault(receives, err.Error())

@@ -1,4 +1,4 @@
-package main
+package submit
 
 import (
 	"context"
@@ -130,16 +130,16 @@ func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300",
 	}
 	getenv := func(name string) string { return env[name] }
-	c, err := loadConfig(getenv)
+	c, err := LoadConfig(getenv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.requestsPerSecond != 5 || c.filesPerSecond != 80.0/60/2 {
-		t.Errorf("an instance's share: %v requests and %v files a second", c.requestsPerSecond, c.filesPerSecond)
+	if c.RequestsPerSecond != 5 || c.FilesPerSecond != 80.0/60/2 {
+		t.Errorf("an instance's share: %v requests and %v files a second", c.RequestsPerSecond, c.FilesPerSecond)
 	}
 	env["TABLE_NAME"], env["PROCESSOR_ID"], env["EXTEND_BASE_URL"] = "", "extractor", "http://api.extend.ai"
 	env["FILES_PER_MINUTE"], env["LEASE_SECONDS"], env["REQUESTS_PER_SECOND"] = "0", "soon", "NaN"
-	_, err = loadConfig(getenv)
+	_, err = LoadConfig(getenv)
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -148,7 +148,7 @@ func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 			t.Errorf("%q is not in:\n%v", want, err)
 		}
 	}
-	if _, err := newHandler(t.Context(), func(string) string { return "" }); err == nil || strings.Count(err.Error(), "is missing") < 12 {
+	if _, err := New(t.Context(), func(string) string { return "" }); err == nil || strings.Count(err.Error(), "is missing") < 12 {
 		t.Errorf("with no variable at all: %v", err)
 	}
 }

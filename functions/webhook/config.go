@@ -1,4 +1,4 @@
-package main
+package webhook
 
 import (
 	"net/url"
@@ -7,23 +7,24 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-type config struct {
-	stack, table, secretID     string
-	baseURL                    *url.URL
-	workspace                  string
-	uploadQueue, resultsBucket string
-	rules                      ledger.Rules
+// Config is what the environment says.
+type Config struct {
+	Stack, Table, SecretID     string
+	BaseURL                    *url.URL
+	Workspace                  string
+	UploadQueue, ResultsBucket string
+	Rules                      ledger.Rules
 }
 
-// loadConfig reports every fault at once.
-func loadConfig(getenv func(string) string) (config, error) {
+// LoadConfig reads the environment and reports every fault at once.
+func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
-	c := config{
-		stack: env.Required("STACK"), table: env.Required("TABLE_NAME"), secretID: env.Required("SECRET_ID"),
-		baseURL: env.URL("EXTEND_BASE_URL"), workspace: env.Optional("EXTEND_WORKSPACE_ID"),
-		uploadQueue: env.Required("UPLOAD_QUEUE_URL"), resultsBucket: env.Required("RESULTS_BUCKET"),
-		rules: ledger.DefaultRules,
+	c := Config{
+		Stack: env.Required("STACK"), Table: env.Required("TABLE_NAME"), SecretID: env.Required("SECRET_ID"),
+		BaseURL: env.URL("EXTEND_BASE_URL"), Workspace: env.Optional("EXTEND_WORKSPACE_ID"),
+		UploadQueue: env.Required("UPLOAD_QUEUE_URL"), ResultsBucket: env.Required("RESULTS_BUCKET"),
+		Rules: ledger.DefaultRules,
 	}
-	c.rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
+	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
 	return c, env.Err()
 }

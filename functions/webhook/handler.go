@@ -1,4 +1,4 @@
-package main
+package webhook
 
 import (
 	"context"
@@ -22,15 +22,17 @@ import (
 // payload, in which the body is one string.
 const maxBody = 6 << 20
 
-type handler struct {
-	// secrets are those that a delivery may be signed with; with again, read anew.
-	secrets  func(ctx context.Context, again bool) ([]string, error)
-	runs     outcome.Getter
-	recorder *outcome.Recorder
-	now      func() time.Time
+// Handler stores deliveries. All fields are required.
+type Handler struct {
+	// Secrets are those that a delivery may be signed with; with again, read anew.
+	Secrets  func(ctx context.Context, again bool) ([]string, error)
+	Runs     outcome.Getter
+	Recorder *outcome.Recorder
+	Now      func() time.Time
 }
 
-func (h *handler) handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) (response events.APIGatewayV2HTTPResponse, _ error) {
+// Handle answers one delivery. It never returns an error: the answer says all.
+func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) (response events.APIGatewayV2HTTPResponse, _ error) {
 	defer func() {
 		if p := recover(); p != nil {
 			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
@@ -50,7 +52,7 @@ func (h *handler) handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 }
 
 // open checks the signature over the raw bytes, and only then reads them.
-func (h *handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*webhook.Event, error) {
+func (h *Handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*webhook.Event, error) {
 	body := []byte(r.Body)
 	if r.IsBase64Encoded {
 		var err error
@@ -66,11 +68,11 @@ func (h *handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*
 		header.Add(name, value)
 	}
 	for again := range 2 {
-		secrets, err := h.secrets(ctx, again == 1)
+		secrets, err := h.Secrets(ctx, again == 1)
 		if err != nil {
 			return nil, err
 		}
-		event, err := webhook.Verifier{Secrets: secrets, Now: h.now}.Open(header, body)
+		event, err := webhook.Verifier{Secrets: secrets, Now: h.Now}.Open(header, body)
 		if again == 1 || !errors.Is(err, webhook.ErrSignature) {
 			return event, err
 		}
@@ -79,7 +81,7 @@ func (h *handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*
 }
 
 // keep stores what a verified delivery says.
-func (h *handler) keep(ctx context.Context, event *webhook.Event) error {
+func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 	log := slog.With("event_id", event.ID, "event_type", event.Type)
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
 		log.InfoContext(ctx, "ignored", "reason", "event type is not kept")
@@ -89,7 +91,7 @@ func (h *handler) keep(ctx context.Context, event *webhook.Event) error {
 	if err != nil {
 		return err
 	}
-	result, err := h.recorder.Record(ctx, run, confirmed)
+	result, err := h.Recorder.Record(ctx, run, confirmed)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (h *handler) keep(ctx context.Context, event *webhook.Event) error {
 
 // run is the run that the delivery is about. Where the delivery only points to it,
 // Extend is asked instead: the signature does not cover what is behind the link.
-func (h *handler) run(ctx context.Context, event *webhook.Event) (run *extend.Run, confirmed bool, err error) {
+func (h *Handler) run(ctx context.Context, event *webhook.Event) (run *extend.Run, confirmed bool, err error) {
 	p, ok := event.Pointer()
 	if !ok {
 		if run, err = event.Run(); err != nil {
@@ -118,7 +120,7 @@ func (h *handler) run(ctx context.Context, event *webhook.Event) (run *extend.Ru
 	if p.RunID == "" {
 		return nil, false, fmt.Errorf("delivery %s points to a payload without naming the run: set the endpoint's delivery format to JSON", event.ID)
 	}
-	run, err = h.runs.Get(ctx, p.RunID)
+	run, err = h.Runs.Get(ctx, p.RunID)
 	if err == nil && run.ID != p.RunID {
 		err = fmt.Errorf("asked for run %s, got %s", p.RunID, run.ID)
 	}

@@ -14,8 +14,7 @@ import (
 )
 
 // Run is a function's main: it sets the logger, makes the handler and serves it.
-// Everything that can fail at a cold start is in newHandler, so that tests can
-// call it.
+// Everything that can fail at a cold start is in newHandler, which tests can call.
 func Run[H any](newHandler func(context.Context, func(string) string) (H, error)) {
 	slog.SetDefault(lambdacontext.NewLogger())
 	h, err := newHandler(context.Background(), os.Getenv)

@@ -1,8 +1,9 @@
-// Submit takes upload notices and makes one run at Extend of each document.
+// Package submit takes upload notices and makes one run at Extend of each
+// document. The function itself, in lambda/, only serves what [New] returns.
 //
 // To learn what happens to an upload, read handler.go downward; what each answer
 // of Extend leads to is the table in outcome.go.
-package main
+package submit
 
 import (
 	"context"
@@ -25,10 +26,10 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-func main() { boot.Run(newHandler) }
-
-func newHandler(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
-	cfg, err := loadConfig(getenv)
+// New returns the function's handler, wired from the environment. The error names
+// every fault of it.
+func New(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
+	cfg, err := LoadConfig(getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -36,23 +37,23 @@ func newHandler(ctx context.Context, getenv func(string) string) (func(context.C
 	if err != nil {
 		return nil, err
 	}
-	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.secretID, getenv, time.Now)
+	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now)
 	client, err := extend.NewClient(secrets.APIKey,
-		extend.WithBaseURL(cfg.baseURL.String()), extend.WithWorkspace(cfg.workspace),
+		extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
 		extend.WithHTTPClient(&http.Client{Timeout: postTimeout, Transport: freshConnections()}),
 		extend.WithRetry(extend.Retry{Attempts: 1})) // the queue tries again, and knows when
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{
-		cfg: cfg, key: secrets.APIKey, runs: client.Runs,
-		ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.table, cfg.rules, time.Now),
-		link:   linker(awsConfig),
-		queue:  sqsQueue{sqs.NewFromConfig(awsConfig), cfg.uploadQueue, cfg.deadLetters},
-		pace:   newPace(cfg.requestsPerSecond, cfg.filesPerSecond),
-		now:    time.Now, jitter: rand.Float64,
+	h := &Handler{
+		Config: cfg, Key: secrets.APIKey, Runs: client.Runs,
+		Ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
+		Link:   linker(awsConfig),
+		Queue:  sqsQueue{sqs.NewFromConfig(awsConfig), cfg.UploadQueue, cfg.DeadLetters},
+		Pace:   NewPace(cfg.RequestsPerSecond, cfg.FilesPerSecond),
+		Now:    time.Now, Jitter: rand.Float64,
 	}
-	return h.handle, nil
+	return h.Handle, nil
 }
 
 // freshConnections opens a connection for each request. One that was kept while
@@ -97,14 +98,14 @@ type sqsQueue struct {
 	uploads, deadLetters string
 }
 
-func (q sqsQueue) delay(ctx context.Context, receipt string, d time.Duration) error {
+func (q sqsQueue) Delay(ctx context.Context, receipt string, d time.Duration) error {
 	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 		QueueUrl: &q.uploads, ReceiptHandle: &receipt, VisibilityTimeout: int32(d / time.Second),
 	})
 	return err
 }
 
-func (q sqsQueue) bury(ctx context.Context, body, reason string) error {
+func (q sqsQueue) Bury(ctx context.Context, body, reason string) error {
 	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &q.deadLetters, MessageBody: &body,
 		MessageAttributes: map[string]types.MessageAttributeValue{

@@ -1,0 +1,57 @@
+// Package webhook takes Extend's deliveries and stores what they say. The function
+// itself, in lambda/, only serves what [New] returns.
+//
+// To learn what happens to a delivery, read handler.go downward; what is answered
+// is in status.go, and what becomes of a verified run in shared/outcome.
+package webhook
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"extend-intake/shared/boot"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/outcome"
+)
+
+// askTimeout bounds a question to Extend: a delivery is answered within 30 seconds.
+const askTimeout = 10 * time.Second
+
+// New returns the function's handler, wired from the environment. The error names
+// every fault of it.
+func New(ctx context.Context, getenv func(string) string) (func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error), error) {
+	cfg, err := LoadConfig(getenv)
+	if err != nil {
+		return nil, err
+	}
+	awsConfig, err := boot.AWS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now)
+	client, err := extend.NewClient(secrets.APIKey,
+		extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
+		extend.WithHTTPClient(&http.Client{Timeout: askTimeout}))
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		Secrets: secrets.WebhookSecrets,
+		Runs:    client.Runs,
+		Recorder: &outcome.Recorder{
+			Stack: cfg.Stack, Runs: client.Runs,
+			Ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
+			Keep:   boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),
+			Resend: boot.Resender(sqs.NewFromConfig(awsConfig), cfg.UploadQueue),
+		},
+		Now: time.Now,
+	}
+	return h.Handle, nil
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestOnlyLoopback(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"127.0.0.1:0": true, "127.1.2.3:80": true, "[::1]:0": true,
+		"0.0.0.0:0": false, ":8080": false, "[::]:0": false, "10.0.0.1:80": false, "localhost:0": false, "127.0.0.1": false,
+	} {
+		if err := checkLoopback(address); (err == nil) != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	_, opts, err := parse([]string{"--processor", "dp_a", "--processor", "dp_b:CLASSIFY:Mail: inbound"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := opts.Processors; len(p) != 2 || p[0].Type != "EXTRACT" || p[1].Type != "CLASSIFY" || p[1].Name != "Mail: inbound" || !p[1].Subscribed {
+		t.Errorf("processors: %+v", p)
+	}
+	for _, args := range [][]string{{"extra"}, {"--unknown"}, {"--processor", ":EXTRACT"}, {"--listen", "0.0.0.0:0"}, {"--processing-time", "2"}} {
+		if _, _, err := parse(args, io.Discard); err == nil {
+			t.Errorf("%v: accepted", args)
+		}
+	}
+	var help strings.Builder
+	if _, _, err := parse([]string{"--help"}, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "loopback") {
+		t.Errorf("help: %v %s", err, help.String())
+	}
+}
+
+// It prints its base URL first, answers there, tells steps, and ends with its context.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, nil, in, io.Discard)
+		in.Close()
+		ended <- err
+	}()
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "http://127.0.0.1:") {
+		t.Fatalf("first line %q", lines.Text())
+	}
+	base := lines.Text()
+	told := make(chan string, 1)
+	go func() {
+		lines.Scan()
+		told <- lines.Text()
+		_, _ = io.Copy(io.Discard, out)
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/processor_runs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	if step := <-told; !strings.Contains(step, "request refused") || !strings.Contains(step, "HTTP 401") {
+		t.Errorf("step %q", step)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

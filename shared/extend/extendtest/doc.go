@@ -1,0 +1,77 @@
+// Package extendtest is a strict, in-memory simulator of Extend, for tests and
+// for the local run. It is ours, not the vendor's; it contains no code of Extend
+// and no document ever leaves the machine through it.
+//
+//	sim, baseURL := extendtest.NewServer(t, extendtest.Options{
+//		APIKey:     "sk_test",
+//		Processors: []extendtest.Processor{{ID: "dp_invoices", Type: extendtest.Extract, Subscribed: true}},
+//	})
+//	// … let the code under test talk to baseURL …
+//	if err := sim.Wait(t.Context()); err != nil { … }
+//	for _, run := range sim.Runs() { … }
+//
+// It is written from the wire: with types and a signature of its own, and
+// without importing the client that it tests. One mistake can thus not hide in
+// both.
+//
+// # Strict
+//
+// The simulator refuses what Extend refuses, and where the documentation is
+// silent, it takes the reading that is harder on a client. Every refusal is kept
+// ([Simulator.Refused]), every request counted ([Simulator.Requests]).
+// Two equal POSTs make two runs, for the API has no idempotency key;
+// [Simulator.Accepted] says how many would have been paid for.
+//
+// # What the vendor documents
+//
+// For API version 2025-04-21, at https://docs.extend.ai/2025-04-21/:
+//
+//   - the key, the version header and their refusals; 404 for what is unknown
+//   - the request of POST /processor_runs: a processor, a file or a text, a
+//     priority of 1..100, metadata that is an object, a config of the
+//     processor's type; usage tags lose the characters that they must not have
+//   - the run object, its statuses, and {} as the output of an unfinished run
+//   - lists: 10 items unless asked for 1..1000, newest change first, opaque
+//     page tokens, summaries without metadata
+//   - a webhook needs a subscription per processor; its envelope, its headers,
+//     the signature over the exact bytes, the 30 s for an answer, repeated tries
+//     with backoff; no event for a cancelled run
+//   - the pointer in place of a large payload, good for an hour
+//   - that new response fields may appear: every object here has one
+//
+// # What is our reading
+//
+//   - a request with both file and rawText, or both fileUrl and fileId, gets 400;
+//     so does null where a field may be absent, a foreign Content-Type, metadata
+//     over 10 KB (documented for a later version), an unknown or empty list parameter
+//   - unknown body fields are accepted and counted ([Simulator.UnknownFields])
+//   - another known API version gets 400, lest a wrongly configured client passes
+//   - the file is fetched by one GET right after the run is accepted, redirects
+//     are not followed, and anything but 200 ends the run with FAILED_TO_PROCESS_FILE
+//   - only a PROCESSING run can be cancelled, else 400; a deleted run ends silently
+//   - requests over the plan get 429, files over it wait as PENDING
+//   - fileNameContains minds case; a page token serves only the query it came from
+//   - tags that become empty are dropped, and the echo shows the cleaned ones
+//   - each try of a delivery has a fresh timestamp and signature and the same
+//     event id; 4xx is tried again; the pauses are [DefaultSchedule]
+//   - a review sends a second processed event
+//   - the error body: three shapes have been published or seen ([ErrorShape])
+//   - config of an unchanged processor, credits, page counts and outputs are made up
+//
+// It does not do: sync runs, uploads and fileId, workflows, parse, edit, batches.
+//
+// # Misbehaviour
+//
+// [Options.Fault] is asked once per request and [Options.DeliveryFault] once per
+// try of a delivery; [Fault], [Fate] and [DeliveryFault] list what can go wrong.
+// [Simulator.CancelRun], [Simulator.DeleteRun], [Simulator.ReviewRun] and
+// [Simulator.Redeliver] are what a person does in the dashboard.
+//
+// # Time
+//
+// All waiting is done by the standard library's timers, and nothing but the two
+// clients of the options touches a socket. Made inside a testing/synctest bubble,
+// with [Transport] under its clients, the simulator therefore runs in virtual
+// time: retries of an hour take none, and exact instants can be asserted. Ids
+// come from [Options.Seed] and the order of calls alone.
+package extendtest

@@ -1,0 +1,124 @@
+package extendtest
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// A refusal is an answer other than 200 by the rules of the API.
+type refusal struct {
+	status     int
+	message    string
+	retryAfter string
+}
+
+func invalid(format string, args ...any) *refusal {
+	return &refusal{status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+}
+
+// errorCodes are the codes that go with a status. The vendor publishes none for
+// 403; that one is ours.
+var errorCodes = map[int]string{
+	http.StatusBadRequest:      "INVALID_REQUEST",
+	http.StatusUnauthorized:    "UNAUTHORIZED",
+	http.StatusPaymentRequired: "USAGE_BLOCKED",
+	http.StatusForbidden:       "FORBIDDEN",
+	http.StatusNotFound:        "NOT_FOUND",
+	http.StatusGone:            "ENDPOINT_REMOVED",
+	http.StatusTooManyRequests: "RATE_LIMIT_EXCEEDED",
+}
+
+func errorCode(status int) string {
+	if code, ok := errorCodes[status]; ok {
+		return code
+	}
+	if status >= 500 {
+		return "INTERNAL_ERROR"
+	}
+	return "INVALID_REQUEST"
+}
+
+// retryable is what the body says of a status, as the vendor documents it.
+func retryable(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+}
+
+// errorBody writes an error in the chosen shape.
+func (s *Simulator) errorBody(status int, code, message, requestID string) []byte {
+	if s.opts.ErrorShape == Plain {
+		var o object
+		if status != http.StatusTooManyRequests {
+			o.flag("success", false)
+		}
+		return s.extra(o.text("error", message)).bytes()
+	}
+	var o object
+	o.text("code", code).text("message", message).text("requestId", requestID).flag("retryable", retryable(status))
+	if s.opts.ErrorShape == Nested {
+		inner := s.extra(&o).bytes()
+		var outer object
+		return outer.raw("error", inner).bytes()
+	}
+	return s.extra(&o).bytes()
+}
+
+func (s *Simulator) requestID() string {
+	s.mu.Lock()
+	s.requestN++
+	n := s.requestN
+	s.mu.Unlock()
+	return s.id("req_", idLength, strconv.Itoa(n))
+}
+
+func (s *Simulator) write(w http.ResponseWriter, status int, requestID string, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Extend-Request-Id", requestID)
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a caller that has gone away is its own affair
+}
+
+func (s *Simulator) refuse(w http.ResponseWriter, r *http.Request, route string, ref *refusal) {
+	s.count(route, ref.status)
+	code := errorCode(ref.status)
+	s.mu.Lock()
+	s.refused = append(s.refused, Refusal{Method: r.Method, Path: r.URL.Path, Status: ref.status, Code: code, Reason: ref.message})
+	s.mu.Unlock()
+	s.step(Step{Kind: RequestRefused, Status: ref.status, Detail: r.Method + " " + r.URL.Path + ": " + ref.message})
+	if ref.retryAfter != "" {
+		w.Header().Set("Retry-After", ref.retryAfter)
+	}
+	id := s.requestID()
+	s.write(w, ref.status, id, s.errorBody(ref.status, code, ref.message, id))
+}
+
+// serveFault answers as a Fault wants it.
+func (s *Simulator) serveFault(w http.ResponseWriter, r *http.Request, route, runID string, f Fault) {
+	when := "before"
+	if f.After {
+		when = "after"
+	}
+	if f.Cut {
+		s.count(route, 0)
+		s.step(Step{Kind: FaultInjected, RunID: runID, Detail: route + ": connection cut " + when + " the work"})
+		panic(http.ErrAbortHandler)
+	}
+	s.count(route, f.Status)
+	s.step(Step{Kind: FaultInjected, RunID: runID, Status: f.Status, Detail: route + ": answered " + when + " the work"})
+	for name, values := range f.Header {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	if f.RetryAfter != "" {
+		w.Header().Set("Retry-After", f.RetryAfter)
+	}
+	if f.HTML != "" {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(f.Status)
+		_, _ = w.Write([]byte(f.HTML))
+		return
+	}
+	id := s.requestID()
+	message := cmp.Or(f.Message, http.StatusText(f.Status), "Fault.")
+	s.write(w, f.Status, id, s.errorBody(f.Status, cmp.Or(f.Code, errorCode(f.Status)), message, id))
+}

@@ -1,0 +1,163 @@
+package extendtest
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// RunInfo is what the simulator knows of a run.
+type RunInfo struct {
+	ID             string
+	ProcessorID    string
+	Version        string // as resolved from the request: a number, or "draft"
+	VersionID      string
+	Type           string
+	Status         string
+	Priority       int
+	Metadata       json.RawMessage // as it is echoed; nil when none was sent
+	FileName       string
+	FileURL        string // may carry a signature: not for logs
+	RawText        string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	Deleted        bool
+	Fetches        int // GETs of the file URL that were begun
+	FetchedBytes   int64
+	FetchedSHA256  string // lower-case hex, "" until the file is there
+	MediaType      string // as the bytes look
+	PageCount      *int
+	TextExcerpt    string
+	Output         json.RawMessage // the exact bytes; nil until PROCESSED
+	FailureReason  string
+	FailureMessage string
+	Deliveries     []DeliveryInfo
+}
+
+// DeliveryInfo is an event and the tries to deliver it.
+type DeliveryInfo struct {
+	EventID   string
+	EventType string
+	Tries     []Try
+}
+
+// A Try is one webhook request.
+type Try struct {
+	At     time.Time
+	Status int    // 0 when there was no answer
+	Err    string // why there was none
+	Header http.Header
+	Body   []byte // the exact bytes
+}
+
+func (t Try) ok() bool { return t.Status >= 200 && t.Status <= 299 }
+
+// RequestCount is how often a route was answered with a status.
+type RequestCount struct {
+	Route  string
+	Status int // 0: the connection was cut
+	Count  int
+}
+
+// A Refusal is a request that broke a rule of the API. An answer by a [Fault]
+// is none.
+type Refusal struct {
+	Method, Path string
+	Status       int
+	Code         string
+	Reason       string
+}
+
+// Runs returns all runs in the order of their creation, deleted ones too.
+func (s *Simulator) Runs() []RunInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	infos := make([]RunInfo, len(s.runs))
+	for i, r := range s.runs {
+		infos[i] = r.info()
+	}
+	return infos
+}
+
+// Run returns one run.
+func (s *Simulator) Run(id string) (RunInfo, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.byID[id]; r != nil {
+		return r.info(), true
+	}
+	return RunInfo{}, false
+}
+
+// Accepted returns how many POSTs made a run, which is how many were paid for.
+func (s *Simulator) Accepted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.runs)
+}
+
+// Requests returns how often each route was answered with each status, sorted.
+func (s *Simulator) Requests() []RequestCount {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make([]RequestCount, 0, len(s.requests))
+	for c, n := range s.requests {
+		c.Count = n
+		counts = append(counts, c)
+	}
+	slices.SortFunc(counts, func(a, b RequestCount) int {
+		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Status, b.Status))
+	})
+	return counts
+}
+
+// Refused returns the refused requests in order.
+func (s *Simulator) Refused() []Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.refused)
+}
+
+// UnknownFields returns how often accepted requests had a body field that the
+// API does not know, such as "file.fileBase64". They are accepted and counted.
+func (s *Simulator) UnknownFields() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.unknown)
+}
+
+func (s *Simulator) count(route string, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests[RequestCount{Route: route, Status: status}]++
+}
+
+func (s *Simulator) info(r *run) RunInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return r.info()
+}
+
+// info copies what is known. The caller holds Simulator.mu.
+func (r *run) info() RunInfo {
+	info := RunInfo{
+		ID: r.id, ProcessorID: r.processor.ID, Version: r.version, VersionID: r.versionID,
+		Type: r.processor.Type, Status: r.status, Priority: r.priority, Metadata: slices.Clone(r.metadata),
+		FileName: r.fileName, FileURL: r.fileURL, RawText: r.rawText,
+		CreatedAt: r.createdAt, UpdatedAt: r.updatedAt, Deleted: r.deleted, Fetches: r.fetches,
+		Output: slices.Clone(r.output), FailureReason: r.failureReason, FailureMessage: r.failureMessage,
+	}
+	if c := r.content; c != nil {
+		info.FetchedBytes, info.FetchedSHA256, info.MediaType, info.TextExcerpt = c.size, c.sha256, c.mediaType, c.excerpt
+		if c.pages != nil {
+			info.PageCount = new(*c.pages)
+		}
+	}
+	for _, ev := range r.events {
+		info.Deliveries = append(info.Deliveries, DeliveryInfo{EventID: ev.id, EventType: ev.kind, Tries: slices.Clone(ev.tries)})
+	}
+	return info
+}

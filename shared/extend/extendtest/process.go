@@ -1,0 +1,255 @@
+package extendtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	fetchTimeout         = time.Minute
+	failedToProcessFile  = "FAILED_TO_PROCESS_FILE"
+	postProcessingFailed = "POST_PROCESSING_FAILURE"
+)
+
+// process takes a run from its acceptance to its end.
+func (s *Simulator) process(r *run) {
+	defer func() {
+		if len(s.info(r).Deliveries) == 0 {
+			r.tell() // there will be no delivery to wait for
+		}
+	}()
+	if !pause(r.ctx, r.fate.FetchDelay) {
+		return
+	}
+	c, err := s.fetch(r)
+	if r.ctx.Err() != nil {
+		return // cancelled, deleted or closed meanwhile
+	}
+	if err != nil {
+		s.step(Step{Kind: FileNotFetched, RunID: r.id, FileName: r.fileName, Detail: err.Error()})
+		s.conclude(r, failed, nil, failedToProcessFile, fmt.Sprintf("The file could not be downloaded from the provided URL (%v).", err))
+		return
+	}
+	s.mu.Lock()
+	r.content = c
+	s.mu.Unlock()
+	if r.fileURL != "" {
+		s.step(Step{Kind: FileFetched, RunID: r.id, FileName: r.fileName, Bytes: c.size, Status: http.StatusOK})
+	}
+
+	select {
+	case <-r.slot:
+	case <-r.ctx.Done():
+		return
+	}
+	if !pause(r.ctx, r.fate.Pending) || !s.start(r) || !s.dwell(r) {
+		return
+	}
+	switch r.fate.End {
+	case EndFailed:
+		reason, message := r.fate.FailureReason, r.fate.FailureMessage
+		if reason == "" {
+			reason = "INTERNAL_ERROR"
+		}
+		if message == "" {
+			message = "The run failed, as it was told to."
+		}
+		s.conclude(r, failed, nil, reason, message)
+	case EndCancelled:
+		_ = s.CancelRun(r.id) // unless somebody was faster
+	case EndDeleted:
+		_ = s.DeleteRun(r.id)
+	default:
+		output, err := s.output(r)
+		if err != nil {
+			s.conclude(r, failed, nil, postProcessingFailed, err.Error())
+			return
+		}
+		s.conclude(r, processed, output, "", "")
+	}
+}
+
+// start makes a PENDING run PROCESSING, and reports whether the run lives.
+func (s *Simulator) start(r *run) bool {
+	s.mu.Lock()
+	if r.ctx.Err() != nil {
+		s.mu.Unlock()
+		return false
+	}
+	waited := r.status == pending
+	if waited {
+		r.status = processing
+		r.updatedAt = time.Now()
+	}
+	s.mu.Unlock()
+	if waited {
+		s.step(Step{Kind: RunStarted, RunID: r.id, FileName: r.fileName})
+	}
+	return true
+}
+
+// dwell lets the processing time pass.
+func (s *Simulator) dwell(r *run) bool {
+	if r.fate.End == EndNever {
+		select {
+		case <-r.finish:
+			return r.ctx.Err() == nil
+		case <-r.ctx.Done():
+			return false
+		}
+	}
+	if s.opts.Processing == nil {
+		return r.ctx.Err() == nil
+	}
+	timer := time.NewTimer(s.opts.Processing(s.info(r)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.finish:
+	case <-r.ctx.Done():
+	}
+	return r.ctx.Err() == nil
+}
+
+// conclude ends a run by the simulator's own doing, and announces it.
+func (s *Simulator) conclude(r *run, status string, output []byte, reason, message string) {
+	s.mu.Lock()
+	if r.ctx.Err() != nil {
+		s.mu.Unlock()
+		return // cancelled or deleted at the last moment
+	}
+	r.output, r.failureReason, r.failureMessage = output, reason, message
+	s.end(r, status)
+	ev := s.announce(r)
+	s.mu.Unlock()
+	s.step(Step{Kind: RunFinished, RunID: r.id, FileName: r.fileName, Detail: strings.TrimSpace(status + " " + reason)})
+	s.launch(ev)
+}
+
+// end stops a run's work. The caller holds mu.
+func (s *Simulator) end(r *run, status string) {
+	r.status = status
+	r.updatedAt = time.Now()
+	s.waiting = slices.DeleteFunc(s.waiting, func(w *run) bool { return w == r })
+	r.cancel()
+}
+
+// admit gives the run its slot if the plan has one left, or else puts it in the
+// queue. The caller holds mu.
+func (s *Simulator) admit(r *run, now time.Time) bool {
+	if len(s.waiting) == 0 && s.throughput(now) == 0 {
+		s.giveSlot(r, now)
+		return true
+	}
+	// Behind all runs of the same priority, or a lower value.
+	at := slices.IndexFunc(s.waiting, func(w *run) bool { return w.priority > r.priority })
+	if at < 0 {
+		at = len(s.waiting)
+	}
+	s.waiting = slices.Insert(s.waiting, at, r)
+	if !s.draining {
+		s.draining = true
+		s.background(s.drain)
+	}
+	return false
+}
+
+// throughput returns how long the plan lets the next file wait. The caller
+// holds mu.
+func (s *Simulator) throughput(now time.Time) time.Duration {
+	if s.opts.FilesPerMinute == 0 {
+		return 0
+	}
+	s.starts = since(s.starts, now.Add(-time.Minute))
+	if len(s.starts) < s.opts.FilesPerMinute {
+		return 0
+	}
+	return s.starts[0].Add(time.Minute).Sub(now)
+}
+
+func (s *Simulator) giveSlot(r *run, now time.Time) {
+	if s.opts.FilesPerMinute > 0 {
+		s.starts = append(s.starts, now)
+	}
+	close(r.slot)
+}
+
+// drain serves the queue until it is empty.
+func (s *Simulator) drain() {
+	for {
+		s.mu.Lock()
+		now := time.Now()
+		for len(s.waiting) > 0 && s.throughput(now) == 0 {
+			r := s.waiting[0]
+			s.waiting = s.waiting[1:]
+			s.giveSlot(r, now)
+		}
+		if len(s.waiting) == 0 {
+			s.draining = false
+			s.mu.Unlock()
+			return
+		}
+		wait := s.throughput(now)
+		s.mu.Unlock()
+		if !pause(s.ctx, wait) {
+			return
+		}
+	}
+}
+
+// fetch reads the file once, with a plain GET, and keeps what the output tells
+// of it. Its errors hold no URL.
+func (s *Simulator) fetch(r *run) (*content, error) {
+	in := newInspector(r.fileName)
+	if r.fileURL == "" {
+		_, _ = io.WriteString(in, r.rawText) // an inspector takes everything
+		return in.content(), nil
+	}
+	s.mu.Lock()
+	r.fetches++
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(r.ctx, fetchTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.fileURL, nil)
+	if err != nil {
+		return nil, errors.New("invalid URL")
+	}
+	req.Header.Set("User-Agent", "extendtest")
+	// The bytes as they are stored, not as a transport would unpack them.
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := s.fetching.Do(req)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("HTTP %d", resp.StatusCode)
+	}
+	n, err := io.Copy(in, io.LimitReader(resp.Body, s.opts.MaxFileBytes+1))
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	if n > s.opts.MaxFileBytes {
+		return nil, fmt.Errorf("larger than %d bytes", s.opts.MaxFileBytes)
+	}
+	return in.content(), nil
+}
+
+// withoutURL takes the URL out of an error: file URLs and webhook URLs are
+// secrets.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("timeout")
+	}
+	return err
+}

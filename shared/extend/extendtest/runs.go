@@ -1,0 +1,429 @@
+package extendtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// The statuses of a run.
+const (
+	pending    = "PENDING"
+	processing = "PROCESSING"
+	processed  = "PROCESSED"
+	failed     = "FAILED"
+	cancelled  = "CANCELLED"
+)
+
+var null = []byte("null")
+
+// A run is a processor run. Its fields are guarded by Simulator.mu, save those
+// that never change after create.
+type run struct {
+	n         int // 1 for the first run
+	id        string
+	fileID    string
+	processor *Processor
+	version   string
+	versionID string
+	fileName  string
+	fileURL   string
+	rawText   string
+	priority  int
+	metadata  json.RawMessage // nil: none was sent
+	config    json.RawMessage
+	fate      Fate
+	baseURL   string // where the run was created
+	createdAt time.Time
+
+	ctx    context.Context // over when the run has ended
+	cancel context.CancelFunc
+	slot   chan struct{} // closed when the plan lets the run start
+	finish chan struct{} // closed by FinishRun
+	told   chan struct{} // closed after the first try of the first delivery
+	tell   func()        // closes told; once
+
+	status         string
+	updatedAt      time.Time
+	deleted        bool
+	finishAsked    bool
+	fetches        int
+	content        *content // nil until the file is there
+	output         json.RawMessage
+	initialOutput  json.RawMessage // these two only once reviewed
+	reviewedOutput json.RawMessage
+	failureReason  string
+	failureMessage string
+	events         []*event
+}
+
+// create answers POST /processor_runs. Two equal requests make two runs: the
+// API has no idempotency key, and a header of that name is ignored.
+func (s *Simulator) create(hr *http.Request, body []byte, fate Fate) ([]byte, *run, *refusal) {
+	req, ref := parseCreate(hr.Header, body)
+	if ref != nil {
+		return nil, nil, ref
+	}
+	p := s.processors[req.processorID]
+	if p == nil {
+		return nil, nil, &refusal{status: http.StatusNotFound, message: "Processor not found."}
+	}
+	version, ok := p.resolve(req.version)
+	if !ok {
+		return nil, nil, &refusal{status: http.StatusNotFound, message: "Processor version not found."}
+	}
+	if req.fileID != "" {
+		return nil, nil, &refusal{status: http.StatusNotFound, message: "File not found."}
+	}
+	if ref := checkConfig(req.config, p.Type); ref != nil {
+		return nil, nil, ref
+	}
+	if req.config == nil {
+		req.config = json.RawMessage(defaultConfigs[p.Type])
+	}
+
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, nil, &refusal{status: http.StatusServiceUnavailable, message: "The simulator is closed."}
+	}
+	now := time.Now()
+	if wait := s.throughput(now); s.opts.RefuseFiles && wait > 0 {
+		defer s.mu.Unlock()
+		return nil, nil, s.overLimit(wait, "Too many files for this organization.")
+	}
+	for _, name := range req.unknown {
+		s.unknown[name]++
+	}
+	n := len(s.runs) + 1
+	r := &run{
+		n:         n,
+		id:        s.id("dpr_", idLength, strconv.Itoa(n)),
+		fileID:    s.id("file_", idLength, strconv.Itoa(n)),
+		processor: p,
+		version:   version,
+		versionID: s.id("dpv_", idLength, p.ID, version),
+		fileName:  req.fileName,
+		fileURL:   req.fileURL,
+		rawText:   req.rawText,
+		priority:  req.priority,
+		metadata:  req.metadata,
+		config:    req.config,
+		fate:      fate,
+		baseURL:   baseURL(hr),
+		createdAt: now,
+		updatedAt: now,
+		status:    processing,
+		slot:      make(chan struct{}),
+		finish:    make(chan struct{}),
+		told:      make(chan struct{}),
+	}
+	r.tell = sync.OnceFunc(func() { close(r.told) })
+	r.ctx, r.cancel = context.WithCancel(s.ctx)
+	s.runs = append(s.runs, r)
+	s.byID[r.id] = r
+	if !s.admit(r, now) || fate.Pending > 0 {
+		r.status = pending
+	}
+	answer := s.runAnswer(r)
+	status := r.status
+	s.mu.Unlock()
+
+	s.step(Step{Kind: RunCreated, RunID: r.id, FileName: r.fileName, Status: http.StatusOK, Detail: status})
+
+	s.mu.Lock()
+	s.background(func() { s.process(r) })
+	s.mu.Unlock()
+	return answer, r, nil
+}
+
+// resolve turns the version of a request into a version of the processor.
+func (p *Processor) resolve(version string) (string, bool) {
+	if version == "latest" {
+		if len(p.Versions) == 0 {
+			return "draft", true
+		}
+		return p.Versions[len(p.Versions)-1], true
+	}
+	return version, version == "draft" || slices.Contains(p.Versions, version)
+}
+
+// checkConfig holds an override against the processor's type and the members
+// that the type requires.
+func checkConfig(config json.RawMessage, processorType string) *refusal {
+	if config == nil {
+		return nil
+	}
+	fields, _ := members(config)
+	if t, _ := text(fields["type"]); t != processorType {
+		return invalid("Expected %s, the type of the processor; Path: config.type", processorType)
+	}
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return fields[name] != nil })
+	}
+	switch {
+	case processorType == Extract && !has("schema", "fields"):
+		return invalid("One of `schema` or `fields` must be provided; Path: config")
+	case processorType == Classify && !has("classifications"):
+		return invalid("Required; Path: config.classifications")
+	case processorType == Splitter && !has("splitClassifications"):
+		return invalid("Required; Path: config.splitClassifications")
+	}
+	return nil
+}
+
+func baseURL(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+// find returns a run that a request may see. The caller holds mu.
+func (s *Simulator) find(id string) (*run, *refusal) {
+	r := s.byID[id]
+	if r == nil || r.deleted {
+		return nil, &refusal{status: http.StatusNotFound, message: "Processor run not found."}
+	}
+	return r, nil
+}
+
+func (s *Simulator) get(id string) ([]byte, *refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ref := s.find(id)
+	if ref != nil {
+		return nil, ref
+	}
+	return s.runAnswer(r), nil
+}
+
+// cancelRun cancels a run in PROCESSING. No event tells of it: this API version
+// has none. That other statuses get a 400 is our reading.
+func (s *Simulator) cancelRun(id string) ([]byte, *refusal) {
+	s.mu.Lock()
+	r, ref := s.find(id)
+	if ref == nil && r.status != processing {
+		ref = invalid("Only a run that is PROCESSING can be cancelled; this one is %s.", r.status)
+	}
+	if ref != nil {
+		s.mu.Unlock()
+		return nil, ref
+	}
+	s.end(r, cancelled)
+	answer := s.runAnswer(r)
+	s.mu.Unlock()
+	s.step(Step{Kind: RunFinished, RunID: r.id, FileName: r.fileName, Detail: cancelled})
+	return answer, nil
+}
+
+// deleteRun deletes a run in any status. A run at work ends with it, without a
+// webhook; that is our reading.
+func (s *Simulator) deleteRun(id string) ([]byte, *refusal) {
+	s.mu.Lock()
+	r, ref := s.find(id)
+	if ref != nil {
+		s.mu.Unlock()
+		return nil, ref
+	}
+	r.deleted = true
+	s.end(r, r.status)
+	s.mu.Unlock()
+	s.step(Step{Kind: RunDeleted, RunID: r.id, FileName: r.fileName})
+	var o object
+	o.flag("success", true).text("documentProcessorRunId", id).text("message", "Processor run deleted.")
+	return s.extra(&o).bytes(), nil
+}
+
+// CancelRun is a person who cancels a run in the dashboard.
+func (s *Simulator) CancelRun(id string) error {
+	_, ref := s.cancelRun(id)
+	return ref.err()
+}
+
+// DeleteRun is a person who deletes a run in the dashboard.
+func (s *Simulator) DeleteRun(id string) error {
+	_, ref := s.deleteRun(id)
+	return ref.err()
+}
+
+// FinishRun ends the processing time of a run now, whatever it is, and returns
+// when the run has ended. A run that waits for its file or for the plan still
+// has to wait for that.
+func (s *Simulator) FinishRun(id string) error {
+	s.mu.Lock()
+	r, ref := s.find(id)
+	if ref == nil && !r.finishAsked {
+		r.finishAsked = true
+		close(r.finish)
+	}
+	s.mu.Unlock()
+	if ref != nil {
+		return ref.err()
+	}
+	<-r.ctx.Done()
+	if err := s.ctx.Err(); err != nil {
+		return fmt.Errorf("extendtest: closed: %w", err)
+	}
+	return nil
+}
+
+// ReviewRun is a person who corrects the output of a processed run. That a
+// review sends a second processor_run.processed event is our reading.
+func (s *Simulator) ReviewRun(id string, output json.RawMessage) error {
+	if _, ok := members(output); !ok {
+		return fmt.Errorf("extendtest: review of %s: output is not a JSON object", id)
+	}
+	s.mu.Lock()
+	r, ref := s.find(id)
+	if ref == nil && r.status != processed {
+		ref = invalid("Only a processed run can be reviewed; this one is %s.", r.status)
+	}
+	if ref != nil {
+		s.mu.Unlock()
+		return ref.err()
+	}
+	if !r.reviewed() {
+		r.initialOutput = r.output
+	}
+	r.reviewedOutput = slices.Clone(output)
+	r.output = r.reviewedOutput
+	r.updatedAt = time.Now()
+	ev := s.announce(r)
+	s.mu.Unlock()
+	s.step(Step{Kind: RunReviewed, RunID: r.id, FileName: r.fileName})
+	s.launch(ev)
+	return nil
+}
+
+func (r *run) reviewed() bool { return r.reviewedOutput != nil }
+
+// err makes a refusal an error; a nil refusal is none.
+func (ref *refusal) err() error {
+	if ref == nil {
+		return nil
+	}
+	return fmt.Errorf("extendtest: %d %s", ref.status, ref.message)
+}
+
+// runAnswer is the body of every answer that holds a run. The caller holds mu.
+func (s *Simulator) runAnswer(r *run) []byte {
+	var o object
+	o.flag("success", true).raw("processorRun", s.runObject(r))
+	return s.extra(&o).bytes()
+}
+
+// runObject writes the run as the API and the webhooks show it. The caller
+// holds mu.
+func (s *Simulator) runObject(r *run) []byte {
+	var o object
+	o.text("object", "document_processor_run").text("id", r.id).
+		text("processorId", r.processor.ID).text("processorVersionId", r.versionID).
+		text("processorName", r.processor.Name).text("status", r.status)
+	switch {
+	case r.output != nil:
+		o.raw("output", r.output)
+	case r.fate.NullOutput || s.opts.ExplicitNulls:
+		o.raw("output", null)
+	default:
+		o.raw("output", []byte("{}"))
+	}
+	s.optional(&o, "initialOutput", s.initial(r))
+	s.optional(&o, "reviewedOutput", r.reviewedOutput)
+	var reason, message []byte
+	if r.failureReason != "" {
+		reason, message = quote(r.failureReason), quote(r.failureMessage)
+	}
+	s.optional(&o, "failureReason", reason)
+	s.optional(&o, "failureMessage", message)
+	s.optional(&o, "metadata", r.metadata)
+	o.flag("reviewed", r.reviewed()).flag("edited", r.reviewed())
+	switch {
+	case r.reviewed():
+		var edit, edits object
+		edit.raw("originalValue", null).raw("editedValue", null).text("notes", "The whole output was replaced.").
+			raw("page", null).raw("fieldType", null)
+		o.raw("edits", edits.raw("value", edit.bytes()).bytes())
+	case s.opts.ExplicitNulls:
+		o.raw("edits", null)
+	default:
+		o.raw("edits", []byte("{}"))
+	}
+	o.text("type", r.processor.Type).raw("config", r.config)
+	o.raw("files", list([][]byte{s.fileObject(r)})).raw("mergedProcessors", []byte("[]"))
+	o.text("url", "https://dashboard.extend.ai/runs/"+r.id)
+	s.usage(&o, r)
+	return s.extra(&o).bytes()
+}
+
+// initial is the output before review. Whether it is there at all is optional;
+// as in the vendor's examples, extraction runs have it and others only once
+// reviewed.
+func (s *Simulator) initial(r *run) []byte {
+	switch {
+	case r.reviewed() || r.processor.Type != Extract:
+		return r.initialOutput
+	case r.status == processed:
+		return r.output
+	case (r.status == pending || r.status == processing) && !s.opts.ExplicitNulls:
+		return []byte("{}")
+	}
+	return nil
+}
+
+func (s *Simulator) fileObject(r *run) []byte {
+	var o object
+	o.text("object", "file").text("id", r.fileID).text("name", r.fileName)
+	var kind []byte
+	if t := fileType(r.fileName); t != "" {
+		kind = quote(t)
+	}
+	s.optional(&o, "type", kind)
+	s.optional(&o, "presignedUrl", nil)
+	s.optional(&o, "parentFileId", nil)
+	s.optional(&o, "contents", nil)
+	var metadata object
+	var pages []byte
+	if r.content != nil && r.content.pages != nil {
+		pages = strconv.AppendInt(nil, int64(*r.content.pages), 10)
+	}
+	s.optional(&metadata, "pageCount", pages)
+	s.optional(&metadata, "parentSplit", nil)
+	o.raw("metadata", metadata.bytes())
+	o.text("createdAt", spelled(r.createdAt, r.n+2)).text("updatedAt", spelled(r.updatedAt, r.n))
+	s.usage(&o, r)
+	return s.extra(&o).bytes()
+}
+
+// usage appends the credits, which appear once a run is processed. The zero at
+// the end of the number is meant: a decimal keeps it, a float does not.
+func (s *Simulator) usage(o *object, r *run) {
+	if r.status == processed {
+		var u object
+		o.raw("usage", s.extra(u.raw("credits", []byte("1.50"))).bytes())
+	}
+}
+
+// optional appends a member that may be absent or null.
+func (s *Simulator) optional(o *object, name string, value []byte) {
+	if value != nil {
+		o.raw(name, value)
+	} else if s.opts.ExplicitNulls {
+		o.raw(name, null)
+	}
+}
+
+// extra appends a member that no documentation knows: new response fields may
+// appear at any time.
+func (s *Simulator) extra(o *object) *object {
+	if !s.opts.NoExtraFields {
+		o.raw("notYetDocumented", []byte(`{"by": ["extendtest", 1, null]}`))
+	}
+	return o
+}

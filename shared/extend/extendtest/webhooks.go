@@ -1,0 +1,291 @@
+package extendtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	deliveryTimeout = 30 * time.Second
+	payloadLife     = time.Hour
+)
+
+// An endpoint is where webhooks go.
+type endpoint struct{ url, secret string }
+
+// An event is what happened to a run; its payload never changes. Its tries are
+// guarded by Simulator.mu.
+type event struct {
+	id      string
+	kind    string
+	run     *run
+	payload json.RawMessage
+	asked   int // tries begun
+	tries   []Try
+}
+
+// A payload is what a signed URL leads to.
+type payload struct {
+	body    []byte
+	expires time.Time
+}
+
+// announce makes the event of a run that ended or was reviewed. Without a
+// subscription there is none. The caller holds mu.
+func (s *Simulator) announce(r *run) *event {
+	if !r.processor.Subscribed {
+		return nil
+	}
+	kind := "processor_run.processed"
+	if r.status == failed {
+		kind = "processor_run.failed"
+	}
+	ev := &event{
+		id:      s.id("event_", idLength, r.id, strconv.Itoa(len(r.events)+1)),
+		kind:    kind,
+		run:     r,
+		payload: s.runObject(r),
+	}
+	r.events = append(r.events, ev)
+	s.events[ev.id] = ev
+	return ev
+}
+
+// launch has an event delivered, if there is one.
+func (s *Simulator) launch(ev *event) {
+	if ev == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.background(func() { s.deliver(ev) })
+}
+
+// deliver tries until an answer is 2xx or the schedule is over.
+func (s *Simulator) deliver(ev *event) {
+	defer ev.run.tell()
+	for i := 0; ; i++ {
+		fault, n := s.ask(ev, false)
+		if fault.Drop {
+			s.step(Step{Kind: WebhookNotSent, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: "dropped"})
+			return
+		}
+		if !pause(s.ctx, fault.Delay) {
+			return
+		}
+		try, ok := s.try(s.ctx, ev, fault, n)
+		if !ok {
+			return
+		}
+		ev.run.tell()
+		for range fault.Copies {
+			if _, ok := s.try(s.ctx, ev, fault, s.next(ev)); !ok {
+				return
+			}
+		}
+		if try.ok() {
+			return
+		}
+		if i == len(s.schedule) {
+			s.step(Step{Kind: WebhookGivenUp, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: fmt.Sprintf("after %d tries", i+1)})
+			return
+		}
+		if !pause(s.ctx, s.schedule[i]) {
+			return
+		}
+	}
+}
+
+// Redeliver is a person who asks for a delivery once more: the same event id
+// and payload, a fresh timestamp and signature, no retries. id is an event's or
+// a run's; a run's means its last event. It returns the status of the answer.
+func (s *Simulator) Redeliver(ctx context.Context, id string) (int, error) {
+	s.mu.Lock()
+	ev := s.events[id]
+	if r := s.byID[id]; r != nil && len(r.events) > 0 {
+		ev = r.events[len(r.events)-1]
+	}
+	s.mu.Unlock()
+	if ev == nil {
+		return 0, fmt.Errorf("extendtest: no event for %q", id)
+	}
+	fault, n := s.ask(ev, true)
+	if !pause(ctx, fault.Delay) {
+		return 0, ctx.Err()
+	}
+	try, ok := s.try(ctx, ev, fault, n)
+	if !ok {
+		return 0, fmt.Errorf("extendtest: event %s was not sent", ev.id)
+	}
+	if try.Err != "" {
+		return 0, fmt.Errorf("extendtest: event %s: %s", ev.id, try.Err)
+	}
+	return try.Status, nil
+}
+
+// next takes the number of a try.
+func (s *Simulator) next(ev *event) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ev.asked++
+	return ev.asked
+}
+
+// ask begins a try: it takes its number and learns what is odd about it.
+func (s *Simulator) ask(ev *event, manual bool) (DeliveryFault, int) {
+	n := s.next(ev)
+	if s.opts.DeliveryFault == nil {
+		return DeliveryFault{}, n
+	}
+	return s.opts.DeliveryFault(Delivery{
+		EventID: ev.id, EventType: ev.kind, RunID: ev.run.id, FileName: ev.run.fileName,
+		Try: n, Manual: manual, PayloadBytes: len(ev.payload),
+	}), n
+}
+
+// try sends an event once. It returns false if it could not even try: there is
+// no endpoint, the run is deleted, or the simulator is closed.
+func (s *Simulator) try(ctx context.Context, ev *event, fault DeliveryFault, n int) (Try, bool) {
+	s.mu.Lock()
+	to, deleted, closed := s.webhook, ev.run.deleted, s.closed
+	s.mu.Unlock()
+	if to.url == "" || deleted || closed {
+		detail := "no endpoint"
+		if deleted {
+			detail = "the run is deleted"
+		}
+		s.step(Step{Kind: WebhookNotSent, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: detail})
+		return Try{}, false
+	}
+	body := s.deliveryBody(ev, fault, n)
+	secret := to.secret
+	if fault.WrongSignature {
+		secret += "_other"
+	}
+	now := time.Now()
+	timestamp := strconv.FormatInt(now.Add(-fault.Age).Unix(), 10)
+	try := Try{At: now, Body: body, Header: http.Header{}}
+	try.Header.Set("Content-Type", "application/json")
+	try.Header.Set("User-Agent", "extendtest")
+	try.Header.Set("X-Extend-Request-Timestamp", timestamp)
+	try.Header.Set("X-Extend-Request-Signature", sign(secret, timestamp, body))
+	status, err := s.send(ctx, to.url, try.Header, body)
+	try.Status = status
+	if err != nil {
+		try.Err = err.Error()
+	}
+
+	s.mu.Lock()
+	ev.tries = append(ev.tries, try)
+	s.mu.Unlock()
+	kind := WebhookDelivered
+	if !try.ok() {
+		kind = WebhookRefused
+	}
+	s.step(Step{Kind: kind, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Bytes: int64(len(body)), Status: status, Detail: try.Err})
+	return try, true
+}
+
+func (s *Simulator) send(ctx context.Context, url string, header http.Header, body []byte) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, withoutURL(err)
+	}
+	req.Header = header.Clone()
+	resp, err := s.sending.Do(req)
+	if err != nil {
+		return 0, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)); err != nil {
+		return 0, withoutURL(err)
+	}
+	return resp.StatusCode, nil
+}
+
+// sign computes the signature over the exact bytes sent.
+func sign(secret, timestamp string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("v0:" + timestamp + ":"))
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// deliveryBody writes the envelope, around the payload or a pointer to it.
+func (s *Simulator) deliveryBody(ev *event, fault DeliveryFault, n int) []byte {
+	kind := ev.kind
+	if fault.EventType != "" {
+		kind = fault.EventType
+	}
+	envelope := func(payload []byte) []byte {
+		var o object
+		return s.extra(o.text("eventId", ev.id).text("eventType", kind).raw("payload", payload)).bytes()
+	}
+	if fault.Pointer == PointerNone {
+		return envelope(ev.payload)
+	}
+	p := payload{body: ev.payload, expires: time.Now().Add(payloadLife)}
+	if fault.Envelope {
+		p.body = envelope(ev.payload)
+	}
+	if fault.Expired {
+		p.expires = time.Now()
+	}
+	// Each try has a URL of its own, as the vendor says of a manual retry.
+	token := s.id("", 32, "payload", ev.id, strconv.Itoa(n))
+	s.mu.Lock()
+	s.payloads[token] = p
+	s.mu.Unlock()
+	base := ev.run.baseURL
+	if s.opts.PayloadBaseURL != "" {
+		base = s.opts.PayloadBaseURL
+	}
+	address := quote(strings.TrimSuffix(base, "/") + payloadPath + token)
+
+	var o object
+	switch fault.Pointer {
+	case PointerString:
+		return envelope(address)
+	case PointerBare:
+		return envelope(o.raw("data", address).bytes())
+	}
+	o.text("object", "signed_data_url").text("id", ev.run.id).raw("data", address)
+	s.optional(&o, "metadata", ev.run.metadata)
+	return envelope(s.extra(&o).bytes())
+}
+
+// servePayload answers a GET of a signed payload URL: no key, only the token.
+func (s *Simulator) servePayload(w http.ResponseWriter, token string) {
+	s.mu.Lock()
+	p, ok := s.payloads[token]
+	status := http.StatusOK
+	switch {
+	case !ok:
+		status = http.StatusNotFound
+	case !time.Now().Before(p.expires):
+		status = http.StatusForbidden
+	}
+	s.requests[RequestCount{Route: RoutePayload, Status: status}]++
+	s.mu.Unlock()
+	if status != http.StatusOK {
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(slices.Clone(p.body))
+}
