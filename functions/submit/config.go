@@ -26,6 +26,9 @@ type Config struct {
 // postTimeout bounds one POST. It is far below the shortest lease.
 const postTimeout = 20 * time.Second
 
+// share of the plan's requests; the rest is for reconcile.
+const share = 0.8
+
 // LoadConfig reads the environment and reports every fault at once.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
@@ -43,7 +46,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		Pause:             env.Seconds("PAUSE_SECONDS", 1, 900),
 	}
 	instances := float64(env.Int("MAX_CONCURRENCY", 1, 1000))
-	c.RequestsPerSecond /= instances
+	c.RequestsPerSecond *= share / instances
 	c.FilesPerSecond /= instances
 	c.Rules.Lease = env.Seconds("LEASE_SECONDS", 60, 3600)
 	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)

@@ -254,8 +254,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if rec.State != Processing || rec.RunID != f.RunID {
 			return keep(Unchanged)
 		}
-		// Wait as long again as it took so far: ten minutes, twenty, forty … six hours.
-		next.At = now.Add(min(max(now.Sub(rec.SubmittedAt), r.ReconcileAfter), maxQuiet))
+		next.At = now.Add(r.quiet(rec, now))
 		return write(Stored)
 
 	case Again:
@@ -269,10 +268,19 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if rec.State.Terminal() || rec.State == Processing {
 			return keep(Unchanged)
 		}
-		next.At = now.Add(r.ReconcileAfter)
+		next.At = now.Add(r.quiet(rec, now))
 		return write(Stored)
 	}
 	return Decision{}, fmt.Errorf("ledger: unknown fact %T", f)
+}
+
+// quiet is the time until the next look: as long again as it took so far, which is
+// ten minutes, twenty, forty … six hours.
+func (r Rules) quiet(rec *Record, now time.Time) time.Duration {
+	if rec.SubmittedAt.IsZero() {
+		return r.ReconcileAfter
+	}
+	return min(max(now.Sub(rec.SubmittedAt), r.ReconcileAfter), maxQuiet)
 }
 
 // RunNotFound is the FailureReason of a document whose run is gone at Extend.

@@ -30,6 +30,7 @@ type store interface {
 	byRun(ctx context.Context, runID string) (ids []string, err error)
 	newest(ctx context.Context, object string) (id string, err error)
 	byState(ctx context.Context, s State, until time.Time) iter.Seq2[string, error]
+	count(ctx context.Context, s State, until time.Time) (int, error)
 }
 
 var (
@@ -136,4 +137,9 @@ func (l *Ledger) InState(ctx context.Context, s State, until time.Time) iter.Seq
 			}
 		}
 	}
+}
+
+// Count returns how many documents [Ledger.InState] would yield, about.
+func (l *Ledger) Count(ctx context.Context, s State, until time.Time) (int, error) {
+	return l.store.count(ctx, s, until)
 }

@@ -94,3 +94,11 @@ func (m *memory) byState(_ context.Context, s State, until time.Time) iter.Seq2[
 		}
 	}
 }
+
+func (m *memory) count(ctx context.Context, s State, until time.Time) (int, error) {
+	n := 0
+	for range m.byState(ctx, s, until) {
+		n++
+	}
+	return n, nil
+}

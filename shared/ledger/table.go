@@ -180,8 +180,31 @@ func (d *dynamo) newest(ctx context.Context, object string) (string, error) {
 }
 
 func (d *dynamo) byState(ctx context.Context, s State, until time.Time) iter.Seq2[string, error] {
-	return d.query(ctx, indexByState, expression.Key("state").Equal(expression.Value(string(s))).
-		And(expression.Key("at").LessThanEqual(expression.Value(until.UTC().Format(timeFormat)))), true, 100)
+	return d.query(ctx, indexByState, inState(s, until), true, 100)
+}
+
+func (d *dynamo) count(ctx context.Context, s State, until time.Time) (int, error) {
+	e, err := expression.NewBuilder().WithKeyCondition(inState(s, until)).Build()
+	if err != nil {
+		return 0, fmt.Errorf("ledger: count %s: %w", s, err)
+	}
+	n := 0
+	for pages := dynamodb.NewQueryPaginator(d.client, &dynamodb.QueryInput{
+		TableName: &d.name, IndexName: aws.String(indexByState), Select: types.SelectCount, KeyConditionExpression: e.KeyCondition(),
+		ExpressionAttributeNames: e.Names(), ExpressionAttributeValues: e.Values(),
+	}); pages.HasMorePages(); {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("ledger: count %s: %w", s, err)
+		}
+		n += int(out.Count)
+	}
+	return n, nil
+}
+
+func inState(s State, until time.Time) expression.KeyConditionBuilder {
+	return expression.Key("state").Equal(expression.Value(string(s))).
+		And(expression.Key("at").LessThanEqual(expression.Value(until.UTC().Format(timeFormat))))
 }
 
 // query yields document ids of an index, page by page as they are asked for.

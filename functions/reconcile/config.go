@@ -1,0 +1,39 @@
+package reconcile
+
+import (
+	"net/url"
+
+	"extend-intake/shared/boot"
+	"extend-intake/shared/ledger"
+)
+
+// Config is what the environment says.
+type Config struct {
+	Stack, Table, SecretID     string
+	BaseURL                    *url.URL
+	Workspace                  string
+	UploadQueue, ResultsBucket string
+	// RequestsPerSecond is the share of the plan's budget that may be spent here.
+	RequestsPerSecond float64
+	Rules             ledger.Rules
+}
+
+// share of the plan's requests. The rest belongs to submit; both together stay
+// within the plan. At the smallest plan it is two a second, more than the files
+// that this plan reads, so that a stack without webhooks keeps up.
+const share = 0.2
+
+// LoadConfig reads the environment and reports every fault at once.
+func LoadConfig(getenv func(string) string) (Config, error) {
+	env := boot.NewEnv(getenv)
+	c := Config{
+		Stack: env.Required("STACK"), Table: env.Required("TABLE_NAME"), SecretID: env.Required("SECRET_ID"),
+		BaseURL: env.URL("EXTEND_BASE_URL"), Workspace: env.Optional("EXTEND_WORKSPACE_ID"),
+		UploadQueue: env.Required("UPLOAD_QUEUE_URL"), ResultsBucket: env.Required("RESULTS_BUCKET"),
+		RequestsPerSecond: share * env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
+		Rules:             ledger.DefaultRules,
+	}
+	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
+	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)
+	return c, env.Err()
+}

@@ -1,0 +1,191 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/outcome"
+)
+
+// askTimeout bounds one question to Extend.
+const askTimeout = 10 * time.Second
+
+// maxResent bounds the notices of one invocation. Most messages find their way
+// back by themselves; this is the net below them and must not flood the queue.
+const maxResent = 200
+
+// Handler brings on what went quiet. All fields are required.
+type Handler struct {
+	Ledger   *ledger.Ledger
+	Runs     outcome.Getter
+	Recorder *outcome.Recorder
+	// Resend puts a document's notice into the upload queue once more.
+	Resend func(context.Context, document.Source) error
+	// Limit paces the questions to Extend.
+	Limit *rate.Limiter
+	// Grace is how long a document's own message has for bringing it on.
+	Grace time.Duration
+	Now   func() time.Time
+}
+
+// Summary is what one invocation did.
+type Summary struct {
+	// Asked counts the runs that Extend was asked about, Ended those of them that had ended.
+	Asked int `json:"asked"`
+	Ended int `json:"ended"`
+	// Resent counts the notices that went back to the upload queue.
+	Resent int `json:"resent"`
+	// Faults counts documents that could not be dealt with; the log names each.
+	Faults int `json:"faults"`
+	// Left counts the documents that are still overdue: the next invocations take them.
+	Left int `json:"left"`
+}
+
+// errStop ends the invocation: what follows would meet the same fault.
+var errStop = errors.New("stopped")
+
+// Handle takes the schedule's event, of which it needs nothing.
+func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error) {
+	var s Summary
+	now := h.Now()
+	deadline := now.Add(45 * time.Second)
+	if d, ok := ctx.Deadline(); ok {
+		deadline = d.Add(-askTimeout - 5*time.Second)
+	}
+	overdue := now.Add(-h.Grace)
+	var err error
+	for _, pass := range []struct {
+		state ledger.State
+		until time.Time
+		do    func(context.Context, *Summary, *ledger.Record) error
+	}{
+		{ledger.Unconfirmed, overdue, h.resend}, // a run that may have been made comes first
+		{ledger.Submitting, overdue, h.resend},
+		{ledger.Waiting, overdue, h.resend},
+		{ledger.Processing, now, h.ask},
+	} {
+		if err = h.each(ctx, &s, pass.state, pass.until, deadline, pass.do); err != nil {
+			break
+		}
+	}
+	if errors.Is(err, errStop) {
+		s.Left, err = h.left(ctx, now, overdue)
+	}
+	slog.InfoContext(ctx, "reconciled", "asked", s.Asked, "ended", s.Ended, "resent", s.Resent, "faults", s.Faults, "left", s.Left, "error", err)
+	return s, err
+}
+
+// each does something to every document in a state whose look is overdue, the
+// longest overdue first. Whatever is done moves a document's next look on, so that
+// the next invocation goes on where this one stops.
+func (h *Handler) each(ctx context.Context, s *Summary, state ledger.State, until, deadline time.Time, do func(context.Context, *Summary, *ledger.Record) error) error {
+	for rec, err := range h.Ledger.InState(ctx, state, until) {
+		if errors.Is(err, ledger.ErrRecord) {
+			s.Faults++
+			slog.ErrorContext(ctx, "record left as it is", "error", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if h.Now().After(deadline) {
+			return errStop
+		}
+		if err := h.guard(ctx, s, rec, do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guard keeps a fault over one document from harming the others.
+func (h *Handler) guard(ctx context.Context, s *Summary, rec *ledger.Record, do func(context.Context, *Summary, *ledger.Record) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Faults++
+			slog.ErrorContext(ctx, "panic", "document", rec, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	err = do(ctx, s, rec)
+	if err != nil && !errors.Is(err, errStop) {
+		s.Faults++
+		slog.ErrorContext(ctx, "not reconciled", "document", rec, "error", err)
+		return nil
+	}
+	return err
+}
+
+// resend sends the document's notice to the upload queue: submit knows what to do.
+// First the notice, then the record: a notice too many does no harm.
+func (h *Handler) resend(ctx context.Context, s *Summary, rec *ledger.Record) error {
+	if s.Resent >= maxResent {
+		return errStop
+	}
+	if err := h.Resend(ctx, rec.Source()); err != nil {
+		return fmt.Errorf("resend: %w", err)
+	}
+	s.Resent++
+	slog.WarnContext(ctx, "resent", "document", rec)
+	_, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Resent{})
+	return err
+}
+
+// ask asks Extend about the run, and records the answer as a delivery is recorded.
+func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error {
+	if err := h.Limit.Wait(ctx); err != nil {
+		return errStop // no turn before the function ends
+	}
+	s.Asked++
+	run, err := h.Runs.Get(ctx, rec.RunID)
+	if err == nil {
+		result, err := h.Recorder.Record(ctx, run, true)
+		if err == nil && result.Record != nil && result.Record.State.Terminal() {
+			s.Ended++
+			slog.WarnContext(ctx, "found ended", "document", result.Record, "verdict", result.Verdict)
+		}
+		return err
+	}
+	if e, ok := errors.AsType[*extend.Error](err); ok {
+		switch e.StatusCode {
+		case http.StatusNotFound:
+			s.Ended++
+			slog.WarnContext(ctx, "run is gone", "document", rec)
+			_, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Gone{RunID: rec.RunID})
+			return err
+		case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
+			slog.ErrorContext(ctx, "Extend refuses the account or the rate", "error", err)
+			return errStop
+		}
+	}
+	// It is asked about again later, so that it does not stand in the way of the others.
+	if _, quiet := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Quiet{RunID: rec.RunID}); quiet != nil {
+		err = errors.Join(err, quiet)
+	}
+	return err
+}
+
+// left counts what is still overdue.
+func (h *Handler) left(ctx context.Context, now, overdue time.Time) (int, error) {
+	total := 0
+	for state, until := range map[ledger.State]time.Time{
+		ledger.Unconfirmed: overdue, ledger.Submitting: overdue, ledger.Waiting: overdue, ledger.Processing: now,
+	} {
+		n, err := h.Ledger.Count(ctx, state, until)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
