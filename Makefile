@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+.PHONY: help run up test build deploy fuzz clean tools
+
+SAM := .tools/sam/bin/sam
+# How the functions are built, here and nowhere else: static, for the runtime's C
+# library may be older than ours, and the same bytes wherever they are built.
+BUILD := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath -buildvcs=false -ldflags=-s -tags=lambda.norpc"
+# Go's race detector needs a C compiler, except on a Mac.
+RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+export SAM_CLI_TELEMETRY := 0
+
+help: ## this list
+	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## see one file travel through the real template on a local AWS (FILE=path/to/your.pdf)
+	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local run
+
+up: ## the same, and stay: upload what you like, until Ctrl-C
+	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local up
+
+test: tools ## everything that CI checks
+	@echo "gofmt" && files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
+	@echo "go vet" && go vet ./...
+	@echo "staticcheck" && go tool staticcheck ./...
+	@echo "go test $(RACE)" && go test $(RACE) ./...
+	@echo "sam validate --lint" && AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint >/dev/null
+
+build: tools ## build the functions (SAM_BUILD="more options of sam build")
+	$(BUILD) $(SAM) build $(SAM_BUILD)
+
+deploy: build ## deploy to AWS (ENV=staging, else the environment named default of samconfig.toml)
+	$(SAM) deploy $(if $(ENV),--config-env $(ENV)) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+
+fuzz: ## try to break the parsers for a while (FUZZTIME=30s each)
+	@for package in $$(go list ./...); do \
+		for name in $$(go test -list '^Fuzz' $$package | grep ^Fuzz); do \
+			echo "$$package $$name" && go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(or $(FUZZTIME),30s) $$package || exit 1; \
+		done; \
+	done
+
+clean: ## remove what was built and downloaded
+	rm -rf .aws-sam .local .tools
+
+tools:
+	@local/tools.sh

@@ -1,0 +1,331 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	apitypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"extend-intake/local/child"
+	"extend-intake/local/emulator"
+	"extend-intake/shared/boot"
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
+)
+
+const (
+	stackName   = "extend-intake"
+	processorID = "dp_local"
+)
+
+// A stack is template.yaml as SAM builds and deploys it, on a local AWS of its own,
+// with a simulated Extend beside it.
+type stack struct {
+	dir  string // everything that it writes
+	root string // the repository
+	aws  *emulator.Server
+	sim  *extendtest.Simulator
+	// simURL is where the functions find Extend, webhookURL where Extend finds them.
+	simURL, webhookURL    string
+	apiKey, webhookSecret string
+	outputs               map[string]string // of the template
+	// steps are what the simulator tells; those that nobody takes are dropped.
+	steps chan extendtest.Step
+
+	s3     *s3.Client
+	db     *dynamodb.Client
+	sqs    *sqs.Client
+	ledger *ledger.Ledger
+
+	closers []func()
+}
+
+// stackOptions are what a caller may want otherwise. say is told each step of the
+// setting up.
+type stackOptions struct {
+	say        func(what, detail string)
+	parameters map[string]string  // of the template
+	simulator  extendtest.Options // keys, processors and OnStep are set here
+}
+
+// startStack sets up everything, or nothing. The context bounds the setting up; stop
+// ends what is there.
+func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
+	root, err := emulator.Root()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(root, ".local"), 0o755); err != nil {
+		return nil, err
+	}
+	// Each run has a directory and ports of its own, so that two don't meet.
+	dir, err := os.MkdirTemp(filepath.Join(root, ".local"), "run-")
+	if err != nil {
+		return nil, err
+	}
+	s := &stack{
+		dir: dir, root: root, steps: make(chan extendtest.Step, 1000),
+		apiKey: "sk_" + rand.Text(), webhookSecret: "wss_" + rand.Text(),
+	}
+	defer func() {
+		if err != nil {
+			s.stop()
+			err = s.leave(err)
+		}
+	}()
+
+	opts.say("tools", ".tools/ (local/tools.sh)")
+	if err := emulator.Install(ctx, os.Stderr); err != nil {
+		return nil, err
+	}
+	if s.aws, err = emulator.StartMiniStack(ctx, dir); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.aws.Stop)
+	opts.say("local AWS", s.aws.URL+" (MiniStack)")
+	if err := s.startSimulator(opts.simulator); err != nil {
+		return nil, err
+	}
+	opts.say("simulated Extend", s.simURL)
+
+	cfg := emulator.AWSConfig(s.aws.URL)
+	s.s3, s.db, s.sqs = boot.S3(cfg), dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
+	if err := s.deploy(ctx, cfg, opts); err != nil {
+		return nil, err
+	}
+	s.ledger = ledger.New(s.db, s.outputs["DocumentsTableName"], ledger.DefaultRules, time.Now)
+	if err := s.fillSecret(ctx, secretsmanager.NewFromConfig(cfg)); err != nil {
+		return nil, fmt.Errorf("fill the secret: %w", err)
+	}
+	opts.say("secret", "filled with an API key and a webhook secret made up for this run")
+	if err := s.sim.SetWebhook(s.webhookURL, s.webhookSecret); err != nil {
+		return nil, err
+	}
+	opts.say("webhook", "Extend's endpoint is "+s.webhookURL)
+	return s, nil
+}
+
+// stop ends everything. What was written stays until leave.
+func (s *stack) stop() {
+	for _, f := range slices.Backward(s.closers) {
+		f()
+	}
+	s.closers = nil
+}
+
+// leave removes what was written, unless err makes it worth a look.
+func (s *stack) leave(err error) error {
+	if err == nil || errors.Is(err, errStopped) {
+		return errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return fmt.Errorf("%w\n(all logs are in %s)", err, s.relative(s.dir))
+}
+
+func (s *stack) startSimulator(opts extendtest.Options) error {
+	opts.APIKey = s.apiKey
+	opts.Processors = []extendtest.Processor{{ID: processorID, Name: "Local extractor", Type: extendtest.Extract, Versions: []string{"1.0"}, Subscribed: true}}
+	opts.OnStep = func(step extendtest.Step) {
+		select {
+		case s.steps <- step:
+		default:
+		}
+	}
+	var err error
+	if s.sim, err = extendtest.New(opts); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.simURL = "http://" + listener.Addr().String()
+	server := &http.Server{Handler: s.sim, ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(listener) //nolint:errcheck // it ends by Close
+	s.closers = append(s.closers, func() {
+		s.sim.Close() // first: it ends the waits of handlers
+		server.Close()
+	})
+	return nil
+}
+
+// architectures are Go's names and Lambda's. The functions run on this machine.
+var architectures = map[string]string{"amd64": "x86_64", "arm64": "arm64"}
+
+func (s *stack) deploy(ctx context.Context, cfg aws.Config, opts stackOptions) error {
+	arch := architectures[runtime.GOARCH]
+	opts.say("building", "template.yaml's functions for "+arch+" (make build) …")
+	// Away from .aws-sam: what is built for this machine must not get into a deployment.
+	build := filepath.Join(s.relative(s.dir), "build")
+	if err := s.run(ctx, "build.log", "make", "--no-print-directory", "build",
+		fmt.Sprintf("SAM_BUILD=--build-dir %s --parameter-overrides Architecture=%s", build, arch)); err != nil {
+		return err
+	}
+
+	parameters := []string{"Architecture=" + arch, "ProcessorId=" + processorID, "ExtendBaseUrl=" + s.simURL}
+	for name, value := range opts.parameters {
+		parameters = append(parameters, name+"="+value)
+	}
+	opts.say("deploying", "stack "+stackName+" (sam deploy) …")
+	if err := s.run(ctx, "deploy.log", filepath.Join(s.root, ".tools/sam/bin/sam"), append([]string{"deploy",
+		"--template-file", filepath.Join(build, "template.yaml"), "--stack-name", stackName, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+		"--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"}, parameters...)...); err != nil {
+		return err
+	}
+
+	cfn := cloudformation.NewFromConfig(cfg)
+	stacks, err := cfn.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(stackName)})
+	if err != nil {
+		return err
+	}
+	s.outputs = make(map[string]string)
+	for _, o := range stacks.Stacks[0].Outputs {
+		s.outputs[*o.OutputKey] = *o.OutputValue
+	}
+	return s.exposeWebhook(ctx, cfg, cfn, opts)
+}
+
+// exposeWebhook finds out where the webhook can be called.
+func (s *stack) exposeWebhook(ctx context.Context, cfg aws.Config, cfn *cloudformation.Client, opts stackOptions) error {
+	// https://<api id>.execute-api.<region>.amazonaws.com/webhook is the address on AWS.
+	id, _, ok := strings.Cut(strings.TrimPrefix(s.outputs["WebhookUrl"], "https://"), ".")
+	if !ok {
+		return fmt.Errorf("output WebhookUrl is %q", s.outputs["WebhookUrl"])
+	}
+	s.webhookURL = s.aws.URL + "/_aws/execute-api/" + id + "/webhook"
+
+	// MiniStack makes the API of an AWS::Serverless::HttpApi, but not its routes.
+	api := apigatewayv2.NewFromConfig(cfg)
+	routes, err := api.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &id})
+	if err != nil {
+		return fmt.Errorf("routes of the HTTP API: %w", err)
+	}
+	if len(routes.Items) > 0 {
+		return nil
+	}
+	function, err := cfn.DescribeStackResource(ctx, &cloudformation.DescribeStackResourceInput{
+		StackName: aws.String(stackName), LogicalResourceId: aws.String("WebhookFunction"),
+	})
+	if err != nil {
+		return err
+	}
+	account := strings.Split(*function.StackResourceDetail.StackId, ":")[4] // arn:aws:cloudformation:region:account:…
+	integration, err := api.CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{
+		ApiId: &id, IntegrationType: apitypes.IntegrationTypeAwsProxy, PayloadFormatVersion: aws.String("2.0"),
+		IntegrationUri: aws.String(fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", cfg.Region, account, *function.StackResourceDetail.PhysicalResourceId)),
+	})
+	if err != nil {
+		return fmt.Errorf("integration of the HTTP API: %w", err)
+	}
+	if _, err := api.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{
+		ApiId: &id, RouteKey: aws.String("POST /webhook"), Target: aws.String("integrations/" + *integration.IntegrationId),
+	}); err != nil {
+		return fmt.Errorf("route of the HTTP API: %w", err)
+	}
+	opts.say("HTTP API", "route POST /webhook added by hand, for MiniStack ignores the template's")
+	return nil
+}
+
+func (s *stack) fillSecret(ctx context.Context, client *secretsmanager.Client) error {
+	value, err := json.Marshal(boot.Secret{APIKey: s.apiKey, WebhookSecrets: []string{s.webhookSecret}})
+	if err != nil {
+		return err
+	}
+	_, err = client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId: aws.String(s.outputs["ExtendSecretArn"]), SecretString: aws.String(string(value)),
+	})
+	return err
+}
+
+// run runs a program of the setting up. Its output is shown only if it fails.
+func (s *stack) run(ctx context.Context, logName, name string, args ...string) error {
+	log, err := os.Create(filepath.Join(s.dir, logName))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = s.root
+	cmd.Stdout, cmd.Stderr = log, log
+	// Nothing of a real account, and nothing of the make that may have started us.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "MAKE") })
+	cmd.Env = append(append(cmd.Env, emulator.Environ(s.aws.URL)...),
+		"SAM_CLI_TELEMETRY=0", "SAM_CLI_POLL_DELAY=1",
+		"__SAM_CLI_APP_DIR="+s.dir) // where sam keeps notes about its user
+	if err := child.Run(ctx, cmd); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("%s: %w; the end of %s:\n%s", filepath.Base(name), err, s.relative(log.Name()), tail(log.Name(), 25))
+	}
+	return nil
+}
+
+// relative names a file of the run as a person would, from the repository.
+func (s *stack) relative(path string) string {
+	if r, err := filepath.Rel(s.root, path); err == nil && filepath.IsLocal(r) {
+		return r
+	}
+	return path
+}
+
+// functionLogs returns the last lines that a function has logged.
+func (s *stack) functionLogs(ctx context.Context, function string, n int) ([]string, error) {
+	// One call is not worth one more SDK package; the local AWS wants no signature.
+	body := fmt.Sprintf(`{"logGroupName": "/aws/lambda/%s/%s"}`, stackName, function)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.aws.URL, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("X-Amz-Target", "Logs_20140328.FilterLogEvents")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	var logs struct {
+		Events []struct{ Message string }
+	}
+	if err := json.Unmarshal(answer, &logs); err != nil || resp.StatusCode != http.StatusOK {
+		return nil, errors.New(string(answer))
+	}
+	var lines []string
+	for _, e := range logs.Events {
+		lines = append(lines, strings.TrimRight(e.Message, "\n"))
+	}
+	return lines[max(0, len(lines)-n):], nil
+}
+
+func tail(path string, n int) string {
+	output, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.SplitAfter(output, []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-n):], nil))
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
+)
+
+// A watcher tells what happens in a stack, as it happens: what the simulated Extend
+// sees, what the local AWS logs, and how records change.
+type watcher struct {
+	stack *stack
+	out   io.Writer
+	// clock is the first column of a line.
+	clock func(time.Time) string
+	// names says whether a line begins with the key that it is about.
+	names bool
+
+	logRead int64             // of the local AWS's log
+	shown   map[string]string // document id → its state as it was last told
+	// delivered are the documents whose deliveries were answered 2xx.
+	delivered map[string]bool
+}
+
+func newWatcher(s *stack, out io.Writer, clock func(time.Time) string, names bool) *watcher {
+	w := &watcher{stack: s, out: out, clock: clock, names: names, shown: make(map[string]string), delivered: make(map[string]bool)}
+	if info, err := os.Stat(s.aws.Log); err == nil {
+		w.logRead = info.Size() // what was before is not news
+	}
+	return w
+}
+
+func (w *watcher) line(where, what string) {
+	fmt.Fprintf(w.out, "%12s   %-16s   %s\n", w.clock(time.Now()), where, what)
+}
+
+// until tells until the context is over or done is true. Done is asked ever so often.
+func (w *watcher) until(ctx context.Context, done func() (bool, error)) error {
+	log, records := time.NewTicker(5*time.Millisecond), time.NewTicker(50*time.Millisecond)
+	defer log.Stop()
+	defer records.Stop()
+	for {
+		ask := false
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case step := <-w.stack.steps:
+			w.log() // it may have been earlier
+			w.step(ctx, step)
+			ask = step.Kind == extendtest.WebhookDelivered
+		case <-log.C:
+			w.log()
+		case <-records.C:
+			ask = true
+		}
+		if !ask {
+			continue
+		}
+		if over, err := done(); over || err != nil {
+			return err
+		}
+	}
+}
+
+// where is between whom a step of the simulator happens.
+var where = map[extendtest.StepKind]string{
+	extendtest.RunCreated:       "submit → Extend",
+	extendtest.RequestRefused:   "submit → Extend",
+	extendtest.FileFetched:      "Extend → S3",
+	extendtest.FileNotFetched:   "Extend → S3",
+	extendtest.WebhookDelivered: "Extend → webhook",
+	extendtest.WebhookRefused:   "Extend → webhook",
+	extendtest.WebhookGivenUp:   "Extend → webhook",
+	extendtest.WebhookNotSent:   "Extend → webhook",
+}
+
+func (w *watcher) step(ctx context.Context, s extendtest.Step) {
+	what := string(s.Kind)
+	switch s.Kind {
+	case extendtest.RunCreated:
+		what = fmt.Sprintf("POST makes run %s of %q", s.RunID, s.FileName)
+	case extendtest.FileFetched:
+		what = fmt.Sprintf("file fetched by its presigned URL, %s", size(s.Bytes))
+	case extendtest.RunFinished:
+		what = "run ends " + s.Detail
+	case extendtest.WebhookDelivered, extendtest.WebhookRefused:
+		what = fmt.Sprintf("signed delivery of %s, answered %d", size(s.Bytes), s.Status)
+	}
+	if s.Detail != "" && s.Kind != extendtest.RunFinished && s.Kind != extendtest.RunCreated {
+		what += ": " + s.Detail
+	}
+	from := where[s.Kind]
+	if from == "" {
+		from = "Extend"
+	}
+	var tag document.Tag
+	if run, ok := w.stack.sim.Run(s.RunID); ok {
+		tag, _ = document.ParseTag(run.Metadata) // a run without one is a run all the same
+	}
+	if w.names && tag.Key != "" {
+		what = tag.Key + ": " + what
+	}
+	w.line(from, what)
+	if s.Kind == extendtest.WebhookDelivered && tag.DocumentID != "" {
+		w.delivered[tag.DocumentID] = true
+		if _, err := w.record(ctx, tag.DocumentID); err != nil {
+			w.line("table", err.Error())
+		}
+	}
+}
+
+// log tells what the local AWS has logged since the last time.
+func (w *watcher) log() {
+	f, err := os.Open(w.stack.aws.Log)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	news, err := io.ReadAll(io.NewSectionReader(f, w.logRead, 1<<20))
+	if err != nil {
+		return
+	}
+	for {
+		line, rest, whole := bytes.Cut(news, []byte("\n"))
+		if !whole {
+			return // the rest of this line comes later
+		}
+		w.logRead += int64(len(line)) + 1
+		news = rest
+		switch text := string(line); {
+		case strings.Contains(text, "S3 notification → SQS"):
+			w.line("S3 → queue", "notice of the new object in the upload queue")
+		case strings.Contains(text, "(cold start)"):
+			for logical, name := range map[string]string{"-SubmitFunction-": "submit", "-WebhookFunction-": "webhook"} {
+				if strings.Contains(text, logical) {
+					w.line(name, "cold start")
+				}
+			}
+		case strings.Contains(text, " ERROR ") || strings.Contains(text, " WARNING [lambda]"):
+			w.line("local AWS", text)
+		}
+	}
+}
+
+// record reads a record, and tells of it if it has changed. It returns nil when there
+// is none yet.
+func (w *watcher) record(ctx context.Context, id string) (*ledger.Record, error) {
+	rec, err := w.stack.ledger.Get(ctx, id)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	now := string(rec.State)
+	switch {
+	case rec.State.Terminal():
+		now = fmt.Sprintf("%s stored, revision %d", rec.State, rec.Revision)
+	case rec.Reason != "":
+		now += ": " + rec.Reason
+	}
+	if w.shown[id] != now {
+		w.shown[id] = now
+		if w.names {
+			now = rec.Key + ": " + now
+		}
+		w.line("table", now)
+	}
+	return rec, nil
+}
+
+// size is a number of bytes as people read it.
+func size(n int64) string {
+	switch {
+	case n < 10_000:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 10_000_000:
+		return fmt.Sprintf("%.0f kB", float64(n)/1000)
+	}
+	return fmt.Sprintf("%.0f MB", float64(n)/1e6)
+}
