@@ -1,0 +1,291 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/outcome"
+)
+
+const stack = "123456789012/eu-west-1/intake"
+
+// a world is a Handler over a ledger in memory and a simulated Extend. Its clock
+// moves only when a test moves it.
+type world struct {
+	*Handler
+	t      *testing.T
+	sim    *extendtest.Simulator
+	client *extend.Client
+	now    time.Time
+	resent []document.Source
+}
+
+func newWorld(t *testing.T, opts extendtest.Options) *world {
+	opts.APIKey = "sk_test"
+	opts.Processors = []extendtest.Processor{{ID: "dp_1", Name: "Invoices", Type: extendtest.Extract, Versions: []string{"1.0"}}}
+	if opts.Processing == nil {
+		opts.Processing = extendtest.Fixed(0)
+	}
+	sim, url := extendtest.NewServer(t, opts)
+	client, err := extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(url), extend.WithHTTPClient(&http.Client{}), extend.WithRetry(extend.Retry{Attempts: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, sim: sim, client: client, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	clock := func() time.Time { return w.now }
+	rules := ledger.DefaultRules
+	l := ledger.NewMemory(rules, clock)
+	resend := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
+	w.Handler = &Handler{
+		Ledger: l, Runs: client.Runs, Resend: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, Now: clock,
+		Recorder: &outcome.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Resend: resend,
+			Keep: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") }},
+	}
+	return w
+}
+
+func source(i int) document.Source {
+	return document.Source{Bucket: "in", Key: fmt.Sprintf("%d.pdf", i), VersionID: "v", ETag: "e", Sequencer: "0A"}
+}
+
+// claimed brings a document to SUBMITTING.
+func (w *world) claimed(i int) document.Source {
+	s := source(i)
+	w.apply(s, ledger.Claim{Source: s, ProcessorID: "dp_1", Version: "latest"})
+	return s
+}
+
+// submitted brings a document to PROCESSING, with its run at Extend.
+func (w *world) submitted(i int) (document.Source, *extend.Run) {
+	s := w.claimed(i)
+	run, err := w.client.Runs.Create(w.t.Context(), extend.CreateRunRequest{
+		ProcessorID: "dp_1", RawText: "x", Metadata: document.NewTag(stack, s, 1).Metadata()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.apply(s, ledger.Taken{Attempt: 1, RunID: run.ID})
+	return s, run
+}
+
+func (w *world) apply(s document.Source, f ledger.Fact) {
+	if _, err := w.Ledger.Apply(w.t.Context(), s.DocumentID(), f); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) handle() Summary {
+	s, err := w.Handle(w.t.Context(), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) state(s document.Source) *ledger.Record {
+	rec, err := w.Ledger.Get(w.t.Context(), s.DocumentID())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rec
+}
+
+func TestLostWebhookIsFound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, extendtest.Options{})
+	s, _ := w.submitted(1)
+	if err := w.sim.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.handle(); got != (Summary{}) {
+		t.Errorf("before it is overdue: %+v", got)
+	}
+	w.now = w.now.Add(10 * time.Minute)
+	if got := w.handle(); got != (Summary{Asked: 1, Ended: 1}) {
+		t.Errorf("%+v", got)
+	}
+	if rec := w.state(s); rec.State != ledger.Processed || rec.Revision != 1 {
+		t.Errorf("%+v", rec)
+	}
+	if got := w.handle(); got != (Summary{}) {
+		t.Errorf("a second time: %+v", got)
+	}
+}
+
+func TestQuietRunIsAskedAboutLessAndLess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, extendtest.Options{Processing: extendtest.Fixed(time.Hour)})
+	s, run := w.submitted(1)
+	var asked []time.Duration
+	began := w.now
+	for w.now.Sub(began) < 24*time.Hour {
+		w.now = w.now.Add(time.Minute)
+		if w.handle().Asked == 1 {
+			asked = append(asked, w.now.Sub(began))
+		}
+	}
+	want := []time.Duration{10, 20, 40, 80, 160, 320, 640, 1000, 1360}
+	if len(asked) != len(want) {
+		t.Fatalf("asked after %v", asked)
+	}
+	for i := range want {
+		if asked[i] != want[i]*time.Minute {
+			t.Fatalf("asked after %v, want %v minutes", asked, want)
+		}
+	}
+	if err := w.sim.CancelRun(run.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(6 * time.Hour)
+	if got := w.handle(); got != (Summary{Asked: 1, Ended: 1}) || w.state(s).State != ledger.Cancelled {
+		t.Errorf("a cancelled run: %+v, %s", got, w.state(s).State)
+	}
+}
+
+func TestDeletedRunEndsAsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, extendtest.Options{Processing: extendtest.Fixed(time.Hour)})
+	s, run := w.submitted(1)
+	if err := w.sim.DeleteRun(run.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(10 * time.Minute)
+	if got := w.handle(); got != (Summary{Asked: 1, Ended: 1}) {
+		t.Errorf("%+v", got)
+	}
+	if rec := w.state(s); rec.State != ledger.Cancelled || rec.FailureReason != ledger.RunNotFound {
+		t.Errorf("%+v", rec)
+	}
+}
+
+func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, extendtest.Options{})
+	dead := w.claimed(1)
+	unconfirmed := w.claimed(2)
+	w.apply(unconfirmed, ledger.Unknown{Claim: 1})
+	waiting := w.claimed(3)
+	w.apply(waiting, ledger.NotTaken{Claim: 1, Reason: "429", Until: w.now.Add(time.Minute)})
+
+	w.now = w.now.Add(10 * time.Minute) // the lease is over, but its message may still bring it on
+	w.handle()
+	if len(w.resent) != 1 || w.resent[0] != unconfirmed {
+		t.Errorf("resent %v, want the unconfirmed one", w.resent)
+	}
+	w.now = w.now.Add(4 * time.Minute)
+	if got := w.handle(); got.Resent != 2 {
+		t.Errorf("%+v", got)
+	}
+	if len(w.resent) != 3 || w.resent[1] != dead || w.resent[2] != waiting {
+		t.Errorf("resent %v", w.resent)
+	}
+	if got := w.handle(); got.Resent != 0 {
+		t.Errorf("at once again: %+v", got)
+	}
+}
+
+func TestBacklogIsWorkedOffOverManyInvocations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, extendtest.Options{})
+	const n = 3*maxResent + 50
+	for i := range n {
+		s := w.claimed(i)
+		w.apply(s, ledger.Unknown{Claim: 1})
+	}
+	w.now = w.now.Add(time.Hour)
+	for i, left := range []int{n - maxResent, n - 2*maxResent, n - 3*maxResent, 0} {
+		if got := w.handle(); got.Left != left || got.Resent != min(maxResent, n-i*maxResent) {
+			t.Errorf("invocation %d: %+v, want %d left", i+1, got, left)
+		}
+	}
+}
+
+func TestStopsBeforeTheFunctionEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, extendtest.Options{})
+	w.submitted(1)
+	w.submitted(2)
+	w.now = w.now.Add(time.Hour)
+	ctx, cancel := context.WithDeadline(t.Context(), w.now.Add(askTimeout)) // by the handler's clock, no time for a question
+	defer cancel()
+	if got, err := w.Handle(ctx, nil); err != nil || got != (Summary{Left: 2}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestFaultsOfExtend(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status int
+		want   Summary
+	}{
+		{429, Summary{Asked: 1, Left: 2}}, // the plan's budget: stop
+		{401, Summary{Asked: 1, Left: 2}}, // the account: stop
+		{402, Summary{Asked: 1, Left: 2}},
+		{403, Summary{Asked: 1, Left: 2}},
+		{410, Summary{Asked: 1, Left: 2}},
+		{500, Summary{Asked: 2, Faults: 2}}, // this run: go on with the next
+	} {
+		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, extendtest.Options{Fault: func(c extendtest.Call) extendtest.Fault {
+				if c.Route == extendtest.RouteGet {
+					return extendtest.Fault{Status: tt.status}
+				}
+				return extendtest.Fault{}
+			}})
+			a, _ := w.submitted(1)
+			w.submitted(2)
+			w.now = w.now.Add(10 * time.Minute)
+			if got := w.handle(); got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+			if rec := w.state(a); rec.State != ledger.Processing {
+				t.Errorf("%+v", rec)
+			}
+		})
+	}
+}
+
+func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, extendtest.Options{})
+	a, b := w.claimed(1), w.claimed(2)
+	w.apply(a, ledger.Unknown{Claim: 1})
+	w.apply(b, ledger.Unknown{Claim: 1})
+	w.now = w.now.Add(time.Hour)
+	resent := 0
+	w.Handler.Resend = func(_ context.Context, s document.Source) error {
+		switch resent++; s.Key {
+		case a.Key:
+			panic("a fault of ours")
+		case b.Key:
+			return errors.New("SQS is away")
+		}
+		return nil
+	}
+	if got := w.handle(); got != (Summary{Faults: 2}) || resent != 2 {
+		t.Errorf("%+v, %d tried", got, resent)
+	}
+	if rec := w.state(a); rec.State != ledger.Unconfirmed {
+		t.Errorf("%+v", rec)
+	}
+}
+
+func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := New(t.Context(), func(string) string { return "" })
+	if err == nil || strings.Count(err.Error(), "is missing") != 9 {
+		t.Errorf("%v", err)
+	}
+}
