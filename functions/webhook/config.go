@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/url"
+	"strings"
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/ledger"
@@ -14,6 +15,8 @@ type Config struct {
 	Workspace                  string
 	UploadQueue, ResultsBucket string
 	Rules                      ledger.Rules
+	// PayloadHosts are the domains from which a delivery's content may be fetched.
+	PayloadHosts []string
 }
 
 // LoadConfig reads the environment and reports every fault at once.
@@ -24,6 +27,11 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		BaseURL: env.URL("EXTEND_BASE_URL"), Workspace: env.Optional("EXTEND_WORKSPACE_ID"),
 		UploadQueue: env.Required("UPLOAD_QUEUE_URL"), ResultsBucket: env.Required("RESULTS_BUCKET"),
 		Rules: ledger.DefaultRules,
+	}
+	for host := range strings.SplitSeq(env.Required("PAYLOAD_HOSTS"), ",") {
+		if host = strings.ToLower(strings.Trim(host, " .")); host != "" {
+			c.PayloadHosts = append(c.PayloadHosts, host)
+		}
 	}
 	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
 	return c, env.Err()

@@ -27,6 +27,7 @@ type Handler struct {
 	// Secrets are those that a delivery may be signed with; with again, read anew.
 	Secrets  func(ctx context.Context, again bool) ([]string, error)
 	Runs     outcome.Getter
+	Payloads payloads
 	Recorder *outcome.Recorder
 	Now      func() time.Time
 }
@@ -117,12 +118,15 @@ func (h *Handler) run(ctx context.Context, event *webhook.Event) (run *extend.Ru
 		}
 		return run, false, err
 	}
-	if p.RunID == "" {
-		return nil, false, fmt.Errorf("delivery %s points to a payload without naming the run: set the endpoint's delivery format to JSON", event.ID)
+	id := p.RunID
+	if id == "" {
+		if id, err = h.Payloads.runID(ctx, p.URL); err != nil {
+			return nil, false, err
+		}
 	}
-	run, err = h.Runs.Get(ctx, p.RunID)
-	if err == nil && run.ID != p.RunID {
-		err = fmt.Errorf("asked for run %s, got %s", p.RunID, run.ID)
+	run, err = h.Runs.Get(ctx, id)
+	if err == nil && run.ID != id {
+		err = fmt.Errorf("asked for run %s, got %s", id, run.ID)
 	}
 	return run, true, err
 }
