@@ -90,7 +90,10 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 		slog.ErrorContext(ctx, "moved to the dead letters", "message_id", m.MessageId, "reason", a.reason)
 		return true
 	}
-	after := a.after + time.Duration(h.Jitter()*float64(a.after)/2)
+	// What must wait longer comes back now and then and is put off again: SQS hides a
+	// message for twelve hours at most, and a hold can end earlier than was said.
+	after := min(a.after, maxBackoff)
+	after += time.Duration(h.Jitter() * float64(after) / 2)
 	if err := h.Queue.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
 		// It comes back all the same, after the queue's own visibility timeout.
 		slog.WarnContext(ctx, "delay not set", "message_id", m.MessageId, "error", err)
