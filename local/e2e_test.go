@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,8 +43,11 @@ var startOnce = sync.OnceValues(func() (*stack, error) {
 		say: func(what, detail string) {
 			fmt.Fprintf(os.Stderr, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
 		},
-		parameters: map[string]string{"RequestsPerSecond": "1000", "FilesPerMinute": "60000"}, // nothing here is about pacing
-		simulator:  extendtest.Options{Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second}},
+		parameters: map[string]string{
+			"RequestsPerSecond": "1000", "FilesPerMinute": "60000", // nothing here is about pacing
+			"LeaseSeconds": "61", // a notice that meets a claim comes back when the lease is over
+		},
+		simulator: extendtest.Options{Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second}},
 	})
 })
 
@@ -143,10 +147,17 @@ func (s *stack) put(t *testing.T, key string, content []byte) document.Source {
 	return document.Source{Bucket: bucket, Key: key, VersionID: *out.VersionId, ETag: strings.Trim(*out.ETag, `"`), Size: int64(len(content))}
 }
 
+// stuck says that something was waited for in vain: the rest then waits less long.
+var stuck atomic.Bool
+
 // eventually waits until a condition holds.
 func (s *stack) eventually(t *testing.T, what string, condition func() (bool, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	patience := 2 * time.Minute // longer than a lease
+	if stuck.Load() {
+		patience = 5 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -158,10 +169,15 @@ func (s *stack) eventually(t *testing.T, what string, condition func() (bool, er
 		}
 		select {
 		case <-tick.C:
-			continue
+			if !strings.Contains(tail(s.aws.Log, 20), "exited during init") {
+				continue
+			}
+			err = errors.Join(err, errors.New("a function does not start"))
 		case <-ctx.Done():
 		}
-		for _, function := range []string{"submit", "webhook"} {
+		stuck.Store(true)
+		t.Logf("the last lines of the local AWS:\n%s", tail(s.aws.Log, 20))
+		for _, function := range functions {
 			lines, err := s.functionLogs(context.WithoutCancel(ctx), function, 20)
 			t.Logf("the last lines of %s (%v):\n%s", function, err, strings.Join(lines, "\n"))
 		}
@@ -470,6 +486,9 @@ func TestWhatIsNoNoticeIsBuried(t *testing.T) {
 				t.Errorf("%s: reason = %q", *m.Body, reason)
 			}
 			delete(bodies, *m.Body)
+			if _, err := s.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &letters, ReceiptHandle: m.ReceiptHandle}); err != nil {
+				return false, err
+			}
 		}
 		return len(bodies) == 0, fmt.Errorf("%d are missing", len(bodies))
 	})

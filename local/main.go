@@ -3,6 +3,7 @@
 //	go run ./local run                  one file, from upload to stored output
 //	go run ./local run --file your.pdf
 //	go run ./local up                   stay, and tell what happens to uploads
+//	local/invoke.sh [EVENT…]            events of events/ through the real `sam local`
 //
 // Nothing leaves the machine, and nothing is left on it but the tools in .tools/ and,
 // after a failure, logs in .local/.
@@ -74,11 +75,14 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		return usage
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	image := flags.String("image", "", "for invoke, what containers are made of instead of Lambda's `image`")
 	path := flags.String("file", os.Getenv("FILE"), "the `file` to upload (or FILE in the environment)")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
 	switch {
+	case args[0] == "invoke": // by local/invoke.sh, which finds the engine and the image
+		return invoke(ctx, out, *image, flags.Args())
 	case flags.NArg() > 0:
 		return usage
 	case args[0] == "run" && *path == "":
@@ -148,7 +152,11 @@ func run(ctx context.Context, out io.Writer, file *os.File) (err error) {
 		s.stop()
 		err = s.leave(err)
 	}()
+	return s.travel(ctx, out, file)
+}
 
+// travel uploads a file, tells what happens to it, and shows what is stored.
+func (s *stack) travel(ctx context.Context, out io.Writer, file *os.File) error {
 	fmt.Fprintf(out, "\n%12s\n", "after upload")
 	start := time.Now()
 	w := newWatcher(s, out, func(t time.Time) string { return fmt.Sprintf("%d ms", t.Sub(start).Milliseconds()) }, false)
@@ -236,10 +244,13 @@ func (s *stack) explain(ctx context.Context, out io.Writer, src document.Source)
 		}
 		fmt.Fprintf(out, "%s: %s waiting, %s in work\n", name, q.Attributes["ApproximateNumberOfMessages"], q.Attributes["ApproximateNumberOfMessagesNotVisible"])
 	}
-	for _, function := range []string{"submit", "webhook"} {
+	for _, function := range functions {
 		lines, err := s.functionLogs(ctx, function, 15)
-		if err != nil {
+		switch {
+		case err != nil:
 			lines = []string{err.Error()}
+		case len(lines) == 0:
+			lines = []string{"(none)"}
 		}
 		fmt.Fprintf(out, "\nThe last lines of %s:\n  %s\n", function, strings.Join(lines, "\n  "))
 	}

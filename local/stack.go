@@ -39,6 +39,9 @@ const (
 	processorID = "dp_local"
 )
 
+// functions are the names of the template's functions, as their logs have them.
+var functions = []string{"submit", "webhook", "reconcile", "publish"}
+
 // A stack is template.yaml as SAM builds and deploys it, on a local AWS of its own,
 // with a simulated Extend beside it.
 type stack struct {
@@ -291,8 +294,13 @@ func (s *stack) relative(path string) string {
 
 // functionLogs returns the last lines that a function has logged.
 func (s *stack) functionLogs(ctx context.Context, function string, n int) ([]string, error) {
+	return s.groupLogs(ctx, "/aws/lambda/"+stackName+"/"+function, n)
+}
+
+// groupLogs returns the last lines of a log group.
+func (s *stack) groupLogs(ctx context.Context, group string, n int) ([]string, error) {
 	// One call is not worth one more SDK package; the local AWS wants no signature.
-	body := fmt.Sprintf(`{"logGroupName": "/aws/lambda/%s/%s"}`, stackName, function)
+	body := fmt.Sprintf(`{"logGroupName": %q}`, group)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.aws.URL, strings.NewReader(body))
 	if err != nil {
 		return nil, err

@@ -65,7 +65,11 @@ func (w *watcher) until(ctx context.Context, done func() (bool, error)) error {
 		if !ask {
 			continue
 		}
-		if over, err := done(); over || err != nil {
+		over, err := done()
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if over || err != nil {
 			return err
 		}
 	}
@@ -140,8 +144,8 @@ func (w *watcher) log() {
 		case strings.Contains(text, "S3 notification → SQS"):
 			w.line("S3 → queue", "notice of the new object in the upload queue")
 		case strings.Contains(text, "(cold start)"):
-			for logical, name := range map[string]string{"-SubmitFunction-": "submit", "-WebhookFunction-": "webhook"} {
-				if strings.Contains(text, logical) {
+			for _, name := range functions {
+				if strings.Contains(strings.ToLower(text), "-"+name+"function-") {
 					w.line(name, "cold start")
 				}
 			}

@@ -49,6 +49,8 @@ type Runs interface {
 type Queue interface {
 	// Delay makes a message come back after d.
 	Delay(ctx context.Context, receipt string, d time.Duration) error
+	// Again replaces a message by one that counts a fault more and is received after d.
+	Again(ctx context.Context, body string, faults int, d time.Duration) error
 	// Bury puts a message into the dead letters.
 	Bury(ctx context.Context, body, reason string) error
 }
@@ -58,7 +60,7 @@ type Queue interface {
 func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error) {
 	var batch events.SQSEvent
 	if err := json.Unmarshal(event, &batch); err != nil || len(batch.Records) == 0 || batch.Records[0].EventSource != "aws:sqs" {
-		a := h.guard(ctx, string(event), 1)
+		a := h.body(ctx, string(event), 1)
 		if a.kind != done {
 			return nil, fmt.Errorf("not done: %s", a.reason) // Lambda invokes again
 		}
@@ -78,7 +80,24 @@ func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error
 // message reports whether the message is done with.
 func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
-	a := h.guard(ctx, m.Body, max(receives, 1))
+	a := h.body(ctx, m.Body, max(receives, 1))
+	if a.kind == faulty {
+		// The receipts don't tell: a message is also received to find that it has to wait.
+		faults := 1
+		if n, ok := m.MessageAttributes[faultsAttribute]; ok && n.StringValue != nil {
+			before, _ := strconv.Atoi(*n.StringValue)
+			faults += before
+		}
+		if faults < maxFaults {
+			slog.WarnContext(ctx, "fault", "message_id", m.MessageId, "reason", a.reason, "faults", faults)
+			if err := h.Queue.Again(ctx, m.Body, faults, backoff(faults)); err != nil {
+				slog.ErrorContext(ctx, "fault not counted, the message comes back", "message_id", m.MessageId, "error", err)
+				return false
+			}
+			return true
+		}
+		a = answer{kind: dead, reason: fmt.Sprintf("%s (given up after %d tries)", a.reason, faults)}
+	}
 	switch a.kind {
 	case done:
 		return true
@@ -101,17 +120,6 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	return false
 }
 
-// guard keeps a panic over one message from harming the others.
-func (h *Handler) guard(ctx context.Context, body string, receives int) (a answer) {
-	defer func() {
-		if p := recover(); p != nil {
-			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
-			a = ownFault(receives, fmt.Sprintf("panic: %v", p))
-		}
-	}()
-	return h.body(ctx, body, receives)
-}
-
 // body does what a message says. One message can speak of several uploads; it is
 // done when all of them are, and uploads that are done are not done again.
 func (h *Handler) body(ctx context.Context, body string, receives int) answer {
@@ -121,12 +129,23 @@ func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 	}
 	var all answer
 	for _, n := range notices {
-		a := h.notice(ctx, n, receives)
-		if all.kind == done || a.kind == back && (all.kind == dead || a.after < all.after) {
+		a := h.guard(ctx, n, receives)
+		if a.kind > all.kind || a.kind == back && all.kind == back && a.after < all.after {
 			all = a // what has to come back comes first: the rest is found again then
 		}
 	}
 	return all
+}
+
+// guard keeps a panic over one upload from harming the others.
+func (h *Handler) guard(ctx context.Context, n document.Notice, receives int) (a answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
+			a = answer{kind: faulty, reason: fmt.Sprintf("panic: %v", p)}
+		}
+	}()
+	return h.notice(ctx, n, receives)
 }
 
 func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) answer {
@@ -229,15 +248,22 @@ func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Sourc
 	})
 	fact, a := afterPost(claim, run, err, receives, h.Config.Pause, h.Now())
 	d, ledgerErr := h.Ledger.Apply(ctx, claim.DocumentID, fact)
-	switch {
-	case err == nil:
+	if ledgerErr == nil {
+		log = log.With("state", d.State())
+	}
+	if err != nil {
+		log.WarnContext(ctx, "not submitted", "reason", a.reason, "error", err)
+	} else {
 		log = log.With("run_id", run.ID)
-	case ledgerErr == nil:
-		log.WarnContext(ctx, "not submitted", "state", d.Record.State, "reason", a.reason, "error", err)
 	}
 	if ledgerErr != nil {
-		// A run that was made is found by its token when the lease is over.
-		return h.ledgerFault(ctx, log, ledgerErr, receives)
+		// The lease runs out, and a run that was made is found by its token. What Extend
+		// said of the account holds all the same.
+		fault := h.ledgerFault(ctx, log, ledgerErr, receives)
+		if a.hold {
+			fault = a
+		}
+		return fault
 	}
 	if err == nil {
 		report(ctx, log, "run created", d)
@@ -254,14 +280,14 @@ func (h *Handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record
 		log.WarnContext(ctx, "look not done", "error", err)
 		// The table of POST's answers holds for a GET as well, but for what it says of runs.
 		_, a := afterPost(rec, nil, err, receives, h.Config.Pause, h.Now())
-		return answer{kind: back, after: max(a.after, firstLook), reason: "look not done", hold: a.hold}, false
+		return answer{kind: back, after: max(a.after, firstLook), reason: "look not done: " + a.reason, hold: a.hold}, false
 	}
 	for _, run := range found {
 		d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Taken{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
 		if err != nil {
 			return h.ledgerFault(ctx, log, err, receives), false
 		}
-		report(ctx, log.With("attempt", rec.Attempt, "run_id", run.ID), "lost run found", d)
+		report(ctx, log.With("attempt", rec.Attempt, "run_id", run.ID, "state", d.State()), "lost run found", d)
 	}
 	if len(found) > 0 {
 		return answer{}, false
@@ -317,15 +343,15 @@ func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Ti
 func (h *Handler) ledgerFault(ctx context.Context, log *slog.Logger, err error, receives int) answer {
 	log.ErrorContext(ctx, "ledger", "error", err)
 	if errors.Is(err, ledger.ErrRecord) {
-		return ownFault(receives, err.Error())
+		return answer{kind: faulty, reason: err.Error()}
 	}
 	return answer{kind: back, after: backoff(receives), reason: "ledger"}
 }
 
 func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decision) {
 	if d.Verdict == ledger.DuplicateRun {
-		log.ErrorContext(ctx, "duplicate run", "state", d.Record.State, "kept_run_id", d.Record.RunID)
+		log.ErrorContext(ctx, "duplicate run", "kept_run_id", d.Record.RunID)
 		return
 	}
-	log.InfoContext(ctx, what, "state", d.Record.State)
+	log.InfoContext(ctx, what)
 }

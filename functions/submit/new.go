@@ -11,7 +11,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -66,8 +69,12 @@ func freshConnections() http.RoundTripper {
 }
 
 // linkLife is how long Extend can fetch the file. It does so at once as a rule;
-// under load the fetch can lag.
-const linkLife = time.Hour
+// under load the fetch can lag. A link that lives shorter than minLinkLife would
+// cost an attempt.
+const (
+	linkLife    = time.Hour
+	minLinkLife = 5 * time.Minute
+)
 
 // linker presigns a GET of exactly the Source's version.
 func linker(cfg aws.Config) func(context.Context, document.Source) (string, error) {
@@ -80,6 +87,9 @@ func linker(cfg aws.Config) func(context.Context, document.Source) (string, erro
 		}
 		if credentials.CanExpire {
 			life = min(life, time.Until(credentials.Expires)) // a link dies with the credentials that signed it
+		}
+		if life < minLinkLife {
+			return "", fmt.Errorf("presign %s: the credentials end in %v, too soon for Extend to fetch the file", s, life.Round(time.Second))
 		}
 		in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &s.Key}
 		if s.VersionID != "" {
@@ -105,7 +115,24 @@ func (q sqsQueue) Delay(ctx context.Context, receipt string, d time.Duration) er
 	return err
 }
 
+func (q sqsQueue) Again(ctx context.Context, body string, faults int, d time.Duration) error {
+	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.uploads, MessageBody: &body, DelaySeconds: int32(d / time.Second),
+		MessageAttributes: map[string]types.MessageAttributeValue{
+			faultsAttribute: {DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(faults))},
+		},
+	})
+	return err
+}
+
 func (q sqsQueue) Bury(ctx context.Context, body, reason string) error {
+	// SQS refuses control characters, and a reason can quote anything.
+	reason = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r >= 0xFFFE {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(reason, "?"))
 	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &q.deadLetters, MessageBody: &body,
 		MessageAttributes: map[string]types.MessageAttributeValue{

@@ -24,14 +24,19 @@ type answer struct {
 
 type answerKind int
 
+// In the order in which they win when a message speaks of several uploads.
 const (
-	done answerKind = iota // the message is deleted
-	back                   // it comes back
-	dead                   // it goes to the dead letters, with the reason
+	done   answerKind = iota // the message is deleted
+	dead                     // it goes to the dead letters, with the reason
+	faulty                   // a fault of its own: it comes back, but not for ever
+	back                     // it comes back
 )
 
-// maxReceives is how often a message with a fault of its own is tried.
-const maxReceives = 20
+// A message with a fault of its own is tried maxFaults times; the attribute counts.
+const (
+	maxFaults       = 20
+	faultsAttribute = "faults"
+)
 
 // afterPost says what follows from a POST: what the ledger is told, and what
 // becomes of the message. It decides whether a document is lost, paid twice or
@@ -56,7 +61,7 @@ func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, p
 	switch s := e.StatusCode; {
 	case s == http.StatusTooManyRequests:
 		// The plan's limit, for everybody: the rest of the batch would hear the same.
-		return notTaken(reason, answer{after: max(e.RetryAfter, backoff(receives)), hold: true})
+		return notTaken(reason, answer{after: cmp.Or(e.RetryAfter, min(backoff(receives), maxRateHold)), hold: true})
 	case s == http.StatusUnauthorized, s == http.StatusPaymentRequired, s == http.StatusForbidden, s == http.StatusGone,
 		300 <= s && s < 400:
 		// The account's fault or the configuration's, not the document's.
@@ -74,6 +79,8 @@ const (
 	firstLook  = 15 * time.Second
 	maxLook    = 2 * time.Minute
 	maxBackoff = 15 * time.Minute
+	// maxRateHold: the plan's limits are per second and per minute.
+	maxRateHold = time.Minute
 )
 
 // backoff doubles from two seconds to fifteen minutes with each receipt of the message.
@@ -89,12 +96,4 @@ func nextLook(since time.Time, window time.Duration, now time.Time) time.Duratio
 		return time.Second
 	}
 	return min(max(now.Sub(since), firstLook), maxLook, end+time.Second)
-}
-
-// ownFault is the answer to a fault of the record itself: tried again, but not for ever.
-func ownFault(receives int, reason string) answer {
-	if receives >= maxReceives {
-		return answer{kind: dead, reason: fmt.Sprintf("%s (given up after %d tries)", reason, receives)}
-	}
-	return answer{kind: back, after: backoff(receives), reason: reason}
 }

@@ -113,12 +113,6 @@ func TestWaits(t *testing.T) {
 			t.Errorf("nextLook after %v = %v, want %v", after, got, want)
 		}
 	}
-	if a := ownFault(maxReceives-1, "x"); a.kind != back {
-		t.Errorf("try %d: %+v", maxReceives-1, a)
-	}
-	if a := ownFault(maxReceives, "x"); a.kind != dead || !strings.Contains(a.reason, "20 tries") {
-		t.Errorf("try %d: %+v", maxReceives, a)
-	}
 }
 
 func TestConfigNamesEveryFaultAtOnce(t *testing.T) {

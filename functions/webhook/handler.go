@@ -42,7 +42,11 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 	}()
 	event, err := h.open(ctx, r)
 	if err != nil {
-		slog.WarnContext(ctx, "delivery refused", "status", status(err), "error", err)
+		level := slog.LevelWarn
+		if status(err) >= 500 {
+			level = slog.LevelError // not the sender's fault: results are being lost until it is mended
+		}
+		slog.Log(ctx, level, "delivery refused", "status", status(err), "error", err)
 		return respond(err), nil
 	}
 	if err := h.keep(ctx, event); err != nil {

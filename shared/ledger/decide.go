@@ -148,6 +148,14 @@ type Decision struct {
 	write  bool
 }
 
+// State is the Record's, or "" when there is none.
+func (d Decision) State() State {
+	if d.Record == nil {
+		return ""
+	}
+	return d.Record.State
+}
+
 // Decide says what follows from a fact for a record as it was read (nil: there is
 // none). It is pure: the whole state machine is here, and nothing else is.
 func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {

@@ -1,0 +1,151 @@
+package submit
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/extend/extendtest"
+)
+
+// A message that waited 30 times, without a fault, for the account to be put in
+// order has 20 tries left like any other.
+func TestWaitingUsesUpNoTries(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Link = func(context.Context, document.Source) (string, error) {
+		in.Link = link
+		panic("once")
+	}
+	m, u := put("a")
+	m.receives = 30
+	r := in.receive(m)
+	if len(r.Dead) > 0 {
+		t.Fatalf("the first fault of its own buries it: %s", r.Dead[0].Reason)
+	}
+	in.clock.advance(rules.Lease)
+	in.settle(m)
+	in.wantProcessing(u)
+}
+
+// Extend's limits are per second and per minute. A 429 without Retry-After, which
+// the vendor does not promise, must not stop an instance for a quarter of an hour
+// because one message has been received often (while the account was refused, say).
+func TestAnOldMessageHoldsTheInstanceNoLonger(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Status: 429}))
+	m, _ := put("old")
+	m.receives = 15
+	in.receive(m)
+	in.clock.advance(time.Minute)
+	fresh, u := put("fresh")
+	if r := in.receive(fresh); len(r.Back) > 0 {
+		t.Fatalf("a minute later the instance is still on hold, for %v", r.Back["fresh"])
+	}
+	in.wantProcessing(u)
+}
+
+// A panic over one upload must not keep the other uploads of the message from
+// being submitted.
+func TestAPanicOverOneUploadOfAMessage(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	bad, good := upload{"in/bad.pdf", "v1"}, upload{"in/good.pdf", "v1"}
+	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+		if s.Key == bad.key {
+			panic("always")
+		}
+		return link(ctx, s)
+	}
+	r := in.receive(message{id: "m", body: notice(bad, good)})
+	if len(r.Again) != 1 || r.Again[0].Faults != 1 {
+		t.Errorf("%+v", r)
+	}
+	in.wantProcessing(good)
+}
+
+// The line that an alarm is made of says which refusal it was, also when a look met it.
+func TestHoldByALookSaysWhy(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(func(c extendtest.Call) extendtest.Fault {
+		return map[string]extendtest.Fault{extendtest.RouteCreate: {Cut: true}, extendtest.RouteList: {Status: 402}}[c.Route]
+	}))
+	m, _ := put("a")
+	in.receive(m)
+	in.clock.advance(firstLook)
+	in.receive(m)
+	in.wantLog("ERROR on hold", "402 USAGE_BLOCKED")
+}
+
+// When the table fails after a refusal of the account, the refusal still holds the
+// rest of the batch up, and the log still says what Extend answered.
+func TestRefusalHoldsWhenTheLedgerFails(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Status: 401}, extendtest.Fault{Status: 401}))
+	in.Runs = hookedRuns{in.client.Runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
+	a, _ := put("a")
+	in.receive(a)
+	in.wantLog("401", "UNAUTHORIZED")
+
+	in.Runs, in.Ledger = in.client.Runs, in.book
+	b, ub := put("b")
+	in.receive(b)
+	in.wantNone(ub)
+	in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+}
+
+// A link that dies before Extend can fetch is a run that fails, and an attempt spent.
+func TestLinkThatWouldBeDeadOnArrival(t *testing.T) {
+	t.Parallel()
+	for _, left := range []time.Duration{0, time.Second / 2, 5 * time.Second} {
+		t.Run(left.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				text, err := linker(credentialsUntil(time.Now().Add(left)))(t.Context(), upload{"a.pdf", "v1"}.source())
+				if err == nil {
+					t.Errorf("credentials for another %v, and a link for %s s", left, must(url.Parse(text)).Query().Get("X-Amz-Expires"))
+				}
+			})
+		})
+	}
+}
+
+// SQS refuses an attribute with control characters, and the message would come
+// back for weeks. What a panic says can have any.
+func TestReasonThatSQSWouldRefuse(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			MessageAttributes map[string]struct{ StringValue string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+		if reason := in.MessageAttributes["reason"].StringValue; reason == "" || strings.ContainsFunc(reason, func(r rune) bool {
+			return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF'
+		}) {
+			t.Errorf("reason %q", reason)
+		}
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer server.Close()
+	client := sqs.New(sqs.Options{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""), DisableMessageChecksumValidation: true})
+	q := sqsQueue{client, server.URL + "/1/uploads", server.URL + "/1/dead"}
+	if err := q.Bury(t.Context(), "{}", "panic: \x00\x1b[31m"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,820 @@
+package submit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/shared/boot"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
+)
+
+var allDone = result{} // every message is done with
+
+func returns(id string, after time.Duration) result {
+	return result{Back: map[string]time.Duration{id: after}}
+}
+
+const testEvent = `{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-07-14T09:15:00.000Z","Bucket":"intake-uploads","RequestId":"A","HostId":"B"}`
+
+func bridgeEvent(key string) string {
+	return fmt.Sprintf(`{"version":"0","id":"17793124-05d4-b198-2fde-7ededc63b103","detail-type":"Object Created","source":"aws.s3","account":"123456789012",`+
+		`"time":"2026-07-14T09:15:00Z","region":"eu-west-1","resources":["arn:aws:s3:::intake-uploads"],"detail":{"version":"0","bucket":{"name":"intake-uploads"},`+
+		`"object":{"key":%q,"size":1024,"etag":"9b2cf535f27731c974343645a3985328","version-id":"v1","sequencer":"00617f08299329d189"},"request-id":"N","reason":"PutObject"}}`, key)
+}
+
+func TestEveryShapeOfNotice(t *testing.T) {
+	t.Parallel()
+	const key = "in/Rechnung 7+1 für Zürich.pdf"
+	u := upload{key, "v1"}
+	tests := []struct {
+		name  string
+		event json.RawMessage
+		runs  int
+	}{
+		{"S3 event in a message", batch(message{id: "m", body: notice(u)}), 1},
+		{"EventBridge event in a message", batch(message{id: "m", body: bridgeEvent(key)}), 1},
+		{"bare S3 event", json.RawMessage(notice(u)), 1},
+		{"bare EventBridge event", json.RawMessage(bridgeEvent(key)), 1},
+		{"test event in a message", batch(message{id: "m", body: testEvent}), 0},
+		{"bare test event", json.RawMessage(testEvent), 0},
+		{"a deletion", batch(message{id: "m", body: strings.ReplaceAll(notice(u), "ObjectCreated:Put", "ObjectRemoved:DeleteMarkerCreated")}), 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t)
+			in.queue.begin(nil) // any call is a mistake
+			response, err := in.Handle(in.ctx, tt.event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw := string(must(json.Marshal(response)))
+			if want := map[bool]string{true: `{"batchItemFailures":[]}`, false: "null"}[strings.Contains(string(tt.event), "aws:sqs")]; raw != want {
+				t.Errorf("response %s, want %s", raw, want)
+			}
+			in.wantRuns(tt.runs)
+			if tt.runs == 0 {
+				in.wantCalls(map[string]int{})
+				in.wantNone(u)
+				return
+			}
+			in.wantProcessing(u)
+			run := in.sim.Runs()[0]
+			var metadata map[string]any
+			if err := json.Unmarshal(run.Metadata, &metadata); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]any{
+				"stack": stack, "documentId": u.id(), "attempt": 1.0, "bucket": bucket, "key": key, "versionId": "v1",
+				"eTag": "9b2cf535f27731c974343645a3985328", "extend:usage_tags": []any{"extend-intake"},
+			}
+			if d := cmp.Diff(want, metadata); d != "" {
+				t.Errorf("metadata (-want +got):\n%s", d)
+			}
+			if want := "Rechnung 7+1 für Zürich." + u.id() + "-1.pdf"; run.FileName != want {
+				t.Errorf("file name %q, want %q", run.FileName, want)
+			}
+			if want := must(link(t.Context(), u.source())); run.FileURL != want {
+				t.Errorf("file URL %q, want %q", run.FileURL, want)
+			}
+			if run.ProcessorID != processor || run.Version != "2.1" {
+				t.Errorf("read by %s, version %s", run.ProcessorID, run.Version)
+			}
+			rec := in.record(u)
+			if rec.Object != "s3://intake-uploads/"+key || rec.Sequence != "00617F08299329D189" || rec.Size != 1024 || rec.Route != "default" ||
+				rec.ProcessorID != processor || rec.ProcessorVersion != "latest" || rec.Attempt != 1 || rec.RunURL == "" {
+				t.Errorf("record %+v", rec)
+			}
+			in.wantLog("INFO run created", "document_id="+u.id(), "run_id="+run.ID, "attempt=1", "PROCESSING")
+		})
+	}
+}
+
+func TestBareEventThatIsNotDoneIsAnError(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Status: 503}))
+	u := upload{"in/a.pdf", "v1"}
+	for _, event := range []string{notice(u), `{"hello":"world"}`} {
+		if _, err := in.Handle(in.ctx, json.RawMessage(event)); err == nil {
+			t.Errorf("%s: no error, so Lambda would not invoke again", event)
+		}
+	}
+	in.wantState(u, ledger.Unconfirmed, "")
+}
+
+func TestTheSameUploadAgain(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	m, u := put("a")
+	for range 3 {
+		in.want(in.receive(m), allDone)
+	}
+	in.want(in.receive(message{id: "twice in one message", body: notice(u, u)}, message{id: "by EventBridge", body: bridgeEvent(u.key)}), allDone)
+	in.wantProcessing(u)
+	in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+
+	newer := upload{u.key, "v2"}
+	in.want(in.receive(message{id: "v2", body: notice(newer)}), allDone)
+	in.wantProcessing(newer)
+	in.wantRuns(2)
+}
+
+func TestTwoInstancesAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		in := newIntake(t)
+		m, u := put("a")
+		var both sync.WaitGroup
+		for range 2 {
+			i := in.another()
+			both.Go(func() {
+				r := i.receive(m)
+				// The loser's message is done, or comes back after the winner's lease.
+				if len(r.Back) > 0 && r.Back[m.id] != rules.Lease || len(r.Dead) > 0 {
+					t.Errorf("%+v", r)
+				}
+			})
+		}
+		both.Wait()
+		in.wantProcessing(u)
+		in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+	}
+}
+
+func TestABatchOfAllSorts(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+		if strings.Contains(s.Key, "panic") {
+			panic("no link for you")
+		}
+		return link(ctx, s)
+	}
+	good, u := put("good")
+	last, v := put("last")
+	panics, w := put("panics")
+	strange := message{id: "strange", body: `{"hello":"world"}`}
+	text := message{id: "text", body: "hello"}
+	undecodable := message{id: "undecodable", body: strings.Replace(notice(upload{"in/KEY", "v1"}), "in/KEY", "in/100%.pdf", 1)}
+	marker := message{id: "marker", body: strings.Replace(notice(upload{"in/folder/", "v1"}), `"size":1024`, `"size":0`, 1)}
+	unrouted := message{id: "unrouted", body: notice(upload{"out/a.pdf", "v1"})}
+
+	got := in.receive(good, strange, text, undecodable, marker, unrouted, panics, last)
+	in.want(got, result{
+		Again: []replaced{{panics.body, 1, 2 * time.Second}},
+		Dead: []letter{
+			{strange.body, "not an upload notice: it has neither S3 records nor an S3 event of EventBridge"},
+			{text.body, "not an upload notice: invalid character 'h' looking for beginning of value"},
+			{undecodable.body, `not an upload notice: key "in/100%.pdf" can't be decoded: invalid URL escape "%.p"`},
+		},
+	})
+	in.wantProcessing(u)
+	in.wantProcessing(v)
+	in.wantState(w, ledger.Submitting, "") // until its lease is over: then it is looked for
+	in.wantRuns(2)
+	in.wantLog("INFO ignored", "folder marker", "s3://intake-uploads/in/folder/")
+	in.wantLog("INFO ignored", "no route", "s3://intake-uploads/out/a.pdf")
+	in.wantLog("ERROR panic", "no link for you", "handler.go")
+	in.wantLog("ERROR moved to the dead letters", "message_id=strange", "neither S3 records")
+}
+
+func TestAMessageThatAlwaysPanics(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Link = func(context.Context, document.Source) (string, error) { panic("always") }
+	m, _ := put("a")
+	m.receives = 500 // it may have waited long for the account to be put in order
+	for m.faults = 0; m.faults < maxFaults-1; m.faults++ {
+		if got, want := in.receive(m), (result{Again: []replaced{{m.body, m.faults + 1, backoff(m.faults + 1)}}}); !gocmp.Equal(got, want) {
+			t.Fatalf("after %d faults: %+v", m.faults, got)
+		}
+		// The claim that panicked runs out, and no run is found for it.
+		in.clock.advance(rules.Lease + rules.ConfirmWindow)
+	}
+	in.want(in.receive(m), result{Dead: []letter{{m.body, "panic: always (given up after 20 tries)"}}})
+	in.wantRuns(0)
+}
+
+func TestOneMessageAboutSeveralUploads(t *testing.T) {
+	t.Parallel()
+	first, second, third := upload{"in/1.pdf", "v1"}, upload{"in/2.pdf", "v1"}, upload{"in/3.pdf", "v1"}
+	m := message{id: "m", body: notice(first, second, third)}
+
+	t.Run("all done", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		in.want(in.receive(m), allDone)
+		for _, u := range []upload{first, second, third} {
+			in.wantProcessing(u)
+		}
+	})
+	t.Run("one is to come back", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t, onCreate(extendtest.Fault{}, extendtest.Fault{Status: 500, After: true}))
+		in.want(in.receive(m), returns("m", firstLook))
+		in.wantProcessing(first)
+		in.wantState(second, ledger.Unconfirmed, "")
+		in.wantProcessing(third)
+		in.want(in.receive(m), allDone)
+		in.wantProcessing(second)
+		in.wantRuns(3)
+	})
+	t.Run("one is spoilt", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		m := message{id: "m", body: strings.Replace(notice(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
+		in.want(in.receive(m), result{Dead: []letter{{m.body, `not an upload notice: a record's eventSource is "aws:ses", not "aws:s3"`}}})
+		in.wantProcessing(second)
+	})
+	t.Run("one is spoilt and one is to come back", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t, onCreate(extendtest.Fault{Status: 500}))
+		m := message{id: "m", body: strings.Replace(notice(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
+		in.want(in.receive(m), returns("m", firstLook)) // the dead one is found again then
+	})
+}
+
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{}, extendtest.Fault{Status: 429, RetryAfter: "30"}))
+	a, ua := put("a")
+	b, ub := put("b")
+	c, uc := put("c")
+	got := in.receive(a, b, c)
+	in.want(got, result{Back: map[string]time.Duration{"b": 30 * time.Second, "c": 30 * time.Second}})
+	in.wantProcessing(ua)
+	in.wantState(ub, ledger.Waiting, "429 RATE_LIMIT_EXCEEDED")
+	if at := in.record(ub).At; !at.Equal(in.now().Add(30 * time.Second)) {
+		t.Errorf("the next look at it is due at %v", at)
+	}
+	in.wantNone(uc) // untouched
+	in.wantCalls(map[string]int{extendtest.RouteCreate: 2})
+
+	in.clock.advance(29 * time.Second)
+	d, ud := put("d")
+	in.want(in.receive(d), returns("d", time.Second)) // another batch, the same hold
+	in.wantNone(ud)
+	in.wantCalls(map[string]int{extendtest.RouteCreate: 2})
+
+	in.clock.advance(time.Second)
+	in.want(in.receive(b, c, d), allDone)
+	for _, u := range []upload{ua, ub, uc, ud} {
+		in.wantProcessing(u)
+	}
+	in.wantCalls(map[string]int{extendtest.RouteCreate: 5})
+}
+
+// SQS hides a message for twelve hours at most: a longer wait is waited for in turns.
+func TestALongRetryAfter(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Status: 429, RetryAfter: "86400"}))
+	m, u := put("a")
+	in.want(in.receive(m), returns("a", maxBackoff))
+	in.clock.advance(maxBackoff)
+	in.want(in.receive(m), returns("a", maxBackoff))
+	in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+	in.clock.advance(24*time.Hour - maxBackoff)
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+}
+
+func TestRateLimitOfALook(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(func(c extendtest.Call) extendtest.Fault {
+		switch {
+		case c.Route == extendtest.RouteCreate && c.N == 1:
+			return extendtest.Fault{Status: 502, After: true, HTML: "<html>bad gateway</html>"}
+		case c.Route == extendtest.RouteList && c.N == 1:
+			return extendtest.Fault{Status: 429, RetryAfter: "60"}
+		}
+		return extendtest.Fault{}
+	}))
+	a, ua := put("a")
+	b, ub := put("b")
+	in.want(in.receive(a), returns("a", firstLook))
+	in.want(in.receive(a, b), result{Back: map[string]time.Duration{"a": time.Minute, "b": time.Minute}})
+	in.wantState(ua, ledger.Unconfirmed, "")
+	in.wantNone(ub)
+	in.clock.advance(time.Minute)
+	in.want(in.receive(a, b), allDone)
+	in.wantProcessing(ua)
+	in.wantProcessing(ub)
+	in.wantRuns(2)
+}
+
+func TestTheAccountIsRefused(t *testing.T) {
+	t.Parallel()
+	const pause = 5 * time.Minute
+	for status, code := range map[int]string{401: "UNAUTHORIZED", 402: "USAGE_BLOCKED", 403: "FORBIDDEN", 410: "ENDPOINT_REMOVED"} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t, onCreate(extendtest.Fault{Status: status}))
+			a, ua := put("a")
+			b, ub := put("b")
+			in.want(in.receive(a, b), result{Back: map[string]time.Duration{"a": pause, "b": pause}})
+			in.wantState(ua, ledger.Waiting, fmt.Sprintf("%d %s", status, code))
+			in.wantNone(ub)
+			in.wantLog("ERROR on hold", fmt.Sprint(status))
+
+			in.clock.advance(pause - time.Second)
+			c, uc := put("c")
+			in.want(in.receive(c), returns("c", time.Second))
+			in.wantNone(uc)
+			in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+
+			// What needs no call is not held up.
+			in.want(in.receive(message{id: "t", body: testEvent}, message{id: "o", body: notice(upload{"out/x", "v1"})}), allDone)
+
+			// The hold is this instance's: another one finds out for itself.
+			in.want(in.another().receive(c), allDone)
+
+			in.clock.advance(time.Second)
+			in.want(in.receive(a, b, c), allDone)
+			for _, u := range []upload{ua, ub, uc} {
+				in.wantProcessing(u)
+			}
+			in.wantRuns(3)
+		})
+	}
+}
+
+func TestRefusedDocument(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 404, 409, 413, 422} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t, onCreate(extendtest.Fault{Status: status, Code: "SOME_CODE", Message: "Not this one."}))
+			a, ua := put("a")
+			b, ub := put("b")
+			in.want(in.receive(a, b), allDone)
+			rec := in.record(ua)
+			if rec.State != ledger.Refused || rec.FailureReason != "SOME_CODE" || rec.FailureMessage != "Not this one." || !strings.HasPrefix(rec.RequestID, "req_") || rec.Revision != 1 {
+				t.Errorf("record %+v", rec)
+			}
+			in.wantProcessing(ub)
+			in.wantLog("WARN not submitted", "REFUSED", fmt.Sprint(status), "document_id="+ua.id())
+
+			in.want(in.receive(a), allDone) // final: a person decides
+			in.wantCalls(map[string]int{extendtest.RouteCreate: 2})
+		})
+	}
+}
+
+func TestARunThatIsMadeButNotAnswered(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]extendtest.Fault{
+		"500":            {Status: 500, After: true},
+		"408":            {Status: 408, After: true},
+		"504 by gateway": {Status: 504, After: true, HTML: "<html>gateway timeout</html>"},
+		"connection cut": {Cut: true, After: true},
+		"not a run":      {Status: 200, After: true, HTML: "<html>sign in</html>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t, onCreate(fault))
+			a, ua := put("a")
+			b, ub := put("b")
+			in.want(in.receive(a, b), returns("a", firstLook))
+			in.wantState(ua, ledger.Unconfirmed, "")
+			in.wantProcessing(ub) // it is this document's matter only
+			in.wantRuns(2)
+
+			in.clock.advance(firstLook)
+			in.want(in.receive(a), allDone)
+			in.wantProcessing(ua)
+			in.wantCalls(map[string]int{extendtest.RouteCreate: 2, extendtest.RouteList: 1, extendtest.RouteGet: 1})
+			in.wantLog("INFO lost run found", in.record(ua).RunID)
+		})
+	}
+}
+
+func TestARunThatIsNotMade(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]extendtest.Fault{"500": {Status: 500}, "connection cut": {Cut: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t, onCreate(fault))
+			m, u := put("a")
+			in.want(in.receive(m), returns("a", firstLook))
+			since := in.now()
+			in.clock.advance(firstLook)
+
+			looks := 0
+			for in.now().Before(since.Add(rules.ConfirmWindow)) {
+				r := in.receive(m)
+				looks++
+				after, isBack := r.Back["a"]
+				if !isBack {
+					t.Fatalf("given up after %v: the window is %v", in.now().Sub(since), rules.ConfirmWindow)
+				}
+				in.wantState(u, ledger.Unconfirmed, "")
+				in.clock.advance(after)
+			}
+			if looks < 3 {
+				t.Errorf("%d looks over the window", looks)
+			}
+			in.wantRuns(0)
+			in.want(in.receive(m), allDone) // the last look, and the second POST at once
+			in.wantProcessing(u)
+			in.wantCalls(map[string]int{extendtest.RouteCreate: 2, extendtest.RouteList: looks + 1})
+			if rec := in.record(u); rec.Attempt != 1 {
+				t.Errorf("attempt %d: a new one is a person's decision", rec.Attempt)
+			}
+		})
+	}
+}
+
+// What counts is when a look begins: a run can become visible while it goes on.
+func TestALookThatBeginsBeforeTheWindowEnds(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Cut: true}))
+	m, u := put("a")
+	in.want(in.receive(m), returns("a", firstLook))
+	in.clock.advance(rules.ConfirmWindow - time.Second)
+	in.Runs = slowRuns{in.client.Runs, func() { in.clock.advance(10 * time.Second) }}
+	in.want(in.receive(m), returns("a", time.Second))
+	in.wantState(u, ledger.Unconfirmed, "")
+	in.wantRuns(0)
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+}
+
+// slowRuns takes its time over lists.
+type slowRuns struct {
+	Runs
+	wait func()
+}
+
+func (s slowRuns) All(ctx context.Context, req extend.ListRunsRequest) iter.Seq2[extend.RunSummary, error] {
+	s.wait()
+	return s.Runs.All(ctx, req)
+}
+
+func TestOnlyOneOfManyLookersPosts(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Cut: true}))
+	m, u := put("a")
+	in.receive(m)
+	in.clock.advance(rules.ConfirmWindow)
+	var all sync.WaitGroup
+	for range 4 {
+		i := in.another()
+		all.Go(func() { i.receive(m) })
+	}
+	all.Wait()
+	in.wantProcessing(u)
+	in.wantRuns(1)
+}
+
+func TestALookTakesOnlyItsOwnRun(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Cut: true}))
+	m, u := put("a")
+	in.want(in.receive(m), returns("a", firstLook))
+	// All of these are found by the token, and none is the run.
+	plant := func(name, stack string, attempt int) {
+		s := u.source()
+		tag := document.NewTag(stack, s, attempt)
+		_, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
+			ProcessorID: processor, File: &extend.RunFile{FileName: name, FileURL: must(link(t.Context(), s))}, Metadata: tag.Metadata(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	plant(u.source().FileName(10), stack, 10)
+	plant(u.source().FileName(1), "123456789012/eu-west-1/staging", 1)
+	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
+		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1), FileURL: "https://elsewhere.test/?versionId=1"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	in.clock.advance(firstLook)
+	in.want(in.receive(m), returns("a", firstLook))
+	in.wantState(u, ledger.Unconfirmed, "")
+
+	plant(u.source().FileName(1), stack, 1)
+	in.clock.advance(firstLook)
+	in.want(in.receive(m), allDone)
+	runs := in.sim.Runs()
+	if rec := in.record(u); rec.State != ledger.Processing || rec.RunID != runs[len(runs)-1].ID {
+		t.Errorf("record %+v", rec)
+	}
+}
+
+func TestALookThatFindsTwoRunsSaysSo(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Cut: true, After: true}))
+	m, u := put("a")
+	in.want(in.receive(m), returns("a", firstLook))
+	tag := document.NewTag(stack, u.source(), 1)
+	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
+		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1), FileURL: must(link(t.Context(), u.source()))}, Metadata: tag.Metadata(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	in.clock.advance(firstLook)
+	in.want(in.receive(m), allDone)
+	rec := in.record(u)
+	if rec.State != ledger.Processing || len(rec.Runs) != 1 || !rec.Runs[0].Duplicate {
+		t.Errorf("record %+v", rec)
+	}
+	in.wantLog("ERROR duplicate run", "kept_run_id="+rec.RunID, "run_id="+rec.Runs[0].RunID)
+}
+
+func TestExtendIsNotThere(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	client, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(gone.URL), extend.WithRetry(extend.Retry{Attempts: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, u := put("a")
+	in.Runs = client.Runs
+	in.want(in.receive(m), returns("a", 2*time.Second))
+	in.wantState(u, ledger.Waiting, "not sent")
+	m.receives = 3
+	in.want(in.receive(m), returns("a", 8*time.Second))
+
+	in.Runs = in.client.Runs
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+	in.wantRuns(1)
+}
+
+func TestADeliveryBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	m, u := put("a")
+	in.Runs = hookedRuns{in.client.Runs, func(run *extend.Run) {
+		_, err := in.book.Apply(t.Context(), u.id(), ledger.Outcome{Source: u.source(), Attempt: 1, RunID: run.ID, State: ledger.Processed, Output: json.RawMessage(`{}`), Digest: "d"})
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	in.want(in.receive(m), allDone)
+	rec := in.record(u)
+	if rec.State != ledger.Processed || rec.Revision != 1 || len(rec.Runs) > 0 {
+		t.Errorf("record %+v", rec)
+	}
+	in.want(in.receive(m), allDone)
+	in.wantRuns(1)
+}
+
+func TestTheLeaseOfAnother(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	m, u := put("a")
+	claim := ledger.Claim{Source: u.source(), Route: "default", ProcessorID: processor, Version: "latest"}
+	if _, err := in.book.Apply(t.Context(), u.id(), claim); err != nil { // and then it dies
+		t.Fatal(err)
+	}
+	in.clock.advance(time.Minute)
+	in.want(in.receive(m), returns("a", 2*time.Minute))
+	in.wantCalls(map[string]int{})
+
+	in.clock.advance(2 * time.Minute)
+	in.want(in.receive(m), returns("a", firstLook)) // it may have sent its POST
+	in.wantState(u, ledger.Unconfirmed, "")
+	in.wantCalls(map[string]int{extendtest.RouteList: 1})
+
+	in.settle(m)
+	in.wantProcessing(u)
+	in.wantRuns(1)
+}
+
+// secretStore is a Secrets Manager that holds what the test puts there.
+func secretStore(t *testing.T, in *intake, secret *string) *boot.Secrets {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]string{"SecretString": *secret})
+	}))
+	t.Cleanup(server.Close)
+	client := secretsmanager.New(secretsmanager.Options{Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{}})
+	return boot.NewSecrets(client, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake", func(string) string { return "" }, in.now)
+}
+
+func TestNoAPIKeyYet(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	secret := `{"apiKey":"","webhookSecrets":[]}`
+	in.Key = secretStore(t, in, &secret).APIKey
+	a, ua := put("a")
+	b, ub := put("b")
+	const pause = 5 * time.Minute
+	in.want(in.receive(a, b), result{Back: map[string]time.Duration{"a": pause, "b": pause}})
+	in.wantNone(ua)
+	in.wantNone(ub)
+	in.wantLog("ERROR no API key", `put the key of your Extend workspace into "apiKey" of arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake`)
+	in.wantCalls(map[string]int{})
+	if n := strings.Count(in.log.String(), "ERROR no API key"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+
+	secret = `{"apiKey":"` + apiKey + `","webhookSecrets":[]}`
+	in.clock.advance(pause)
+	in.want(in.receive(a, b), allDone)
+	in.wantProcessing(ua)
+	in.wantProcessing(ub)
+}
+
+func TestARecordThatCantBeUnderstood(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	m, u := put("a")
+	good, v := put("good")
+	// A newer version of this software could have such a state.
+	if _, err := in.book.Apply(t.Context(), u.id(), ledger.Outcome{Source: u.source(), Attempt: 1, RunID: "dpr_1", State: "ARCHIVED"}); err != nil {
+		t.Fatal(err)
+	}
+	for m.faults = 0; m.faults < maxFaults-1; m.faults++ {
+		in.want(in.receive(m), result{Again: []replaced{{m.body, m.faults + 1, backoff(m.faults + 1)}}})
+	}
+	got := in.receive(m, good)
+	want := fmt.Sprintf("ledger: record can't be understood: %s: state \"ARCHIVED\" is unknown: is it from a newer version of this software? (given up after 20 tries)", u.id())
+	in.want(got, result{Dead: []letter{{m.body, want}}})
+	in.wantProcessing(v)
+	in.wantRuns(1)
+}
+
+func TestAFaultThatCantBeCounted(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Link = func(context.Context, document.Source) (string, error) { panic("always") }
+	in.queue.againErr = errors.New("SQS is away")
+	m, _ := put("a")
+	in.want(in.receive(m), returns("a", 0)) // after the queue's own visibility timeout
+	in.wantLog("ERROR fault not counted", "SQS is away")
+}
+
+func TestTheQueueFails(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Status: 503}))
+	in.queue.delayErr, in.queue.buryErr = errors.New("no visibility for you"), errors.New("no dead letters for you")
+	spoilt, waiting := message{id: "spoilt", body: "hello"}, message{id: "waiting", body: notice(upload{"in/w.pdf", "v1"})}
+	good, u := put("good")
+	// Both come back after the queue's own visibility timeout.
+	in.want(in.receive(spoilt, waiting, good), result{Back: map[string]time.Duration{"spoilt": 0, "waiting": 0}})
+	in.wantProcessing(u)
+	in.wantLog("ERROR dead letter not sent", "message_id=spoilt", "no dead letters for you")
+	in.wantLog("WARN delay not set", "message_id=waiting", "no visibility for you")
+}
+
+func TestJitterOnlyAdds(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Status: 429, RetryAfter: "30"}))
+	in.Jitter = func() float64 { return 0.5 }
+	m, _ := put("a")
+	in.want(in.receive(m), returns("a", 37500*time.Millisecond)) // never before Retry-After
+}
+
+func TestTheLedgerFails(t *testing.T) {
+	t.Parallel()
+	t.Run("before the POST", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		in.Ledger = in.brokenLedger()
+		m, u := put("a")
+		in.want(in.receive(m), returns("a", 2*time.Second))
+		in.wantCalls(map[string]int{})
+		in.wantLog("ERROR ledger", "the table does not answer", "document_id="+u.id())
+		in.Ledger = in.book
+		in.want(in.receive(m), allDone)
+		in.wantProcessing(u)
+	})
+	t.Run("after the POST", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		m, u := put("a")
+		in.Runs = hookedRuns{in.client.Runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
+		in.want(in.receive(m), returns("a", 2*time.Second))
+		in.wantState(u, ledger.Submitting, "")
+		in.wantLog("ERROR ledger", "run_id="+in.sim.Runs()[0].ID) // a person can find it
+
+		in.Runs, in.Ledger = in.client.Runs, in.book
+		in.clock.advance(2 * time.Second)
+		in.want(in.receive(m), returns("a", rules.Lease-2*time.Second))
+		in.clock.advance(rules.Lease - 2*time.Second)
+		in.want(in.receive(m), allDone)
+		in.wantProcessing(u)
+		in.wantRuns(1)
+	})
+}
+
+func TestNoLinkToTheFile(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Link = func(context.Context, document.Source) (string, error) { return "", errors.New("no credentials") }
+	m, u := put("a")
+	in.want(in.receive(m), returns("a", 2*time.Second))
+	in.wantState(u, ledger.Waiting, "no link to the file")
+	in.wantCalls(map[string]int{})
+	in.wantLog("ERROR no link to the file", "no credentials", "document_id="+u.id())
+	in.Link = link
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+}
+
+func TestTooLittleTime(t *testing.T) {
+	t.Parallel()
+	m, u := put("a")
+	t.Run("for a call", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(postTimeout))
+		defer cancel()
+		in.want(in.receiveIn(ctx, m), returns("a", time.Second))
+		in.wantNone(u)
+		in.wantCalls(map[string]int{})
+	})
+	t.Run("for the turn of a file", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		in.Pace = NewPace(1e9, 1.0/120)
+		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Minute))
+		defer cancel()
+		first, v := put("first")
+		in.want(in.receiveIn(ctx, first, m), returns("a", 2*time.Minute)) // not slept for
+		in.wantProcessing(v)
+		in.wantNone(u)
+
+		in.clock.advance(2 * time.Minute)
+		in.want(in.receive(m), allDone)
+		in.wantProcessing(u)
+	})
+	t.Run("for the POST, after the claim", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		in.Link = func(ctx context.Context, s document.Source) (string, error) {
+			in.clock.advance(50 * time.Second) // a slow answer for the credentials
+			return link(ctx, s)
+		}
+		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Minute))
+		defer cancel()
+		in.want(in.receiveIn(ctx, m), returns("a", 2*time.Second))
+		in.wantState(u, ledger.Waiting, errTooLong.Error())
+		in.wantCalls(map[string]int{})
+	})
+}
+
+// hour is a context that leaves so much time that only the lease stops a POST.
+func hour(t *testing.T, in *intake) context.Context {
+	ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Hour))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestNoPOSTAfterTheLease(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	m, u := put("a")
+	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+		in.clock.advance(rules.Lease - postTimeout) // the instance was frozen here
+		return link(ctx, s)
+	}
+	in.want(in.receiveIn(hour(t, in), m), returns("a", time.Second))
+	in.wantState(u, ledger.Waiting, "the lease is over")
+	in.wantCalls(map[string]int{})
+	in.Link = link
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+}
+
+// An instance that was frozen before its POST must not hurt the one that took over.
+func TestAClaimerThatWakesUpLate(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	m, u := put("a")
+	other := in.another()
+	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+		in.clock.advance(rules.Lease)
+		in.want(other.receive(m), returns("a", firstLook))
+		in.clock.advance(rules.ConfirmWindow)
+		in.want(other.receive(m), allDone)
+		return link(ctx, s)
+	}
+	in.want(in.receiveIn(hour(t, in), m), returns("a", time.Second))
+	in.wantProcessing(u)
+	in.wantRuns(1)
+	in.want(in.receive(m), allDone)
+	in.wantRuns(1)
+}

@@ -1,0 +1,228 @@
+package submit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend/extendtest"
+)
+
+// fakeAWS is one endpoint for the services that the function calls. It keeps what
+// it is told, and answers as far as one upload needs it.
+type fakeAWS struct {
+	mu    sync.Mutex
+	calls []string
+	item  json.RawMessage // the one that DynamoDB holds
+	sent  []map[string]any
+}
+
+func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body, _ := io.ReadAll(r.Body)
+	target := r.Header.Get("X-Amz-Target")
+	if target == "" { // S3 has none
+		f.calls = append(f.calls, "S3 "+r.Method+" "+r.URL.Path)
+		_, _ = io.WriteString(w, "%PDF-1.7")
+		return
+	}
+	_, call, _ := strings.Cut(target, ".")
+	f.calls = append(f.calls, call)
+	var in map[string]any
+	_ = json.Unmarshal(body, &in)
+	answer := "{}"
+	switch call {
+	case "PutItem":
+		f.item = must(json.Marshal(in["Item"]))
+	case "GetItem":
+		answer = fmt.Sprintf(`{"Item":%s}`, f.item)
+	case "SendMessage", "ChangeMessageVisibility":
+		f.sent = append(f.sent, in)
+	}
+	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+	w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE([]byte(answer)))) // DynamoDB's
+	_, _ = io.WriteString(w, answer)
+}
+
+// environment is what the template gives the function, with AWS and Extend at
+// these addresses. It changes the process, so its test can't be parallel.
+func environment(t *testing.T, awsURL, extendURL string) func(string) string {
+	for name, value := range map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_SESSION_TOKEN": "",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
+		"AWS_ENDPOINT_URL": awsURL,
+	} {
+		t.Setenv(name, value)
+	}
+	env := map[string]string{
+		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
+		"EXTEND_BASE_URL": extendURL, "EXTEND_API_KEY": apiKey, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
+		"DEAD_LETTER_QUEUE_URL": awsURL + "/123456789012/dead", "PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": "in/",
+		"REQUESTS_PER_SECOND": "10000", "FILES_PER_MINUTE": "100000", "MAX_CONCURRENCY": "2",
+		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300",
+	}
+	return func(name string) string { return env[name] }
+}
+
+func TestNewCallsNobody(t *testing.T) {
+	nobody := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("called: %s %s", r.Method, r.URL) }))
+	defer nobody.Close()
+	handle, err := New(t.Context(), environment(t, nobody.URL, nobody.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := handle(t.Context(), batch(message{id: "m", body: testEvent}))
+	if got := string(must(json.Marshal(response))); err != nil || got != `{"batchItemFailures":[]}` {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestNewIsWired follows uploads through what New makes: the real SDK and the real
+// client, against one fake endpoint for AWS and the simulator of Extend.
+func TestNewIsWired(t *testing.T) {
+	cloud := &fakeAWS{}
+	server := httptest.NewServer(cloud)
+	defer server.Close()
+	sim, base := extendtest.NewServer(t, extendtest.Options{
+		APIKey: apiKey, Processors: []extendtest.Processor{{ID: processor, Type: extendtest.Extract}},
+		Fault: extendtest.Script(extendtest.RouteCreate, extendtest.Fault{}, extendtest.Fault{Status: 503}),
+	})
+	handle, err := New(t.Context(), environment(t, server.URL, base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, v := upload{"in/a b.pdf", "v1"}, upload{"in/c.pdf", "v1"}
+	response, err := handle(t.Context(), batch(message{id: "good", body: notice(u)}, message{id: "lost", body: notice(v)}, message{id: "spoilt", body: "?"}))
+	if got := string(must(json.Marshal(response))); err != nil || got != `{"batchItemFailures":[{"itemIdentifier":"lost"}]}` {
+		t.Fatalf("%s, %v", got, err)
+	}
+	if err := sim.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantCalls := []string{"PutItem", "GetItem", "UpdateItem", "PutItem", "GetItem", "UpdateItem", "ChangeMessageVisibility", "SendMessage"}
+	var calls []string
+	fetched := false
+	for _, c := range cloud.calls {
+		if c == "S3 GET /intake-uploads/in/a b.pdf" {
+			fetched = true // by the simulator, at any time
+			continue
+		}
+		calls = append(calls, c)
+	}
+	if d := cmp.Diff(wantCalls, calls); d != "" || !fetched {
+		t.Errorf("file fetched: %t; calls of AWS (-want +got):\n%s", fetched, d)
+	}
+	delay := cloud.sent[0]
+	seconds, _ := delay["VisibilityTimeout"].(float64)
+	if delay["QueueUrl"] != server.URL+"/123456789012/uploads" || delay["ReceiptHandle"] != receipt("lost") || seconds < 15 || seconds > 23 { // 15 s and jitter
+		t.Errorf("delay %v", delay)
+	}
+	want := map[string]any{
+		"QueueUrl": server.URL + "/123456789012/dead", "MessageBody": "?",
+		"MessageAttributes": map[string]any{"reason": map[string]any{
+			"DataType": "String", "StringValue": "not an upload notice: invalid character '?' looking for beginning of value",
+		}},
+	}
+	if d := cmp.Diff(want, cloud.sent[1]); d != "" {
+		t.Errorf("dead letter (-want +got):\n%s", d)
+	}
+}
+
+func credentialsUntil(expires time.Time) aws.Config {
+	return aws.Config{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example", SessionToken: "token", CanExpire: !expires.IsZero(), Expires: expires}, nil
+	})}
+}
+
+func TestLinkNamesExactlyTheVersion(t *testing.T) {
+	t.Parallel()
+	link := linker(credentialsUntil(time.Time{}))
+	for _, key := range []string{
+		"in/a.pdf", "in/Rechnung 7+1 (Kopie).pdf", "in/100%.pdf", "in/100%25.pdf", "in/a%2Fb.pdf", "in/納品書 Zürich.pdf", "in/?a=b&c#d.pdf",
+		"in//double.pdf", "in/../up.pdf", "in/./here.pdf", "/leading.pdf", "in/semi;colon,comma=equals@at:colon.pdf", "in/'quote\"back\\slash.pdf", "in/~tilde*star!.pdf",
+	} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			s := document.Source{Bucket: bucket, Key: key, VersionID: "3/L4kqtJ+lcpXro=&", ETag: "e"}
+			text, err := link(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := url.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := "/" + key; u.Scheme != "https" || u.Host != bucket+".s3.eu-west-1.amazonaws.com" || u.Path != want {
+				t.Errorf("%s://%s%s, want the path %s", u.Scheme, u.Host, u.Path, want)
+			}
+			q := u.Query()
+			if got := q.Get("versionId"); got != s.VersionID {
+				t.Errorf("version %q, want %q", got, s.VersionID)
+			}
+			// Extend fetches it with a plain GET: no header may be needed for the signature.
+			if got := q.Get("X-Amz-SignedHeaders"); got != "host" {
+				t.Errorf("signed headers %q", got)
+			}
+			if got := q.Get("X-Amz-Expires"); got != "3600" {
+				t.Errorf("expires in %q", got)
+			}
+		})
+	}
+}
+
+func TestLinkInABucketWithoutVersions(t *testing.T) {
+	t.Parallel()
+	text, err := linker(credentialsUntil(time.Time{}))(t.Context(), document.Source{Bucket: bucket, Key: "a.pdf", ETag: "e"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := must(url.Parse(text)).Query(); q.Has("versionId") {
+		t.Errorf("a version in %v", q)
+	}
+}
+
+func TestLinkLivesNoLongerThanItsCredentials(t *testing.T) {
+	t.Parallel()
+	for left, want := range map[time.Duration]time.Duration{2 * time.Hour: time.Hour, time.Hour: time.Hour, 10 * time.Minute: 10 * time.Minute} {
+		t.Run(left.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { // presigning is arithmetic, and here it takes no time
+				text, err := linker(credentialsUntil(time.Now().Add(left)))(t.Context(), upload{"a.pdf", "v1"}.source())
+				if err != nil {
+					t.Fatal(err)
+				}
+				seconds, err := strconv.Atoi(must(url.Parse(text)).Query().Get("X-Amz-Expires"))
+				if got := time.Duration(seconds) * time.Second; err != nil || got != want {
+					t.Errorf("%v, %v, want %v", got, err, want)
+				}
+			})
+		})
+	}
+}
+
+func TestNoLinkWithoutCredentials(t *testing.T) {
+	t.Parallel()
+	cfg := aws.Config{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, fmt.Errorf("the role is gone")
+	})}
+	if _, err := linker(cfg)(t.Context(), upload{"a.pdf", "v1"}.source()); err == nil || !strings.Contains(err.Error(), "presign s3://intake-uploads/a.pdf: ") || !strings.Contains(err.Error(), "the role is gone") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,591 @@
+package webhook
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/extend/webhook"
+	"extend-intake/shared/ledger"
+)
+
+type request = events.APIGatewayV2HTTPRequest
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	ok := processed(nil)
+	with := func(edit func(*request)) func(*endpoint) request {
+		return func(e *endpoint) request {
+			r := e.request(ok)
+			edit(&r)
+			return r
+		}
+	}
+	signedAt := func(age time.Duration) func(*endpoint) request {
+		return func(e *endpoint) request { return signed(secret, e.clock.now().Add(-age), ok) }
+	}
+	body := func(b string) func(*endpoint) request { return func(e *endpoint) request { return e.request(b) } }
+	const signature, timestamp = "x-extend-request-signature", "x-extend-request-timestamp"
+	tests := []struct {
+		name    string
+		request func(*endpoint) request
+		status  int
+		log     string
+	}{
+		{"as the gateway hands it on", with(func(*request) {}), 200, "INFO delivery"},
+		{"headers as Extend writes them", with(func(r *request) {
+			headers := map[string]string{}
+			for name, value := range r.Headers {
+				headers[map[string]string{signature: "X-Extend-Request-Signature", timestamp: "X-Extend-Request-Timestamp"}[name]] = value
+			}
+			r.Headers = headers
+		}), 200, "INFO delivery"},
+		{"headers in upper case", with(func(r *request) {
+			headers := map[string]string{}
+			for name, value := range r.Headers {
+				headers[strings.ToUpper(name)] = value
+			}
+			r.Headers = headers
+		}), 200, "INFO delivery"},
+		{"body as base64", with(func(r *request) {
+			r.Body, r.IsBase64Encoded = base64.StdEncoding.EncodeToString([]byte(r.Body)), true
+		}), 200, "INFO delivery"},
+		{"300 s old", signedAt(300 * time.Second), 200, "INFO delivery"},
+		{"60 s ahead", signedAt(-60 * time.Second), 200, "INFO delivery"},
+
+		{"no headers", with(func(r *request) { r.Headers = nil }), 401, "header missing"},
+		{"no signature", with(func(r *request) { delete(r.Headers, signature) }), 401, "header missing"},
+		{"no timestamp", with(func(r *request) { delete(r.Headers, timestamp) }), 401, "header missing"},
+		{"two signatures that differ", with(func(r *request) { r.Headers["X-EXTEND-REQUEST-SIGNATURE"] = strings.Repeat("0", 64) }), 401, "ambiguous"},
+		{"signatures joined by the gateway", with(func(r *request) { r.Headers[signature] += "," + strings.Repeat("0", 64) }), 401, "signature does not match"},
+		{"another secret", func(e *endpoint) request { return signed("wss_stranger", e.clock.now(), ok) }, 401, "signature does not match"},
+		{"the empty secret", func(e *endpoint) request { return signed("", e.clock.now(), ok) }, 401, "signature does not match"},
+		{"same JSON, other bytes", with(func(r *request) { r.Body = strings.Replace(r.Body, ",", ", ", 1) }), 401, "signature does not match"},
+		{"another timestamp", with(func(r *request) { r.Headers[timestamp] = r.Headers[timestamp][:9] + "9" }), 401, "signature does not match"},
+		{"signed text sent as base64 text", with(func(r *request) { r.Body = base64.StdEncoding.EncodeToString([]byte(r.Body)) }), 401, "signature does not match"},
+		{"301 s old", signedAt(301 * time.Second), 401, "timestamp is outside the window"},
+		{"61 s ahead", signedAt(-61 * time.Second), 401, "timestamp is outside the window"},
+		{"empty and unsigned", func(*endpoint) request { return request{} }, 401, "header missing"},
+		{"not JSON and unsigned", func(*endpoint) request { return request{Body: "<html>"} }, 401, "header missing"},
+
+		{"signed but empty", body(""), 400, "not an event"},
+		{"signed but not JSON", body("hello"), 400, "not an event"},
+		{"signed but an array", body("[]"), 400, "not an event"},
+		{"signed but without event type", body(`{"eventId":"event_1","payload":{}}`), 400, "no eventType"},
+		{"signed but without payload", body(`{"eventId":"event_1","eventType":"processor_run.processed"}`), 400, "no payload"},
+		{"signed but payload null", body(`{"eventId":"event_1","eventType":"processor_run.processed","payload":null}`), 400, "no payload"},
+		{"signed but payload text", body(event(webhook.RunProcessed, `"hello"`)), 400, "not an event"},
+		{"signed but payload another object", body(event(webhook.RunProcessed, `{"object":"parser_run_status","id":"parser_run_1","status":"PROCESSED"}`)), 400, "not an event"},
+		{"signed but the run has no id", body(processed(map[string]any{"id": nil})), 400, "not an event"},
+		{"not base64, as the gateway says it is", with(func(r *request) { r.IsBase64Encoded = true }), 400, "base64"},
+
+		{"over the limit", func(*endpoint) request { return request{Body: strings.Repeat(" ", maxBody+1)} }, 413, "body too large"},
+		{"over the limit as base64", func(*endpoint) request {
+			return request{Body: base64.StdEncoding.EncodeToString(make([]byte, maxBody+1)), IsBase64Encoded: true}
+		}, 413, "body too large"},
+		{"at the limit", func(e *endpoint) request { return e.request(ok + strings.Repeat(" ", maxBody-len(ok))) }, 200, "INFO delivery"},
+
+		{"unknown event type", body(event("processor_run.archived", payload(nil))), 200, "event type is not kept"},
+		{"unknown event type, odd payload", body(event("processor.published", `"hello"`)), 200, "event type is not kept"},
+		{"another stack's run", body(processed(map[string]any{"metadata": tag("123456789012/eu-west-1/staging", 1)})), 200, "another stack's"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEndpoint(t)
+			e.answer(tt.request(e), tt.status)
+			e.wantLog(tt.log)
+			if tt.log == "INFO delivery" {
+				e.want(docID, ledger.Processed, 1)
+				return
+			}
+			e.wantNothingStored()
+		})
+	}
+}
+
+func TestRotatedSecret(t *testing.T) {
+	t.Parallel()
+	const fresh = "wss_fresh"
+	e := newEndpoint(t)
+	withFresh := func() request { return signed(fresh, e.clock.now(), processed(nil)) }
+	wantFetches := func(n int) {
+		t.Helper()
+		if e.vault.fetches != n {
+			t.Errorf("the secret was read %d times, want %d", e.vault.fetches, n)
+		}
+	}
+	e.deliver(processed(nil), 200)
+	e.clock.advance(4 * time.Minute)
+	e.deliver(processed(nil), 200) // what matches asks for no other secret
+	wantFetches(1)
+	e.clock.advance(time.Minute)
+	e.deliver(processed(nil), 200)
+	wantFetches(2)
+
+	e.vault.set(secret, fresh)
+	e.clock.advance(59 * time.Second)
+	e.answer(withFresh(), 401) // and Extend sends it again
+	wantFetches(2)
+	e.clock.advance(time.Second)
+	e.answer(withFresh(), 200)
+	e.deliver(processed(nil), 200) // both are good during the rotation
+	wantFetches(3)
+
+	e.clock.advance(time.Minute)
+	for range 50 { // a stranger's flood
+		e.answer(signed("wss_stranger", e.clock.now(), processed(nil)), 401)
+	}
+	wantFetches(4)
+
+	e.vault.set(fresh)
+	e.clock.advance(5 * time.Minute)
+	e.answer(withFresh(), 200)
+	e.deliver(processed(nil), 401) // the old one is over
+	wantFetches(5)
+}
+
+func TestNoSecretYet(t *testing.T) {
+	t.Parallel()
+	for _, secrets := range [][]string{{}, {""}, {" "}} {
+		e := newEndpoint(t)
+		e.vault.set(secrets...)
+		e.deliver(processed(nil), 500) // Extend sends it again
+		e.answer(signed("", e.clock.now(), processed(nil)), 500)
+		e.answer(request{}, 500)
+		e.wantNothingStored()
+		e.wantLog(`put the signing secret of your webhook endpoint (wss_…) into the list "webhookSecrets" of arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake`)
+
+		e.vault.set(secret)
+		e.clock.advance(time.Minute)
+		e.deliver(processed(nil), 200)
+		e.want(docID, ledger.Processed, 1)
+	}
+}
+
+func TestSecretsManagerIsDown(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.vault.down = true
+	e.deliver(processed(nil), 500)
+	e.wantNothingStored()
+	e.wantLog("status=500", "InternalServiceError", "secret:intake")
+	e.vault.down = false
+	e.deliver(processed(nil), 200)
+}
+
+func TestDelivery(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.submitted(runID)
+	for range 3 {
+		e.deliver(processed(nil), 200)
+		e.clock.advance(time.Hour)
+	}
+	rec := e.want(docID, ledger.Processed, 1) // a repetition changes nothing
+	if rec.Writes != 3 || rec.RunID != runID || rec.Credits != "2.5" || rec.Type != "EXTRACT" || rec.Sequence != source.Sequencer || !rec.FinishedAt.Equal(rec.At) || len(rec.Runs) > 0 {
+		t.Errorf("record %+v", rec)
+	}
+	e.wantOutput(docID, `{"value":{"invoice_number":"INV-88213","total":12345678901234567890}}`)
+	e.wantLog("INFO delivery", "verdict=stored", "document_id="+docID, "run_id="+runID, "event_id=event_7dJrWq2ZxTn5LkYc8HvBs", "attempt=1", "revision=1")
+	if n := e.gets(); n > 0 {
+		t.Errorf("%d questions to Extend", n)
+	}
+}
+
+// The spacing of a repetition need not be that of the first delivery.
+func TestDeliverySpacedInAnotherWay(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.deliver(processed(nil), 200)
+	e.deliver(processed(map[string]any{"output": json.RawMessage(`{ "value": { "total": 12345678901234567890, "invoice_number": "INV-88213" } }`)}), 200)
+	e.want(docID, ledger.Processed, 1)
+	if n := e.gets(); n > 0 {
+		t.Errorf("%d questions to Extend", n)
+	}
+}
+
+func TestDeliveryBeforeThePOSTsAnswer(t *testing.T) {
+	t.Parallel()
+	for _, unconfirmed := range []bool{false, true} {
+		e := newEndpoint(t)
+		e.claimed()
+		if unconfirmed {
+			e.apply(ledger.Unknown{Claim: 1})
+		}
+		e.deliver(processed(nil), 200)
+		if rec := e.want(docID, ledger.Processed, 1); rec.RunID != runID {
+			t.Errorf("run %q", rec.RunID)
+		}
+		e.apply(ledger.Taken{Attempt: 1, RunID: runID, RunURL: "u"}) // the answer
+		e.want(docID, ledger.Processed, 1)
+	}
+}
+
+func TestRunWithoutOurTag(t *testing.T) {
+	t.Parallel()
+	wrong := tag(stack, 1)
+	wrong["key"] = "in/another.pdf" // then the document id does not fit
+	for name, metadata := range map[string]any{"no metadata": nil, "other software's": map[string]any{"documentId": "doc_01J9ZK4T8Q", "attempt": 1}, "a tag that contradicts itself": wrong} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEndpoint(t)
+			e.deliver(processed(map[string]any{"metadata": metadata}), 200)
+			rec := e.want(runID, ledger.Processed, 1)
+			if rec.Object != "" || rec.RunID != runID || rec.ProcessorID != processor || e.documents() != 1 {
+				t.Errorf("record %+v", rec)
+			}
+			e.deliver(failed("INTERNAL_ERROR", map[string]any{"metadata": metadata, "id": "dpr_2"}), 200)
+			e.want("dpr_2", ledger.Failed, 1)
+			if len(e.resent) > 0 {
+				t.Error("there is no upload that could be sent again")
+			}
+		})
+	}
+}
+
+func TestAttemptsOfADocument(t *testing.T) {
+	t.Parallel()
+	second := map[string]any{"id": "dpr_2", "metadata": tag(stack, 2)}
+	e := newEndpoint(t)
+	e.submitted(runID)
+	e.deliver(failed("FAILED_TO_PROCESS_FILE", nil), 200)
+	rec := e.want(docID, ledger.Waiting, 0) // nobody is told of what is being cured
+	if rec.Attempt != 2 || rec.RunID != "" || rec.Reason != "retry after FAILED_TO_PROCESS_FILE" || len(rec.Runs) != 1 || rec.Runs[0].RunID != runID {
+		t.Errorf("record %+v", rec)
+	}
+	if d := cmp.Diff([]document.Source{source}, e.resent); d != "" {
+		t.Errorf("resent (-want +got):\n%s", d)
+	}
+
+	e.submitted("dpr_2")
+	e.deliver(failed("FAILED_TO_PROCESS_FILE", nil), 200) // the first, once more
+	e.want(docID, ledger.Processing, 0)
+	e.deliver(event(webhook.RunProcessed, payload(second)), 200)
+	e.want(docID, ledger.Processed, 1)
+	e.deliver(failed("FAILED_TO_PROCESS_FILE", nil), 200) // and once more
+	if rec := e.want(docID, ledger.Processed, 1); rec.RunID != "dpr_2" || len(rec.Runs) != 1 {
+		t.Errorf("record %+v", rec)
+	}
+	if len(e.resent) != 1 {
+		t.Errorf("%d notices", len(e.resent))
+	}
+}
+
+func TestTheLastAttemptFails(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.submitted(runID)
+	e.deliver(failed("INTERNAL_ERROR", nil), 200)
+	e.submitted("dpr_2")
+	e.deliver(failed("INTERNAL_ERROR", map[string]any{"id": "dpr_2", "metadata": tag(stack, 2)}), 200)
+	if rec := e.want(docID, ledger.Failed, 1); rec.FailureReason != "INTERNAL_ERROR" || rec.FailureMessage != "It did not work." || rec.Attempt != 2 {
+		t.Errorf("record %+v", rec)
+	}
+	if len(e.resent) != 1 {
+		t.Errorf("%d notices", len(e.resent))
+	}
+}
+
+func TestAFailureThatNobodyCanCure(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.submitted(runID)
+	e.deliver(failed("SOMETHING_NEW", nil), 200)
+	if rec := e.want(docID, ledger.Failed, 1); rec.FailureReason != "SOMETHING_NEW" || rec.Attempt != 1 {
+		t.Errorf("record %+v", rec)
+	}
+	if len(e.resent) > 0 {
+		t.Error("resent")
+	}
+}
+
+func TestTheResendFails(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.submitted(runID)
+	e.resendErr = errors.New("no queue for you")
+	e.deliver(failed("INTERNAL_ERROR", nil), 500)
+	e.wantLog("ERROR delivery not stored, it comes again", "no queue for you")
+	e.want(docID, ledger.Waiting, 0)
+
+	e.resendErr = nil
+	e.deliver(failed("INTERNAL_ERROR", nil), 200) // the repetition
+	rec := e.want(docID, ledger.Waiting, 0)
+	if rec.Attempt != 2 || len(rec.Runs) != 1 || len(e.resent) != 1 {
+		t.Errorf("%d notices, record %+v", len(e.resent), rec)
+	}
+}
+
+func TestASecondRunForOneAttempt(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.submitted(runID)
+	e.deliver(processed(nil), 200)
+	for range 2 {
+		e.deliver(processed(map[string]any{"id": "dpr_second", "output": map[string]any{"value": "other"}}), 200)
+	}
+	rec := e.want(docID, ledger.Processed, 1)
+	if rec.RunID != runID || len(rec.Runs) != 1 || rec.Runs[0].RunID != "dpr_second" || !rec.Runs[0].Duplicate {
+		t.Errorf("record %+v", rec)
+	}
+	e.wantLog("ERROR duplicate run", "dpr_second", "document_id="+docID)
+	e.wantOutput(docID, `{"value":{"invoice_number":"INV-88213","total":12345678901234567890}}`)
+}
+
+func TestALargeOutput(t *testing.T) {
+	t.Parallel()
+	output := `{"value": {"text": "` + strings.Repeat("long ", 100_000) + `", "n": 1.50}}` // the spacing must survive, too
+	body := strings.Replace(processed(map[string]any{"output": "@"}), `"@"`, output, 1)
+	e := newEndpoint(t)
+	e.keepErr = errors.New("no bucket for you")
+	e.deliver(body, 500)
+	e.wantNothingStored()
+	e.keepErr = nil
+	e.deliver(body, 200)
+	e.deliver(body, 200)
+	rec := e.want(docID, ledger.Processed, 1)
+	names := slices.Collect(maps.Keys(e.kept))
+	if len(names) != 1 || rec.OutputLocation != "s3://results/"+names[0] || !strings.HasPrefix(names[0], docID+"/1-") || e.kept[names[0]] != output {
+		t.Errorf("kept %q, record %+v", names, rec)
+	}
+}
+
+func TestTheLedgerFails(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.Recorder.Ledger = e.brokenLedger()
+	e.deliver(processed(nil), 500)
+	e.wantLog("ERROR delivery not stored, it comes again", "the table does not answer", "event_id=event_7dJrWq2ZxTn5LkYc8HvBs")
+	e.Recorder.Ledger = e.book
+	e.deliver(processed(nil), 200)
+	e.want(docID, ledger.Processed, 1)
+}
+
+func TestARecordThatCantBeUnderstood(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.apply(ledger.Outcome{Source: source, Attempt: 1, RunID: runID, State: "ARCHIVED"})
+	e.deliver(processed(nil), 500) // a newer version of the software can store it
+	e.wantLog("ERROR", `state "ARCHIVED" is unknown`)
+}
+
+func TestAPanicIsAnswered(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.Recorder.Resend = func(context.Context, document.Source) error { panic("boom") }
+	e.submitted(runID)
+	e.deliver(failed("INTERNAL_ERROR", nil), 500)
+	e.wantLog("ERROR panic", "boom", "outcome.go")
+}
+
+func TestPointer(t *testing.T) {
+	t.Parallel()
+	const url = "https://extend-webhook-payloads.example.com/e.json?X-Amz-Signature=00112233"
+	point := func(id string) string {
+		return event(webhook.RunProcessed, fmt.Sprintf(`{"object":"signed_data_url","id":%q,"data":%q,"metadata":{}}`, id, url))
+	}
+	t.Run("the run is asked for", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t)
+		run := e.run(tag(stack, 1))
+		e.submitted(run.ID)
+		e.deliver(point(run.ID), 200)
+		e.want(docID, ledger.Processed, 1)
+		if n := e.gets(); n != 1 {
+			t.Errorf("%d questions", n)
+		}
+		info, _ := e.sim.Run(run.ID)
+		stored := must(e.book.Output(t.Context(), docID))
+		if !sameJSON(t, info.Output, stored) {
+			t.Errorf("stored %s\nsent   %s", stored, info.Output)
+		}
+	})
+	t.Run("a review is asked for once", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t)
+		run := e.run(tag(stack, 1))
+		e.deliver(point(run.ID), 200)
+		if err := e.sim.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
+			t.Fatal(err)
+		}
+		e.deliver(point(run.ID), 200) // what comes from a GET needs no other one
+		e.want(docID, ledger.Processed, 2)
+		if n := e.gets(); n != 2 {
+			t.Errorf("%d questions for two deliveries", n)
+		}
+	})
+	t.Run("and its bytes are not believed", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t)
+		run := e.run(tag("another stack", 1))
+		// What the pointer says of the stack is not what counts.
+		e.deliver(event(webhook.RunProcessed, fmt.Sprintf(`{"object":"signed_data_url","id":%q,"data":%q,"metadata":%s}`, run.ID, url, must(json.Marshal(tag(stack, 1))))), 200)
+		e.wantNothingStored()
+	})
+	t.Run("the run is unknown", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t)
+		e.deliver(point("dpr_unknown"), 500)
+		e.wantLog("ERROR delivery not stored, it comes again", "404", "dpr_unknown")
+		e.wantNothingStored()
+	})
+	t.Run("Extend fails", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, func(o *extendtest.Options) {
+			o.Fault = extendtest.Script(extendtest.RouteGet, extendtest.Fault{Status: 500}, extendtest.Fault{Status: 429})
+		})
+		run := e.run(tag(stack, 1))
+		for range 2 {
+			e.deliver(point(run.ID), 500)
+			e.wantNothingStored()
+		}
+		e.deliver(point(run.ID), 200)
+		e.want(docID, ledger.Processed, 1)
+	})
+	t.Run("without an id, to a stranger", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t)
+		e.deliver(event(webhook.RunProcessed, fmt.Sprintf(`{"data":%q}`, url)), 500)
+		e.wantLog("ERROR delivery not stored", `host "extend-webhook-payloads.example.com" is not one of`, "PayloadHosts")
+		e.wantNothingStored()
+	})
+}
+
+func sameJSON(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	decode := func(text []byte) (v any) {
+		d := json.NewDecoder(strings.NewReader(string(text)))
+		d.UseNumber()
+		if err := d.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	return cmp.Equal(decode(a), decode(b))
+}
+
+// From here on the simulator delivers, over HTTP and with a signature of its own.
+
+func TestDeliveriesOfTheSimulator(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		faults   []extendtest.DeliveryFault // of the first tries
+		statuses []int
+		gets     int
+	}{
+		{"once", nil, []int{200}, 0},
+		{"three times", []extendtest.DeliveryFault{{Copies: 2}}, []int{200, 200, 200}, 0},
+		{"forged first", []extendtest.DeliveryFault{{WrongSignature: true}}, []int{401, 200}, 0},
+		{"late first", []extendtest.DeliveryFault{{Age: time.Hour}}, []int{401, 200}, 0},
+		{"as a pointer", []extendtest.DeliveryFault{{Pointer: extendtest.PointerFull}}, []int{200}, 1},
+		{"as a pointer whose link is over", []extendtest.DeliveryFault{{Pointer: extendtest.PointerFull, Expired: true}}, []int{200}, 1},
+		{"as a bare pointer", []extendtest.DeliveryFault{{Pointer: extendtest.PointerBare}}, []int{200}, 1},
+		{"as a bare pointer to the whole delivery", []extendtest.DeliveryFault{{Pointer: extendtest.PointerBare, Envelope: true}}, []int{200}, 1},
+		{"as a bare pointer whose link is over first", []extendtest.DeliveryFault{{Pointer: extendtest.PointerBare, Expired: true}}, []int{500, 200}, 0},
+		{"as a text first", []extendtest.DeliveryFault{{Pointer: extendtest.PointerString}}, []int{400, 200}, 0},
+		{"with an unknown type", []extendtest.DeliveryFault{{EventType: "processor_run.archived"}}, []int{200}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEndpoint(t, func(o *extendtest.Options) {
+				o.DeliveryFault = func(d extendtest.Delivery) extendtest.DeliveryFault {
+					if d.Try > len(tt.faults) {
+						return extendtest.DeliveryFault{}
+					}
+					return tt.faults[d.Try-1]
+				}
+			})
+			e.serve()
+			run := e.run(tag(stack, 1))
+			if got := e.statuses(run.ID); !slices.Equal(got, tt.statuses) || e.gets() != tt.gets {
+				t.Errorf("answers %v and %d questions, want %v and %d", got, e.gets(), tt.statuses, tt.gets)
+			}
+			if tt.name == "with an unknown type" {
+				e.wantNothingStored()
+				return
+			}
+			e.want(docID, ledger.Processed, 1)
+			info, _ := e.sim.Run(run.ID)
+			if stored := must(e.book.Output(t.Context(), docID)); !sameJSON(t, info.Output, stored) {
+				t.Errorf("stored %s\nsent   %s", stored, info.Output)
+			}
+		})
+	}
+}
+
+func TestAReview(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	e.serve()
+	run := e.run(tag(stack, 1))
+	e.want(docID, ledger.Processed, 1)
+	first, _ := e.sim.Run(run.ID)
+
+	if err := e.sim.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
+		t.Fatal(err)
+	}
+	e.settle()
+	rec := e.want(docID, ledger.Processed, 2)
+	if !rec.Reviewed || !rec.Edited || e.gets() != 1 {
+		t.Errorf("%d questions, record %+v", e.gets(), rec)
+	}
+	e.wantOutput(docID, `{"value":{"total":2}}`)
+
+	// The first delivery once more, after the second: a GET says which is newer.
+	status, err := e.sim.Redeliver(t.Context(), first.Deliveries[0].EventID)
+	if err != nil || status != 200 {
+		t.Errorf("answer %d, %v", status, err)
+	}
+	e.want(docID, ledger.Processed, 2)
+	e.wantOutput(docID, `{"value":{"total":2}}`)
+	if e.gets() != 2 {
+		t.Errorf("%d questions", e.gets())
+	}
+}
+
+func TestAReviewThatCantBeAskedAbout(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, func(o *extendtest.Options) {
+		o.Fault = extendtest.Script(extendtest.RouteGet, extendtest.Fault{Status: 500}, extendtest.Fault{Status: 429})
+	})
+	e.serve()
+	run := e.run(tag(stack, 1))
+	if err := e.sim.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
+		t.Fatal(err)
+	}
+	e.settle()
+	if got := e.statuses(run.ID); !slices.Equal(got, []int{200, 500, 500, 200}) {
+		t.Errorf("answers %v", got)
+	}
+	e.want(docID, ledger.Processed, 2)
+}
+
+func TestAFailureOfTheSimulator(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, func(o *extendtest.Options) {
+		o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{Fate: extendtest.Fate{End: extendtest.EndFailed, FailureReason: "INTERNAL_ERROR"}})
+		o.DeliveryFault = func(d extendtest.Delivery) extendtest.DeliveryFault { return extendtest.DeliveryFault{Copies: 1} }
+	})
+	e.serve()
+	e.claimed() // the delivery is faster than the POST's answer
+	run := e.run(tag(stack, 1))
+	rec := e.want(docID, ledger.Waiting, 0)
+	if rec.Attempt != 2 || len(rec.Runs) != 1 || rec.Runs[0].RunID != run.ID || len(e.resent) == 0 {
+		t.Errorf("%d notices, record %+v", len(e.resent), rec)
+	}
+}

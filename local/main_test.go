@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"extend-intake/shared/document"
+)
+
+func TestWhatCannotBeUploadedStartsNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty.pdf")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // should anything be started all the same, it ends at once
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "usage"},
+		{[]string{"walk"}, "usage"},
+		{[]string{"run", "file.pdf"}, "usage"},
+		{[]string{"run", "--file", filepath.Join(dir, "missing.pdf")}, "no such file"},
+		{[]string{"run", "--file", dir}, "is not a file"},
+		{[]string{"up", "--file", empty}, "is empty"},
+	} {
+		var out strings.Builder
+		err := command(ctx, c.args, &out)
+		if err == nil || !strings.Contains(err.Error(), c.want) || out.Len() > 0 {
+			t.Errorf("%q: %v, want %q\n%s", c.args, err, c.want, out.String())
+		}
+	}
+}
+
+func TestTravel(t *testing.T) {
+	t.Parallel()
+	s := theStack(t)
+	file, err := openUpload(filepath.Join("sample", "invoice.pdf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var out strings.Builder
+	if err := s.travel(t.Context(), &out, file); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"/invoice.pdf uploaded", "notice of the new object", "POST makes run", "file fetched", "run ends PROCESSED", "answered 200", "PROCESSED stored", "12345678901234567890", "The stored SHA-256 is that of"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not tell %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	s := theStack(t)
+	var out strings.Builder
+	s.explain(t.Context(), &out, document.Source{Bucket: s.outputs["UploadBucketName"], Key: "never uploaded.pdf", VersionID: "1"})
+	for _, want := range []string{"No result for s3://", "has no record of it", "UploadQueueUrl: ", "The last lines of submit:", "The last lines of the local AWS:"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not tell %q:\n%s", want, out.String())
+		}
+	}
+}

@@ -1,0 +1,412 @@
+package outcome
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+const stack = "123456789012/eu-west-1/intake"
+
+var (
+	source = document.Source{Bucket: "intake-uploads", Key: "in/a.pdf", VersionID: "v1", ETag: "e", Size: 1, Sequencer: "0A"}
+	docID  = source.DocumentID()
+	start  = time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)
+)
+
+// desk is a Recorder and what is around it. What a test does not set must not be called.
+type desk struct {
+	*Recorder
+	t     *testing.T
+	at    time.Time
+	asked []string
+	// answers are those of Extend, one per question.
+	answers []any
+}
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{t: t, at: start}
+	rules := ledger.DefaultRules
+	d.Recorder = &Recorder{
+		Stack: stack, Runs: d,
+		Ledger: ledger.NewMemory(rules, func() time.Time { return d.at }),
+		Keep: func(_ context.Context, name string, _ []byte) (string, error) {
+			t.Errorf("Keep of %s", name)
+			return "", errors.New("unexpected")
+		},
+		Resend: func(_ context.Context, s document.Source) error {
+			t.Errorf("Resend of %s", s)
+			return errors.New("unexpected")
+		},
+	}
+	return d
+}
+
+func (d *desk) Get(_ context.Context, id string) (*extend.Run, error) {
+	d.asked = append(d.asked, id)
+	if len(d.asked) > len(d.answers) {
+		d.t.Errorf("question %d about %s", len(d.asked), id)
+		return nil, errors.New("unexpected")
+	}
+	switch a := d.answers[len(d.asked)-1].(type) {
+	case error:
+		return nil, a
+	default:
+		return a.(*extend.Run), nil
+	}
+}
+
+// record brings a run in, and holds the verdict.
+func (d *desk) record(run *extend.Run, confirmed bool, want ledger.Verdict) Result {
+	d.t.Helper()
+	r, err := d.Record(d.t.Context(), run, confirmed)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if r.Verdict != want {
+		d.t.Errorf("verdict %q, want %q", r.Verdict, want)
+	}
+	return r
+}
+
+func (d *desk) wantOutput(id, want string) {
+	d.t.Helper()
+	if got, err := d.Ledger.Output(d.t.Context(), id); err != nil || string(got) != want {
+		d.t.Errorf("output %s, %v, want %s", got, err, want)
+	}
+}
+
+func (d *desk) wantNone(id string) {
+	d.t.Helper()
+	if rec, err := d.Ledger.Get(d.t.Context(), id); !errors.Is(err, ledger.ErrNotFound) {
+		d.t.Errorf("there is a record: %+v, %v", rec, err)
+	}
+}
+
+// submitted has the document PROCESSING.
+func (d *desk) submitted() {
+	d.t.Helper()
+	for _, f := range []ledger.Fact{ledger.Claim{Source: source, Route: "default"}, ledger.Taken{Attempt: 1, RunID: "dpr_1"}} {
+		if _, err := d.Ledger.Apply(d.t.Context(), docID, f); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// processed is the document's run with an output.
+func processed(output string) *extend.Run {
+	metadata, err := json.Marshal(document.NewTag(stack, source, 1).Metadata())
+	if err != nil {
+		panic(err)
+	}
+	return &extend.Run{
+		ID: "dpr_1", ProcessorID: "dp_1", Type: extend.TypeExtract, Status: extend.StatusProcessed, Metadata: metadata,
+		Output: json.RawMessage(output), URL: "https://dashboard.extend.ai/runs/dpr_1", Usage: &extend.Usage{Credits: "1.50"},
+	}
+}
+
+func with(run *extend.Run, edit func(*extend.Run)) *extend.Run {
+	edit(run)
+	return run
+}
+
+func TestExactOutputStaysInline(t *testing.T) {
+	t.Parallel()
+	for name, output := range map[string]string{
+		"numbers": `{"big": 12345678901234567890, "zeros": 0.1000, "money": 1204.50, "digits": 0.12345678901234567890123456789012345678}`,
+		"markup":  `{"a": "<b>&amp;</b> Zürich \u00e9"}`,
+		"null":    `null`,
+		"empty":   `{}`,
+		"a list":  `[1, [], {}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			r := d.record(processed(output), false, ledger.Stored)
+			if r.DocumentID != docID || r.Record.OutputLocation != "" || r.Record.Credits != "1.50" {
+				t.Errorf("result %+v", r)
+			}
+			d.wantOutput(docID, output)
+		})
+	}
+}
+
+func TestInexactOutputIsKeptFirst(t *testing.T) {
+	t.Parallel()
+	for name, output := range map[string]string{
+		"39 digits":        `{"n": 1.23456789012345678901234567890123456789}`,
+		"a huge exponent":  `{"n": 1e400}`,
+		"nested deeply":    strings.Repeat(`[`, 40) + strings.Repeat(`]`, 40),
+		"large":            `{"t": "` + strings.Repeat("x", 400_000) + `"}`,
+		"half a surrogate": `{"t": "\ud83d"}`,
+		"a name twice":     `{"a": 1, "a": 2}`,
+		"an empty name":    `{"": 1}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			var names []string
+			d.Keep = func(_ context.Context, name string, body []byte) (string, error) {
+				if len(names) == 0 {
+					d.wantNone(docID) // the record may only point to what is there
+				}
+				if string(body) != output {
+					t.Errorf("kept %.100s", body)
+				}
+				names = append(names, name)
+				return "s3://results/" + name, nil
+			}
+			r := d.record(processed(output), false, ledger.Stored)
+			if len(names) != 1 || !strings.HasPrefix(names[0], docID+"/1-") || !strings.HasSuffix(names[0], ".json") || r.Record.OutputLocation != "s3://results/"+names[0] {
+				t.Errorf("kept as %q, record %+v", names, r.Record)
+			}
+			d.wantOutput(docID, "")
+			d.record(processed(output), false, ledger.Unchanged)
+			if len(slices.Compact(names)) != 1 {
+				t.Errorf("the same content under two names: %q", names)
+			}
+		})
+	}
+}
+
+func TestKeepFails(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.submitted()
+	before, err := d.Ledger.Get(t.Context(), docID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no bucket")
+	d.Keep = func(context.Context, string, []byte) (string, error) { return "", full }
+	if _, err := d.Record(t.Context(), processed(`{"n": 1e400}`), false); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
+		t.Errorf("error %v", err)
+	}
+	if after, err := d.Ledger.Get(t.Context(), docID); err != nil || after.Writes != before.Writes {
+		t.Errorf("record %+v, %v", after, err)
+	}
+}
+
+func TestOutputMovesWithAReview(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.Keep = func(_ context.Context, name string, _ []byte) (string, error) { return "s3://results/" + name, nil }
+	d.record(processed(`{"n": 1}`), true, ledger.Stored)
+	first := d.record(processed(`{"n": 1e400}`), true, ledger.Stored)
+	d.wantOutput(docID, "")
+	second := d.record(processed(`{"n": 1e401}`), true, ledger.Stored)
+	if first.Record.OutputLocation == "" || first.Record.OutputLocation == second.Record.OutputLocation {
+		t.Errorf("at %q, then at %q", first.Record.OutputLocation, second.Record.OutputLocation)
+	}
+	last := d.record(processed(`{"n": 2}`), true, ledger.Stored)
+	if last.Record.OutputLocation != "" || last.Record.Revision != 4 {
+		t.Errorf("record %+v", last.Record)
+	}
+	d.wantOutput(docID, `{"n": 2}`)
+}
+
+func TestProcessedWithoutOutput(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.record(with(processed(""), func(r *extend.Run) { r.Output = nil }), false, ledger.Stored)
+	d.wantOutput(docID, "null")
+}
+
+func TestOutputThatIsNotJSON(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	if _, err := d.Record(t.Context(), processed(`{"n":`), false); err == nil || !strings.Contains(err.Error(), "run dpr_1: output") {
+		t.Errorf("error %v", err)
+	}
+	d.wantNone(docID)
+}
+
+func TestWhoseRunItIs(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	foreign, _ := json.Marshal(document.NewTag("another", source, 1).Metadata())
+	r := d.record(with(processed(`{}`), func(r *extend.Run) { r.Metadata = foreign }), false, Foreign)
+	if r.Record != nil || r.DocumentID != docID {
+		t.Errorf("result %+v", r)
+	}
+	d.wantNone(docID)
+
+	r = d.record(with(processed(`{}`), func(r *extend.Run) { r.Metadata = nil }), false, ledger.Stored)
+	if r.DocumentID != "dpr_1" || r.Record.Object != "" {
+		t.Errorf("result %+v", r)
+	}
+}
+
+func TestARunThatHasNotEnded(t *testing.T) {
+	t.Parallel()
+	pending := func() *extend.Run {
+		return with(processed(`{}`), func(r *extend.Run) { r.Status = extend.StatusProcessing })
+	}
+	t.Run("a delivery says so, and it has", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t)
+		d.answers = []any{processed(`{"n": 1}`)}
+		d.record(pending(), false, ledger.Stored)
+		d.wantOutput(docID, `{"n": 1}`)
+	})
+	t.Run("a delivery says so, and Extend says it again", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t)
+		d.submitted()
+		d.answers = []any{pending()}
+		d.at = start.Add(time.Hour)
+		r := d.record(pending(), false, ledger.Stored)
+		if r.Record.State != ledger.Processing || !r.Record.At.After(d.at) {
+			t.Errorf("record %+v", r.Record)
+		}
+	})
+	t.Run("a status that we do not know", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t)
+		d.submitted()
+		r := d.record(with(pending(), func(r *extend.Run) { r.Status = "NEEDS_REVIEW" }), true, ledger.Stored)
+		if r.Record.State != ledger.Processing {
+			t.Errorf("record %+v", r.Record)
+		}
+	})
+	t.Run("Extend can't be asked", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t)
+		down := errors.New("down")
+		d.answers = []any{down}
+		if _, err := d.Record(t.Context(), pending(), false); !errors.Is(err, down) || !strings.Contains(err.Error(), "dpr_1") {
+			t.Errorf("error %v", err)
+		}
+		d.wantNone(docID)
+	})
+}
+
+func TestACancelledRun(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.submitted()
+	r := d.record(with(processed(`{}`), func(r *extend.Run) { r.Status = extend.StatusCancelled }), true, ledger.Stored)
+	if r.Record.State != ledger.Cancelled {
+		t.Errorf("record %+v", r.Record)
+	}
+	d.wantOutput(docID, "")
+}
+
+func TestOtherContentIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.record(processed(`{"n": 1}`), false, ledger.Stored)
+	d.answers = []any{processed(`{"n": 1}`), processed(`{"n": 3}`), errors.New("down")}
+
+	d.record(processed(`{"n": 2}`), false, ledger.Unchanged) // an older delivery, late
+	d.wantOutput(docID, `{"n": 1}`)
+
+	r := d.record(processed(`{"n": 2}`), false, ledger.Stored) // what Extend says now
+	d.wantOutput(docID, `{"n": 3}`)
+	if r.Record.Revision != 2 {
+		t.Errorf("revision %d", r.Record.Revision)
+	}
+	if _, err := d.Record(t.Context(), processed(`{"n": 4}`), false); err == nil {
+		t.Error("no error, so the delivery would not come again")
+	}
+	d.wantOutput(docID, `{"n": 3}`)
+}
+
+func TestACurableFailureIsResent(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.submitted()
+	failed := with(processed(``), func(r *extend.Run) {
+		r.Status, r.Output, r.FailureReason, r.FailureMessage = extend.StatusFailed, json.RawMessage(`{}`), "INTERNAL_ERROR", "Sorry."
+	})
+	var resent []document.Source
+	var fault error
+	d.Resend = func(_ context.Context, s document.Source) error {
+		// First the ledger, then the notice: a notice that is faster would find the document as it was.
+		if rec, err := d.Ledger.Get(t.Context(), docID); err != nil || rec.State != ledger.Waiting || rec.Attempt != 2 {
+			t.Errorf("record %+v, %v", rec, err)
+		}
+		resent = append(resent, s)
+		return fault
+	}
+	fault = errors.New("no queue")
+	if _, err := d.Record(t.Context(), failed, false); !errors.Is(err, fault) {
+		t.Errorf("error %v", err)
+	}
+	fault = nil
+	r := d.record(failed, false, ledger.Resubmit)
+	if r.Record.Attempt != 2 || r.Record.State != ledger.Waiting || len(r.Record.Runs) != 1 {
+		t.Errorf("record %+v", r.Record)
+	}
+	if want := []document.Source{source, source}; !slices.Equal(resent, want) {
+		t.Errorf("resent %v", resent)
+	}
+}
+
+func TestDigest(t *testing.T) {
+	t.Parallel()
+	outcome := func(output string) ledger.Outcome {
+		return ledger.Outcome{State: ledger.Processed, Type: "EXTRACT", Output: json.RawMessage(output)}
+	}
+	base := outcome(`{"a": [1.50, "x"], "b": {"c": null}}`)
+	of := func(o ledger.Outcome) string {
+		t.Helper()
+		d, err := digest(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for name, same := range map[string]ledger.Outcome{
+		"spacing": outcome("{\"a\":[1.50,\n\t\"x\"],\"b\":{\"c\":null}}"),
+		"order":   outcome(`{"b": {"c": null}, "a": [1.50, "x"]}`),
+		"escapes": outcome(`{"\u0061": [1.50, "\u0078"], "b": {"c": null}}`),
+		// These say how we came to know of it, not what it is.
+		"run URL":   func() ledger.Outcome { o := base; o.RunURL = "u"; return o }(),
+		"confirmed": func() ledger.Outcome { o := base; o.Confirmed = true; return o }(),
+		"credits":   func() ledger.Outcome { o := base; o.Credits = "3"; return o }(),
+	} {
+		if of(same) != of(base) {
+			t.Errorf("%s: another digest", name)
+		}
+	}
+	edit := func(f func(*ledger.Outcome)) ledger.Outcome { o := base; f(&o); return o }
+	seen := map[string]string{of(base): "base"}
+	for name, other := range map[string]ledger.Outcome{
+		"a value":             outcome(`{"a": [1.51, "x"], "b": {"c": null}}`),
+		"a digit beyond 2^53": outcome(`{"a": [9007199254740993, "x"], "b": {"c": null}}`),
+		"and the next":        outcome(`{"a": [9007199254740992, "x"], "b": {"c": null}}`),
+		"order of a list":     outcome(`{"a": ["x", 1.50], "b": {"c": null}}`),
+		"absent, not null":    outcome(`{"a": [1.50, "x"], "b": {}}`),
+		"text, not a number":  outcome(`{"a": ["1.50", "x"], "b": {"c": null}}`),
+		"null":                outcome(`null`),
+		"no output":           edit(func(o *ledger.Outcome) { o.Output = nil; o.State = ledger.Failed }),
+		"reviewed":            edit(func(o *ledger.Outcome) { o.Reviewed = true }),
+		"edited":              edit(func(o *ledger.Outcome) { o.Edited = true }),
+		"state":               edit(func(o *ledger.Outcome) { o.State = ledger.Cancelled }),
+		"reason":              edit(func(o *ledger.Outcome) { o.FailureReason = "x" }),
+		"message":             edit(func(o *ledger.Outcome) { o.FailureMessage = "x" }),
+	} {
+		d := of(other)
+		if twin, ok := seen[d]; ok {
+			t.Errorf("%s has the digest of %s", name, twin)
+		}
+		seen[d] = name
+	}
+	if _, err := digest(outcome(`{`)); err == nil {
+		t.Error("not JSON, and no error")
+	}
+	for d := range seen {
+		if len(d) != 64 {
+			t.Errorf("digest %q", d)
+		}
+	}
+}
