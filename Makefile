@@ -3,7 +3,8 @@
 
 SAM := .tools/sam/bin/sam
 # How the functions are built, here and nowhere else: static, for the runtime's C
-# library may be older than ours, and the same bytes wherever they are built.
+# library may be older than ours, and the same bytes wherever they are built. What
+# else compiles does it in the same way, so that nothing is compiled twice.
 BUILD := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath -buildvcs=false -ldflags=-s -tags=lambda.norpc"
 # Go's race detector needs a C compiler, except on a Mac.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -20,8 +21,8 @@ up: ## the same, and stay: upload what you like, until Ctrl-C
 
 test: tools ## everything that CI checks
 	@echo "gofmt" && files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
-	@echo "go vet" && go vet ./...
-	@echo "staticcheck" && go tool staticcheck ./...
+	@echo "go vet" && $(BUILD) go vet ./...
+	@echo "staticcheck" && $(BUILD) go tool staticcheck ./...
 	@echo "go test $(RACE)" && go test $(RACE) ./...
 	@echo "sam validate --lint" && AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint >/dev/null
 

@@ -18,8 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/shared/boot"
-	gocmp "github.com/google/go-cmp/cmp"
-
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/extendtest"
@@ -203,7 +201,7 @@ func TestAMessageThatAlwaysPanics(t *testing.T) {
 	m, _ := put("a")
 	m.receives = 500 // it may have waited long for the account to be put in order
 	for m.faults = 0; m.faults < maxFaults-1; m.faults++ {
-		if got, want := in.receive(m), (result{Again: []replaced{{m.body, m.faults + 1, backoff(m.faults + 1)}}}); !gocmp.Equal(got, want) {
+		if got, want := in.receive(m), (result{Again: []replaced{{m.body, m.faults + 1, backoff(m.faults + 1)}}}); !cmp.Equal(got, want) {
 			t.Fatalf("after %d faults: %+v", m.faults, got)
 		}
 		// The claim that panicked runs out, and no run is found for it.

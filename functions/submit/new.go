@@ -128,7 +128,7 @@ func (q sqsQueue) Again(ctx context.Context, body string, faults int, d time.Dur
 func (q sqsQueue) Bury(ctx context.Context, body, reason string) error {
 	// SQS refuses control characters, and a reason can quote anything.
 	reason = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r >= 0xFFFE {
+		if unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF {
 			return '?'
 		}
 		return r

@@ -40,6 +40,8 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 			response = respond(fmt.Errorf("panic: %v", p))
 		}
 	}()
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	event, err := h.open(ctx, r)
 	if err != nil {
 		level := slog.LevelWarn

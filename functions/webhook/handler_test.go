@@ -183,6 +183,7 @@ func TestSecretsManagerIsDown(t *testing.T) {
 	e.wantNothingStored()
 	e.wantLog("status=500", "InternalServiceError", "secret:intake")
 	e.vault.down = false
+	e.clock.advance(5 * time.Second)
 	e.deliver(processed(nil), 200)
 }
 

@@ -21,8 +21,12 @@ import (
 	"extend-intake/shared/outcome"
 )
 
-// askTimeout bounds a question to Extend: a delivery is answered within 30 seconds.
-const askTimeout = 10 * time.Second
+// A delivery is answered before the function, the gateway and Extend give up on it,
+// which is after 29 or 30 seconds: an answer of ours says what is wrong, theirs does not.
+const (
+	answerTimeout = 25 * time.Second
+	askTimeout    = 10 * time.Second // one question to Extend
+)
 
 // New returns the function's handler, wired from the environment. The error names
 // every fault of it.
@@ -38,7 +42,8 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now)
 	client, err := extend.NewClient(secrets.APIKey,
 		extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
-		extend.WithHTTPClient(&http.Client{Timeout: askTimeout}))
+		extend.WithHTTPClient(&http.Client{Timeout: askTimeout}),
+		extend.WithRetry(extend.Retry{Attempts: 2})) // the delivery comes again
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,16 @@ func newPayloads(hosts []string) payloads {
 	}}
 }
 
+// inside are the networks that are not on the internet and that netip has no name for.
+var inside = []netip.Prefix{
+	netip.MustParsePrefix("100.64.0.0/10"), // carriers' own, and some clouds' services
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/96"), // any IPv4 address, inside ones too
+	netip.MustParsePrefix("2002::/16"),
+}
+
 // refuseInside refuses connections to this machine, its network and the metadata
 // service, whatever name they were looked up by.
 func refuseInside(_, address string, _ syscall.RawConn) error {
@@ -50,7 +60,8 @@ func refuseInside(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	if a := ap.Addr().Unmap(); !a.IsGlobalUnicast() || a.IsPrivate() {
+	a := ap.Addr().Unmap()
+	if !a.IsGlobalUnicast() || a.IsPrivate() || slices.ContainsFunc(inside, func(p netip.Prefix) bool { return p.Contains(a) }) {
 		return fmt.Errorf("%w: its host is at %s, which is not on the internet", errPointer, a)
 	}
 	return nil

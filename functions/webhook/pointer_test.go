@@ -56,7 +56,7 @@ func TestAddressesThatAreNotDialled(t *testing.T) {
 	for address, allowed := range map[string]bool{
 		"127.0.0.1:443": false, "[::1]:443": false, "169.254.169.254:443": false, "10.1.2.3:443": false, "192.168.0.1:443": false,
 		"172.16.0.1:443": false, "[fd00::1]:443": false, "[fe80::1]:443": false, "0.0.0.0:443": false, "[::ffff:127.0.0.1]:443": false,
-		"224.0.0.1:443": false, "203.0.113.7:443": true, "[2001:db8::1]:443": true,
+		"224.0.0.1:443": false, "100.64.1.1:443": false, "[64:ff9b::7f00:1]:443": false, "240.0.0.1:443": false, "203.0.113.7:443": true, "[2001:db8::1]:443": true,
 	} {
 		if err := refuseInside("tcp", address, nil); (err == nil) != allowed {
 			t.Errorf("%s: %v", address, err)

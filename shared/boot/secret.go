@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -25,10 +26,12 @@ type Secret struct {
 // ErrSecretEmpty means that the secret has not been filled in yet.
 var ErrSecretEmpty = errors.New("the secret is not filled in")
 
-// Between two readings of the secret lies at least freshFor; after keepFor it is read again.
+// Between two readings of the secret lies at least freshFor, after one that failed
+// retryAfter; after keepFor it is read again.
 const (
-	freshFor = time.Minute
-	keepFor  = 5 * time.Minute
+	freshFor   = time.Minute
+	keepFor    = 5 * time.Minute
+	retryAfter = 5 * time.Second
 )
 
 // Secrets reads the secret when it is first needed and keeps it for five
@@ -40,9 +43,12 @@ type Secrets struct {
 	id    string
 	now   func() time.Time
 
-	mu   sync.Mutex
-	have Secret
-	at   time.Time
+	mu sync.Mutex
+	// have is what was read last, at readAt; tried is when a reading last failed, with fault.
+	have   Secret
+	readAt time.Time
+	tried  time.Time
+	fault  error
 }
 
 // NewSecrets returns Secrets over the secret with this name or ARN.
@@ -112,13 +118,34 @@ func (s *Secrets) WebhookSecrets(ctx context.Context, again bool) ([]string, err
 	return secret.WebhookSecrets, nil
 }
 
-// get returns the secret as it was at most age ago.
+// get returns the secret as it was at most age ago. While it can't be read, what
+// was read before stands, and it is tried again once in a while: Secrets Manager's
+// bad hour is not ours.
 func (s *Secrets) get(ctx context.Context, age time.Duration) (Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.at.IsZero() && s.now().Sub(s.at) < age {
+	now := s.now()
+	if !s.readAt.IsZero() && now.Sub(s.readAt) < age {
 		return s.have, nil
 	}
+	if s.fault == nil || now.Sub(s.tried) >= retryAfter {
+		secret, err := s.read(ctx)
+		if err == nil {
+			s.have, s.readAt, s.fault = secret, now, nil
+			return secret, nil
+		}
+		s.fault, s.tried = err, now
+		if !s.readAt.IsZero() {
+			slog.ErrorContext(ctx, "the secret could not be read again, the one that was read before is used", "error", err)
+		}
+	}
+	if s.readAt.IsZero() {
+		return Secret{}, s.fault
+	}
+	return s.have, nil
+}
+
+func (s *Secrets) read(ctx context.Context) (Secret, error) {
 	text, err := s.fetch(ctx)
 	if err != nil {
 		return Secret{}, fmt.Errorf("secret %s: %w", s.id, err)
@@ -136,6 +163,5 @@ func (s *Secrets) get(ctx context.Context, age time.Duration) (Secret, error) {
 		}
 	}
 	secret.WebhookSecrets = filled
-	s.have, s.at = secret, s.now()
 	return secret, nil
 }

@@ -179,12 +179,22 @@ func TestSecretThatCantBeRead(t *testing.T) {
 	if _, err := s.APIKey(t.Context()); err == nil || !strings.Contains(err.Error(), "AccessDeniedException") || !strings.Contains(err.Error(), secretID) {
 		t.Errorf("error %v", err)
 	}
+	if _, err := s.APIKey(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	v.want(1) // a forged delivery after the other must not ask Secrets Manager each time
+	v.advance(retryAfter)
 	v.reply(http.StatusOK, `{"SecretBinary": "aHVzaA=="}`)
 	if _, err := s.APIKey(t.Context()); err == nil || !strings.Contains(err.Error(), "binary") {
 		t.Errorf("error %v", err)
 	}
+	v.advance(retryAfter)
 	v.set(`{"apiKey": "sk_1"}`)
-	wantKey(t, s, "sk_1") // a failure is not kept
+	wantKey(t, s, "sk_1")
+
+	v.advance(keepFor)
+	v.reply(http.StatusInternalServerError, `{"__type": "InternalServiceError"}`)
+	wantKey(t, s, "sk_1") // what was read before stands while it can't be read again
 }
 
 func TestTheEnvironmentWins(t *testing.T) {

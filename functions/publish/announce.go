@@ -1,0 +1,283 @@
+package publish
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+
+	"extend-intake/shared/event"
+	"extend-intake/shared/ledger"
+)
+
+// change is one stream record and what becomes of it.
+type change struct {
+	raw json.RawMessage
+	// As the record says: empty if it does not.
+	sequenceNumber, documentID, revision string
+
+	entry *bustypes.PutEventsRequestEntry // nil if there is nothing to announce
+	size  int                             // of the entry, as EventBridge counts
+}
+
+// String names the change in errors.
+func (c *change) String() string {
+	return fmt.Sprintf("%s.%s (record %s)", c.documentID, c.revision, c.sequenceNumber)
+}
+
+var detailTypes = map[ledger.State]string{
+	ledger.Processed: event.Processed, ledger.Failed: event.Failed, ledger.Cancelled: event.Cancelled, ledger.Refused: event.Refused,
+}
+
+// read returns the document as it is after the change, or nil if the change is
+// nobody's concern. An error is a *fault.
+func (c *change) read() (*ledger.Record, error) {
+	// First what a letter wants to say, from whatever is there.
+	var lenient struct {
+		Change struct {
+			SequenceNumber string
+			Keys, NewImage struct {
+				DocumentID struct{ S string } `json:"documentId"`
+				Revision   struct{ N string } `json:"revision"`
+			}
+		} `json:"dynamodb"`
+	}
+	_ = json.Unmarshal(c.raw, &lenient)
+	c.sequenceNumber, c.documentID, c.revision = lenient.Change.SequenceNumber, lenient.Change.Keys.DocumentID.S, lenient.Change.NewImage.Revision.N
+
+	var r events.DynamoDBEventRecord
+	if err := json.Unmarshal(c.raw, &r); err != nil {
+		return nil, faultf("not a stream record: %v", err)
+	}
+	switch {
+	// Versions grow with the API; what grows within 1 is added to it.
+	case !strings.HasPrefix(r.EventVersion, "1."):
+		return nil, faultf("stream record of version %q, only 1.x is known: deploy a newer version of this software", r.EventVersion)
+	case r.EventName == string(events.DynamoDBOperationTypeRemove):
+		return nil, nil // the event source filters these, and the others that are ignored below
+	case r.Change.NewImage == nil:
+		return nil, faultf("%s without a new image: the table's stream must have NEW_AND_OLD_IMAGES", r.EventName)
+	}
+	before, after := revision(r.Change.OldImage), revision(r.Change.NewImage)
+	if before != nil && after != nil && before.Cmp(after) == 0 {
+		return nil, nil // a consumer sees no difference
+	}
+	item, err := values(r.Change.NewImage)
+	if err != nil {
+		return nil, faultf("%v", err)
+	}
+	rec, err := ledger.FromItem(item)
+	switch {
+	case err != nil:
+		return nil, faultf("%v", err)
+	case !rec.State.Terminal():
+		return nil, nil
+	case rec.Revision < 1:
+		return nil, faultf("revision %d of a %s document: it must be at least 1", rec.Revision, rec.State)
+	case before != nil && before.Cmp(after) > 0:
+		return nil, faultf("revision went back from %v to %v: consumers have seen it already; set it to more than %[1]v", before, after)
+	case rec.State == ledger.Processed && rec.OutputRunID != rec.RunID:
+		return nil, faultf("the stored output is of run %q, the document of run %q", rec.OutputRunID, rec.RunID)
+	case rec.State == ledger.Processed && (rec.Output == nil) == (rec.OutputLocation == ""):
+		return nil, faultf("a processed document must have either output or outputLocation")
+	}
+	return rec, nil
+}
+
+// revision is that of an image, if it has one.
+func revision(image map[string]events.DynamoDBAttributeValue) *big.Int {
+	v, ok := image["revision"]
+	if !ok || v.DataType() != events.DataTypeNumber {
+		return nil
+	}
+	n, ok := new(big.Int).SetString(v.Number(), 10)
+	if !ok {
+		return nil
+	}
+	return n
+}
+
+// values turns an image into the SDK's attributes. Numbers stay the text that they are.
+func values(image map[string]events.DynamoDBAttributeValue) (map[string]types.AttributeValue, error) {
+	item := make(map[string]types.AttributeValue, len(image))
+	for name, v := range image {
+		var err error
+		if item[name], err = value(v); err != nil {
+			return nil, fmt.Errorf("attribute %q: %w", name, err)
+		}
+	}
+	return item, nil
+}
+
+func value(v events.DynamoDBAttributeValue) (types.AttributeValue, error) {
+	switch v.DataType() {
+	case events.DataTypeString:
+		return &types.AttributeValueMemberS{Value: v.String()}, nil
+	case events.DataTypeNumber:
+		return &types.AttributeValueMemberN{Value: v.Number()}, nil
+	case events.DataTypeBoolean:
+		return &types.AttributeValueMemberBOOL{Value: v.Boolean()}, nil
+	case events.DataTypeNull:
+		return &types.AttributeValueMemberNULL{Value: true}, nil
+	case events.DataTypeBinary:
+		return &types.AttributeValueMemberB{Value: v.Binary()}, nil
+	case events.DataTypeStringSet:
+		return &types.AttributeValueMemberSS{Value: v.StringSet()}, nil
+	case events.DataTypeNumberSet:
+		return &types.AttributeValueMemberNS{Value: v.NumberSet()}, nil
+	case events.DataTypeBinarySet:
+		return &types.AttributeValueMemberBS{Value: v.BinarySet()}, nil
+	case events.DataTypeList:
+		list := make([]types.AttributeValue, len(v.List()))
+		for i, item := range v.List() {
+			var err error
+			if list[i], err = value(item); err != nil {
+				return nil, err
+			}
+		}
+		return &types.AttributeValueMemberL{Value: list}, nil
+	case events.DataTypeMap:
+		members, err := values(v.Map())
+		return &types.AttributeValueMemberM{Value: members}, err
+	}
+	return nil, fmt.Errorf("unknown type %v", v.DataType())
+}
+
+const (
+	// maxBytes bounds an entry, and all entries of a request. EventBridge takes 1 MB of
+	// each since January 2026, but what stands behind a rule may not: 256 KB was the
+	// limit of everything for years, and the envelope comes on top.
+	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
+	maxBytes = 200_000
+	// maxMessage bounds Extend's words about a failure.
+	maxMessage = 4096
+)
+
+// compose makes the event of a document. An output that an event can't hold goes to
+// the results bucket.
+func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) error {
+	d := detail(rec)
+	body, err := marshal(d)
+	if err != nil {
+		return faultf("%v", err)
+	}
+	detailType := detailTypes[rec.State]
+	size := func() int { return 14 + len(event.Source) + len(detailType) + len(body) } // 14: the time
+	if d.Output != nil && (size() > maxBytes || !survives(d.Output)) {
+		// The name is that of the event, so that a repetition stores the same again.
+		if d.OutputLocation, err = h.Keep(ctx, "announced/"+d.ID+".json", d.Output); err != nil {
+			return fmt.Errorf("keep the output: %w", err)
+		}
+		d.Output = nil
+		if body, err = marshal(d); err != nil {
+			return faultf("%v", err)
+		}
+	}
+	if c.size = size(); c.size > maxBytes {
+		return faultf("the event takes %d bytes without the output, over %d: shorten what is long in the item", c.size, maxBytes)
+	}
+	c.entry = &bustypes.PutEventsRequestEntry{
+		EventBusName: &h.BusName, Source: aws.String(event.Source), DetailType: &detailType,
+		Detail: aws.String(string(body)), Time: &d.FinishedAt,
+	}
+	return nil
+}
+
+// detail is what the event says of a document.
+func detail(rec *ledger.Record) *event.Detail {
+	d := &event.Detail{
+		SchemaVersion: event.SchemaVersion, ID: fmt.Sprintf("%s.%d", rec.DocumentID, rec.Revision),
+		DocumentID: rec.DocumentID, Revision: rec.Revision, State: string(rec.State), Attempt: rec.Attempt,
+		RunID: rec.RunID, RunURL: rec.RunURL, Route: rec.Route, Processor: rec.ProcessorID,
+		Credits: json.Number(rec.Credits), SubmittedAt: rec.SubmittedAt, FinishedAt: cmp.Or(rec.FinishedAt, rec.At),
+	}
+	if rec.Bucket != "" {
+		d.Object = &event.Object{Bucket: rec.Bucket, Key: rec.Key, VersionID: rec.VersionID, ETag: rec.ETag, Size: rec.Size, Sequence: rec.Sequence}
+	}
+	// An item can still have of an earlier attempt what the newest did not come to.
+	switch rec.State {
+	case ledger.Processed:
+		d.Type, d.Reviewed, d.Edited = rec.Type, rec.Reviewed, rec.Edited
+		d.Output, d.OutputLocation = rec.Output, rec.OutputLocation
+	case ledger.Failed:
+		d.Type, d.Reviewed, d.Edited = rec.Type, rec.Reviewed, rec.Edited
+		d.Failure = failure(rec)
+	case ledger.Refused:
+		d.Failure = failure(rec)
+	case ledger.Cancelled:
+		if rec.FailureReason != "" || rec.FailureMessage != "" {
+			d.Failure = failure(rec)
+		}
+	}
+	return d
+}
+
+func failure(rec *ledger.Record) *event.Failure {
+	message := rec.FailureMessage
+	if len(message) > maxMessage {
+		cut := maxMessage
+		for !utf8.RuneStart(message[cut]) {
+			cut--
+		}
+		message = message[:cut] + "…"
+	}
+	return &event.Failure{Reason: rec.FailureReason, Message: message}
+}
+
+// marshal keeps the output as it is; json.Marshal would escape HTML in it.
+func marshal(d *event.Detail) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(d); err != nil {
+		return nil, fmt.Errorf("event %s: %w", d.ID, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// survives reports whether every number of an output comes through EventBridge as it
+// is. Of whole numbers it promises 64 bits, of others nothing: what a float64 holds
+// is what every JSON parser on the way keeps.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+func survives(output json.RawMessage) bool {
+	d := json.NewDecoder(bytes.NewReader(output))
+	d.UseNumber()
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return true // the end: the ledger wrote it, so it is JSON
+		}
+		if n, ok := t.(json.Number); ok && !numberSurvives(n.String()) {
+			return false
+		}
+	}
+}
+
+func numberSurvives(text string) bool {
+	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return true
+	}
+	exact, ok := new(big.Rat).SetString(text)
+	if !ok {
+		return false
+	}
+	if exact.IsInt() {
+		return exact.Num().IsInt64()
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return false
+	}
+	shortest, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
+	return ok && shortest.Cmp(exact) == 0
+}

@@ -1,0 +1,92 @@
+// Package publish announces what became of documents: it reads the table's stream and
+// puts one event on the bus for every change of a result. The stream is the outbox:
+// nothing is announced that is not stored, and nothing stored goes unannounced. The
+// function itself, in lambda/, only serves what [New] returns.
+//
+// To learn what happens to a batch, read handler.go downward; what a stored record
+// becomes is in announce.go, and how it gets on the bus in bus.go. What consumers rely
+// on is in shared/event.
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"unicode"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"extend-intake/shared/boot"
+)
+
+// New returns the function's handler, wired from the environment. The error names
+// every fault of it.
+func New(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (events.DynamoDBEventResponse, error), error) {
+	cfg, err := LoadConfig(getenv)
+	if err != nil {
+		return nil, err
+	}
+	awsConfig, err := boot.AWS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bus := eventbridge.NewFromConfig(awsConfig)
+	if err := checkBus(ctx, bus, cfg.EventBus); err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		Bus: bus, BusName: cfg.EventBus,
+		Keep: boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),
+		Bury: burier(sqs.NewFromConfig(awsConfig), cfg.DeadLetters),
+	}
+	return h.Handle, nil
+}
+
+// checkBus refuses to start without the bus. PutEvents would not: it takes events for
+// a bus that does not exist, says that all is well, and drops them
+// (https://github.com/aws/aws-cli/issues/9186).
+func checkBus(ctx context.Context, client *eventbridge.Client, name string) error {
+	_, err := client.DescribeEventBus(ctx, &eventbridge.DescribeEventBusInput{Name: &name})
+	if _, ok := errors.AsType[*bustypes.ResourceNotFoundException](err); ok {
+		return fmt.Errorf("event bus %q does not exist: let the parameter EventBusName name a bus of this account and region, or leave it empty: %w", name, err)
+	}
+	if err != nil {
+		// Not knowing is no reason to announce nothing.
+		slog.WarnContext(ctx, "event bus not checked", "bus", name, "error", err)
+	}
+	return nil
+}
+
+// burier returns a function that sends letters to the dead-letter queue.
+func burier(client *sqs.Client, queueURL string) func(context.Context, Letter) error {
+	return func(ctx context.Context, l Letter) error {
+		attributes := make(map[string]types.MessageAttributeValue)
+		for name, value := range map[string]string{
+			"reason": l.Reason, "documentId": l.DocumentID, "revision": l.Revision, "sequenceNumber": l.SequenceNumber,
+		} {
+			if value != "" { // which SQS would refuse
+				attributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(printable(value))}
+			}
+		}
+		_, err := client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: &l.Body, MessageAttributes: attributes})
+		return err
+	}
+}
+
+// printable replaces what SQS would refuse.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
