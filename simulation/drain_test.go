@@ -1,0 +1,110 @@
+package simulation
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"extend-intake/shared/extend/extendtest"
+)
+
+// rush is a world in which many files arrive at once and nothing else happens.
+func rush(uploads int) func(*world) {
+	return func(w *world) {
+		w.faults = faults{}
+		w.set.onlyUploads = true
+		w.set.uploads, w.set.spread, w.set.versioned = uploads, time.Second, true
+		w.set.confirm, w.set.reconcile, w.set.pause, w.set.maxAttempts = 10*time.Minute, 10*time.Minute, 5*time.Minute, 2
+		w.set.longestRun, w.set.longestLag = time.Minute, 300*time.Millisecond
+	}
+}
+
+// created are the instants of all runs in order, and count how often each status
+// was answered.
+func (w *world) created() (at []time.Time, answers map[int]int) {
+	for _, r := range w.extend.Runs() {
+		at = append(at, r.CreatedAt)
+	}
+	answers = map[int]int{}
+	for _, c := range w.extend.Requests() {
+		answers[c.Status] += c.Count
+	}
+	return at, answers
+}
+
+// TestDrain: 10,000 files at once, and the smallest plan. They have to go through
+// as fast as the plan allows and never hear that they are too fast: a 429 would
+// cost turns. The plan's limits are tried in both readings: files over it wait at
+// Extend, or are refused.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	uploads := 10_000
+	if testing.Short() || slow {
+		uploads = 1000
+	}
+	for name, refuse := range map[string]bool{"files over the plan wait": false, "files over the plan are refused": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			w := schedule(t, 1, rush(uploads), func(w *world) {
+				w.set.planRequests, w.set.planFiles, w.set.refuseFiles = 10, 80, refuse
+			})
+			for _, v := range w.violations {
+				t.Error(v)
+			}
+			at, answers := w.created()
+			took := at[len(at)-1].Sub(at[0])
+			rate := float64(len(at)-1) / took.Minutes()
+			fmt.Printf("drain, %s: %d uploads, %d runs in %v: %.2f a minute, %.1f %% of the plan's 80; answers %v; wall time %v\n",
+				name, uploads, len(at), took.Round(time.Second), rate, rate/80*100, answers, time.Since(begin).Round(10*time.Millisecond))
+			if all := w.stack.submit.FilesPerSecond * 60 * concurrency; refuse && all > 79 {
+				t.Skipf("submit sends as many files as the plan allows, %.1f a minute: the odd one arrives too early and is refused", all)
+			}
+			if answers[429] > 0 {
+				t.Errorf("%d requests were too many", answers[429])
+			}
+			if rate < 0.97*80 {
+				t.Errorf("%.2f files a minute, less than 97 %% of 80", rate)
+			}
+		})
+	}
+}
+
+// TestReplayOfTheBadDay is the day on which another pipeline made 14,727
+// executions of 4,384 uploads: batches that time out, batches that are done in
+// part, notices that come twice, and all of it at once. Here it is 4,384 runs.
+func TestReplayOfTheBadDay(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: it takes a while")
+	}
+	uploads := 4384
+	if slow {
+		uploads /= 10
+	}
+	begin := time.Now()
+	w := schedule(t, 4384, rush(uploads), func(w *world) {
+		w.set.calmAfter = 6 * time.Hour
+		for _, k := range []kind{crash, stall, coldStart, clockSkew, ledgerThrottled, ledgerAnswerLost, noticeRepeated, noticeLate,
+			linkFails, deliveredTwice, deleteLost, delayFails, secretUnavailable, rateLimited, failsBefore, failsAfter, cutBefore, cutAfter,
+			slowBefore, slowAfter, neverSent, listLags, webhookLost, webhookRepeated, webhookLate, webhookEarly, gatewayLost, gatewayAnswerLost} {
+			w.faults.p[k] = kinds[k].p / 10
+		}
+		w.faults.p[noticeRepeated], w.faults.p[deliveredTwice] = 0.9, 0.2
+	})
+	for _, v := range w.violations {
+		t.Error(v)
+	}
+	batches := w.submit.calls
+	fmt.Printf("the bad day: %d uploads, %d notices, %d batches of which %d failed, %d POSTs accepted, %.3f runs per upload; virtual time %v, wall time %v\n",
+		len(w.expected), w.queue.sent, batches, w.submit.failed, w.made, float64(w.made)/float64(len(w.expected)),
+		w.took.Round(time.Second), time.Since(begin).Round(10*time.Millisecond))
+	if len(w.expected) != uploads || w.made != uploads || w.extend.Accepted() != uploads {
+		t.Errorf("%d uploads, %d runs", len(w.expected), w.extend.Accepted())
+	}
+	for _, c := range w.extend.Requests() {
+		if c.Route == extendtest.RouteCreate {
+			t.Logf("POST answered %d: %d times", c.Status, c.Count)
+		}
+	}
+}

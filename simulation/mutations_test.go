@@ -1,0 +1,148 @@
+package simulation
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	mutationsFlag = flag.Bool("mutations", false, "run TestMutations, which takes minutes")
+	stopFlag      = flag.Int("stop", 10, "TestSimulation ends after so many schedules that broke a promise")
+)
+
+// mutations break the product's guards, one at a time. Each edit's old text is in
+// its file exactly once.
+var mutations = []struct {
+	name  string
+	edits []edit
+}{
+	{"skip the look: no search before a second POST", []edit{{"functions/submit/handler.go",
+		`found, err := h.find(ctx, rec, deadline)`,
+		`found, err := []*extend.Run(nil), error(nil)`}}},
+	{"drop the condition of the ledger's writes", []edit{{"shared/ledger/memory.go",
+		`if (old == nil) == ok || ok && now.Writes != old.Writes {`,
+		`if ok && false {`}}},
+	{"claim a document while somebody holds its lease", []edit{{"shared/ledger/decide.go",
+		`case rec.State == Submitting && now.Before(rec.LeaseUntil):`,
+		`case rec.State == Submitting:
+			r.claim(&next, f, now)
+			return write(Won)
+		case rec.State == Submitting && now.Before(rec.LeaseUntil):`}}},
+	{"take a 5xx for \"not taken\"", []edit{{"functions/submit/outcome.go",
+		`case s == http.StatusRequestTimeout || s >= 500:`,
+		`case s == http.StatusRequestTimeout || s >= 500:
+		return notTaken(reason, answer{after: backoff(receives)})
+	case s == 0:`}}},
+	{"trust the first look: no confirm window", []edit{{"shared/ledger/decide.go",
+		`if f.LookedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
+		`if false {`}}},
+	{"accept a found run of another stack", []edit{{"functions/submit/handler.go",
+		`if err == nil && tag.Stack == h.Config.Stack && tag.DocumentID`,
+		`if err == nil && tag.DocumentID`}}},
+	{"believe a late delivery: no question to Extend", []edit{{"shared/ledger/decide.go",
+		`return keep(Confirm)`,
+		`_ = 0`}}},
+	{"accept any signature", []edit{{"shared/extend/webhook/webhook.go",
+		`if hmac.Equal(given, mac(secret, timestamp, body)) {`,
+		`if _ = mac(secret, timestamp, body); true {`}}},
+	{"retry a failure for ever", []edit{{"shared/ledger/decide.go",
+		`Curable(f.FailureReason) && next.Attempt < r.MaxAttempts`,
+		`Curable(f.FailureReason)`}}},
+	{"answer 200 to a delivery that was not stored", []edit{{"functions/webhook/handler.go",
+		`"event_type", event.Type, "error", err)
+		return respond(err), nil`,
+		`"event_type", event.Type, "error", err)
+		return respond(nil), nil`}}},
+	// One guard alone can be dropped here: reconcile sends the notice again.
+	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
+		{"functions/submit/outcome.go",
+			`return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: reason}`,
+			`return ledger.Unknown{Claim: claim.Claim}, answer{}`},
+		{"functions/reconcile/handler.go",
+			`{ledger.Unconfirmed, overdue, h.resend}, // a run that may have been made comes first`,
+			``},
+	}},
+}
+
+type edit struct{ file, old, new string }
+
+// root is the module's directory.
+const root = ".."
+
+// TestMutationsAreCurrent keeps the table above in step with the code.
+func TestMutationsAreCurrent(t *testing.T) {
+	t.Parallel()
+	for _, m := range mutations {
+		for _, e := range m.edits {
+			text, err := os.ReadFile(filepath.Join(root, e.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(text), e.old); n != 1 {
+				t.Errorf("%s: %s has %d times:\n%s", m.name, e.file, n, e.old)
+			}
+		}
+	}
+}
+
+// TestMutations breaks a copy of the product in each of these ways and looks
+// how many schedules it takes until the simulation finds it.
+//
+//	go test ./simulation -run TestMutations -mutations -v -timeout 0
+func TestMutations(t *testing.T) {
+	if !*mutationsFlag {
+		t.Skip("it takes minutes: -mutations")
+	}
+	const most = 5000
+	found := regexp.MustCompile(`first violation after (\d+) schedules`)
+	what := regexp.MustCompile(`seed \d+: .*`)
+	for _, m := range mutations {
+		dir := copyOfModule(t)
+		for _, e := range m.edits {
+			path := filepath.Join(dir, e.file)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.CommandContext(t.Context(), "go", "test", "./simulation", "-run=TestSimulation", "-v", "-timeout=0",
+			fmt.Sprintf("-schedules=%d", most), "-stop=1")
+		cmd.Dir = dir
+		output, _ := cmd.CombinedOutput() // it is meant to fail
+		after := found.FindSubmatch(output)
+		if after == nil {
+			t.Errorf("%s: not found in %d schedules:\n%.2000s", m.name, most, output)
+			continue
+		}
+		fmt.Printf("%-75s found after %4s schedules: %.150s\n", m.name, after[1], what.Find(output))
+	}
+}
+
+// copyOfModule copies what the simulation is built from.
+func copyOfModule(t *testing.T) string {
+	dir := t.TempDir()
+	for _, part := range []string{"functions", "shared", "simulation", "local"} {
+		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(root, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, file), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}

@@ -1,0 +1,236 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"math/big"
+	"reflect"
+	"slices"
+	"strings"
+
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
+)
+
+// knows reports whether a record mentions a run.
+func knows(r ledger.Record, runID string) bool {
+	return r.RunID == runID || slices.ContainsFunc(r.Runs, func(n ledger.NotedRun) bool { return n.RunID == runID })
+}
+
+// promises holds the end of a schedule against what the product promises.
+func (w *world) promises() {
+	info := map[string]extendtest.RunInfo{}
+	made := map[string]map[int][]extendtest.RunInfo{} // by document and attempt
+	for _, r := range w.extend.Runs() {
+		info[r.ID] = r
+		if t := tagOf(r.Metadata); t.Stack == stackName {
+			if made[t.DocumentID] == nil {
+				made[t.DocumentID] = map[int][]extendtest.RunInfo{}
+			}
+			made[t.DocumentID][t.Attempt] = append(made[t.DocumentID][t.Attempt], r)
+		}
+	}
+	ours := w.table.Through(w.stack.submit.Rules, nil, func(ctx context.Context, a ledger.Access, do func(context.Context) error) error {
+		return w.access(ctx, "promises", a, do)
+	})
+	for _, id := range slices.Sorted(maps.Keys(w.expected)) {
+		u := w.expected[id]
+		rec, err := ours.Get(context.Background(), id)
+		if err != nil {
+			w.violate("%s: lost: %v", u.name, err)
+			continue
+		}
+		stored, err := ours.Output(context.Background(), id)
+		if err != nil {
+			w.violate("%s: %v", u.name, err)
+		}
+		w.paidOnce(u, rec, made[id])
+		w.says(u.name, rec, stored, info)
+		for _, runs := range made[id] {
+			for _, r := range runs {
+				if u.versioned && r.FetchedSHA256 != "" && r.FetchedSHA256 != u.sha256 {
+					w.violate("%s: Extend read other bytes", u.name)
+				}
+			}
+		}
+	}
+	for id, rec := range w.records {
+		if w.expected[id] != nil {
+			continue
+		}
+		if r, ok := info[id]; !ok || tagOf(r.Metadata).Stack != "" {
+			w.violate("a record of what was never uploaded: %s", id)
+			continue
+		}
+		stored, err := ours.Output(context.Background(), id)
+		if err != nil {
+			w.violate("%s: %v", id, err)
+		}
+		w.says(id, &rec, stored, info)
+	}
+
+	for _, d := range w.queue.dead {
+		if !slices.Contains(w.garbage, d.body) {
+			w.violate("a good message is in the dead letters: %q %s", d.reason, d.body)
+		}
+		if d.reason == "" {
+			w.violate("a dead letter without a reason: %s", d.body)
+		}
+	}
+	for _, body := range w.garbage {
+		if !slices.ContainsFunc(w.queue.dead, func(d deadLetter) bool { return d.body == body }) {
+			w.violate("not in the dead letters: %s", body)
+		}
+	}
+	for _, r := range w.extend.Refused() {
+		// 400, say, would be a request that is wrong in itself.
+		if r.Status != 429 && r.Status != 404 {
+			w.violate("Extend refused a request: %+v", r)
+		}
+	}
+	if unknown := w.extend.UnknownFields(); len(unknown) > 0 {
+		w.violate("requests with fields that Extend does not know: %v", unknown)
+	}
+}
+
+// paidOnce: the document is terminal, and each of its attempts is one run.
+func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]extendtest.RunInfo) {
+	if !rec.State.Terminal() {
+		w.violate("%s: is %s in the end", u.name, rec.State)
+		return
+	}
+	if most := w.set.maxAttempts + w.again[u.id]; rec.Attempt > most {
+		w.violate("%s: %d attempts, at most %d are allowed", u.name, rec.Attempt, most)
+	}
+	undecidable := ""
+	for attempt := 1; attempt <= rec.Attempt || attempt <= len(made); attempt++ {
+		runs := made[attempt]
+		want := 1
+		if attempt > rec.Attempt || w.refused(rec, attempt) {
+			want = 0
+		}
+		if len(runs) == want {
+			continue
+		}
+		if len(runs) > want {
+			if why := w.hidden[runs[0].FileName]; why != "" {
+				undecidable = why
+				continue
+			}
+		}
+		w.violate("%s: attempt %d has %d runs, not %d", u.name, attempt, len(runs), want)
+	}
+	if undecidable != "" {
+		w.undecidable = append(w.undecidable, undecided{u.name, undecidable})
+		return
+	}
+	for _, n := range rec.Runs {
+		if n.Duplicate {
+			w.violate("%s: run %s of attempt %d is called a duplicate", u.name, n.RunID, n.Attempt)
+		}
+	}
+}
+
+// refused reports whether an attempt ended without a run.
+func (w *world) refused(rec *ledger.Record, attempt int) bool {
+	if attempt == rec.Attempt {
+		return rec.State == ledger.Refused
+	}
+	return slices.ContainsFunc(rec.Runs, func(n ledger.NotedRun) bool {
+		return n.Attempt == attempt && n.RunID == "" && n.State == ledger.Refused
+	})
+}
+
+// says: the record says of its run what Extend says of it.
+func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[string]extendtest.RunInfo) {
+	if rec.State == ledger.Refused {
+		if u := w.expected[rec.DocumentID]; u == nil || u.refused == 0 {
+			w.violate("%s: REFUSED, but Extend never refused it for good", name)
+		}
+		return
+	}
+	r, ok := info[rec.RunID]
+	gone := rec.State == ledger.Cancelled && rec.FailureReason == ledger.RunNotFound
+	switch {
+	case !ok:
+		w.violate("%s: Extend has no run %q", name, rec.RunID)
+		return
+	case gone && r.Deleted:
+	case string(rec.State) != r.Status:
+		w.violate("%s: is %s, its run is %s", name, rec.State, r.Status)
+	case rec.State == ledger.Failed && (rec.FailureReason != r.FailureReason || rec.FailureMessage != r.FailureMessage):
+		w.violate("%s: failed for %q, its run for %q", name, rec.FailureReason, r.FailureReason)
+	case rec.State == ledger.Processed && rec.OutputRunID != rec.RunID:
+		w.violate("%s: PROCESSED by run %s, but the output is of %q", name, rec.RunID, rec.OutputRunID)
+	case rec.State == ledger.Processed && rec.Credits != "1.50":
+		w.violate("%s: %q credits, not 1.50", name, rec.Credits)
+	}
+	if rec.OutputRunID == "" {
+		if stored != nil || rec.OutputLocation != "" {
+			w.violate("%s: has an output of no run", name)
+		}
+		return
+	}
+	if rec.OutputLocation != "" {
+		if stored != nil {
+			w.violate("%s: has its output twice", name)
+		}
+		if stored = w.results[rec.OutputLocation]; !slices.ContainsFunc(w.outputs[rec.OutputRunID], func(o json.RawMessage) bool { return string(o) == string(stored) }) {
+			w.violate("%s: what is kept at %s is not, byte for byte, what run %s had", name, rec.OutputLocation, rec.OutputRunID)
+		}
+	}
+	// A review whose delivery never got through is not known, nor is one of a run
+	// that is not the record's any more. One that was answered with 200 is.
+	outputs := w.outputs[rec.OutputRunID]
+	if rec.OutputRunID == rec.RunID && told(info[rec.OutputRunID], len(outputs)) {
+		outputs = outputs[len(outputs)-1:]
+	}
+	if !slices.ContainsFunc(outputs, func(o json.RawMessage) bool { return same(o, stored) }) {
+		w.violate("%s: the output is %s, not %s", name, stored, outputs)
+	}
+}
+
+// told reports whether a delivery of the run's n-th event was taken.
+func told(r extendtest.RunInfo, n int) bool {
+	return len(r.Deliveries) == n && n > 0 && slices.ContainsFunc(r.Deliveries[n-1].Tries, func(t extendtest.Try) bool {
+		return t.Status == 200 && strings.Contains(string(t.Body), `"processor_run.processed"`)
+	})
+}
+
+// same compares two JSON texts by value: 1.0 is 1, and 0.1 is nothing else than 0.1.
+func same(a, b []byte) bool {
+	x, ok := exactly(a)
+	y, ok2 := exactly(b)
+	return ok && ok2 && reflect.DeepEqual(x, y)
+}
+
+// exactly decodes JSON without rounding any number.
+func exactly(text []byte) (any, bool) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return nil, false
+	}
+	type number string // which is not the string of the same text
+	var exact func(any) any
+	exact = func(v any) any {
+		switch v := v.(type) {
+		case json.Number:
+			r, _ := new(big.Rat).SetString(v.String())
+			return number(r.RatString())
+		case map[string]any:
+			for name := range v {
+				v[name] = exact(v[name])
+			}
+		case []any:
+			for i := range v {
+				v[i] = exact(v[i])
+			}
+		}
+		return v
+	}
+	return exact(v), true
+}
