@@ -128,7 +128,7 @@ func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.RequestsPerSecond != 4 || c.FilesPerSecond != 80.0/60/2 {
+	if c.RequestsPerSecond != 4 || c.FilesPerSecond != 80.0/60*(0.98/2) {
 		t.Errorf("an instance's share: %v requests and %v files a second", c.RequestsPerSecond, c.FilesPerSecond)
 	}
 	env["TABLE_NAME"], env["PROCESSOR_ID"], env["EXTEND_BASE_URL"] = "", "extractor", "http://api.extend.ai"
