@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run up test build deploy fuzz clean tools
+.PHONY: help run up invoke test simulate replay mutations build deploy fuzz clean tools
 
 SAM := .tools/sam/bin/sam
 # How the functions are built, here and nowhere else: static, for the runtime's C
@@ -8,10 +8,12 @@ SAM := .tools/sam/bin/sam
 BUILD := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath -buildvcs=false -ldflags=-s -tags=lambda.norpc"
 # Go's race detector needs a C compiler, except on a Mac.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+# Only from make's command line: ENV may mean something else in somebody's environment.
+SAM_OPTIONS = $(if $(filter command,$(origin ENV)),--config-env $(ENV)) $(if $(filter command,$(origin PARAMETERS)),--parameter-overrides $(PARAMETERS))
 export SAM_CLI_TELEMETRY := 0
 
 help: ## this list
-	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: ## see one file travel through the real template on a local AWS (FILE=path/to/your.pdf)
 	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local run
@@ -19,18 +21,31 @@ run: ## see one file travel through the real template on a local AWS (FILE=path/
 up: ## the same, and stay: upload what you like, until Ctrl-C
 	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local up
 
+invoke: ## run the files of events/ through the real sam local, in containers (EVENT=submit-s3-put for one)
+	@$(BUILD) local/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
+
 test: tools ## everything that CI checks
 	@echo "gofmt" && files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	@echo "go vet" && $(BUILD) go vet ./...
 	@echo "staticcheck" && $(BUILD) go tool staticcheck ./...
 	@echo "go test $(RACE)" && go test $(RACE) ./...
 	@echo "sam validate --lint" && AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint >/dev/null
+	@echo "sam local" && $(BUILD) local/invoke.sh --if-possible
 
-build: tools ## build the functions (SAM_BUILD="more options of sam build")
-	$(BUILD) $(SAM) build $(SAM_BUILD)
+build: tools ## build the functions
+	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)
 
-deploy: build ## deploy to AWS (ENV=staging, else the environment named default of samconfig.toml)
-	$(SAM) deploy $(if $(ENV),--config-env $(ENV)) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…" ENV=staging; else samconfig.toml's default)
+	$(SAM) deploy $(SAM_OPTIONS)
+
+simulate: ## the proof, at length: N=100000 schedules of faults, or SEED=123 with its trace
+	go test ./simulation -v -timeout 0 $(if $(filter command,$(origin SEED)),-run TestReplaySeed -seed=$(SEED),-run TestSimulation -schedules=$(or $(N),100000))
+
+replay: ## a bad day: 4,384 uploads with time-outs, partial failures and duplicates; and a drain of 10,000
+	go test ./simulation -v -count=1 -timeout 0 -run 'TestReplayOfTheBadDay|TestDrain'
+
+mutations: ## break one guard after the other, and see the simulation find it
+	go test ./simulation -v -count=1 -timeout 0 -run TestMutations -mutations
 
 fuzz: ## try to break the parsers for a while (FUZZTIME=30s each)
 	@for package in $$(go list ./...); do \

@@ -77,8 +77,8 @@ find_image() {
 	if [ -z "$busybox" ] || ldd "$busybox" >/dev/null 2>&1; then
 		impossible "it can't be pulled ($problem), and a stand-in needs a static busybox (on Debian and Ubuntu: apt-get install busybox-static)"
 	fi
-	# sam names its own image after the repository, and never makes it anew.
-	image=extend-intake/busybox-for-lambda-$(cksum "$busybox" | cut -d' ' -f1)
+	# sam names its own image after this one, and does not make it anew when this changes.
+	image=extend-intake/busybox-for-lambda-$(cat "$busybox" local/invoke.sh | cksum | cut -d' ' -f1)
 	say "it can't be pulled ($problem): containers are made of $image, which is made here"
 	docker image inspect "$image" >/dev/null 2>&1 && return
 	root=$(mktemp -d)

@@ -197,10 +197,11 @@ func (w *world) replay(dice *rand.Rand) {
 		return
 	}
 	try := seen[dice.IntN(len(seen))]
-	status := w.post(try.Header.Clone(), slices.Clone(try.Body))
-	w.tell("stranger", "", "replays a delivery of %v ago, answer %d", time.Since(try.At), status)
 	seconds, _ := strconv.ParseInt(try.Header.Get("X-Extend-Request-Timestamp"), 10, 64)
-	if age := time.Since(time.Unix(seconds, 0)); status/100 == 2 && age > 310*time.Second {
+	age := time.Since(time.Unix(seconds, 0))
+	status := w.post(try.Header.Clone(), slices.Clone(try.Body))
+	w.tell("stranger", "", "replays a delivery of %v ago, answer %d", age, status)
+	if status/100 == 2 && age > 310*time.Second {
 		w.violate("a delivery signed %v ago was answered %d", age, status)
 	}
 }

@@ -319,7 +319,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	}
 	w.calmFrom = w.start.Add(w.set.calmAfter)
 	if w.strike(dice, smallPlan) {
-		w.set.planRequests, w.set.planFiles, w.set.refuseFiles = 3+dice.IntN(3), 1+dice.IntN(4), dice.IntN(2) == 0
+		w.set.planRequests, w.set.planFiles, w.set.refuseFiles = 1+dice.IntN(5), 1+dice.IntN(4), dice.IntN(2) == 0
 	}
 	w.stack = w.config()
 	w.table = ledger.NewMemory(w.stack.submit.Rules, time.Now)

@@ -149,7 +149,11 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 	s.Asked++
 	run, err := h.Runs.Get(ctx, rec.RunID)
 	if err == nil {
-		result, err := h.Recorder.Record(ctx, run, true)
+		result, err := h.Recorder.Record(ctx, run, rec.Writes)
+		if err == nil && result.Verdict == outcome.Foreign {
+			// It is not this document's run, so nothing will come of asking often.
+			_, err = h.Ledger.Apply(ctx, rec.DocumentID, ledger.Quiet{RunID: rec.RunID})
+		}
 		if err == nil && result.Record != nil && result.Record.State.Terminal() {
 			s.Ended++
 			slog.WarnContext(ctx, "found ended", "document", result.Record, "verdict", result.Verdict)
@@ -178,9 +182,11 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 // left counts what is still overdue.
 func (h *Handler) left(ctx context.Context, now, overdue time.Time) (int, error) {
 	total := 0
-	for state, until := range map[ledger.State]time.Time{
-		ledger.Unconfirmed: overdue, ledger.Submitting: overdue, ledger.Waiting: overdue, ledger.Processing: now,
-	} {
+	for _, state := range []ledger.State{ledger.Unconfirmed, ledger.Submitting, ledger.Waiting, ledger.Processing} {
+		until := overdue
+		if state == ledger.Processing {
+			until = now
+		}
 		n, err := h.Ledger.Count(ctx, state, until)
 		if err != nil {
 			return 0, err

@@ -46,7 +46,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 			ProcessorID: env.Prefixed("PROCESSOR_ID", "dp_"), Version: env.Required("PROCESSOR_VERSION"),
 		},
 		RequestsPerSecond: env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
-		FilesPerSecond:    env.Float("FILES_PER_MINUTE", 1, 100_000) / 60,
+		FilesPerSecond:    env.Float("FILES_PER_MINUTE", 5, 100_000) / 60,
 		Rules:             ledger.DefaultRules,
 		Pause:             env.Seconds("PAUSE_SECONDS", 1, 900),
 	}
@@ -55,5 +55,6 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	c.FilesPerSecond *= pacing / instances
 	c.Rules.Lease = env.Seconds("LEASE_SECONDS", 60, 3600)
 	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)
+	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)
 	return c, env.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -324,10 +325,7 @@ func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Ti
 		if candidates++; candidates > maxCandidates {
 			return nil, fmt.Errorf("more than %d runs have the token of %s", maxCandidates, rec.DocumentID)
 		}
-		if err := turn(); err != nil {
-			return nil, err
-		}
-		run, err := h.Runs.Get(ctx, s.ID)
+		run, err := h.get(ctx, s.ID, deadline)
 		if err != nil {
 			return nil, err
 		}
@@ -337,6 +335,25 @@ func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Ti
 		}
 	}
 	return found, nil
+}
+
+// get asks for a candidate, again when the plan's limit was hit: a look that began
+// anew each time might never end under a plan that is smaller than was said.
+func (h *Handler) get(ctx context.Context, id string, deadline time.Time) (*extend.Run, error) {
+	for {
+		if err := h.Pace.request(ctx, h.Now(), deadline); err != nil {
+			return nil, err
+		}
+		run, err := h.Runs.Get(ctx, id)
+		e, ok := errors.AsType[*extend.Error](err)
+		if !ok || e.StatusCode != http.StatusTooManyRequests {
+			return run, err
+		}
+		wait := max(e.RetryAfter, time.Second)
+		if h.Now().Add(wait).After(deadline) || sleep(ctx, wait) != nil {
+			return nil, err
+		}
+	}
 }
 
 // ledgerFault is the answer when the ledger could not be asked or told.

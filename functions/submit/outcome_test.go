@@ -121,7 +121,7 @@ func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai",
 		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest",
 		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "MAX_CONCURRENCY": "2",
-		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300",
+		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600",
 	}
 	getenv := func(name string) string { return env[name] }
 	c, err := LoadConfig(getenv)

@@ -51,10 +51,14 @@ func wait(ctx context.Context, now, deadline time.Time, limiters ...*rate.Limite
 		}
 		return errTooLong
 	}
-	if longest <= 0 {
+	return sleep(ctx, longest)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
 		return nil
 	}
-	t := time.NewTimer(longest)
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -25,9 +25,10 @@ const maxBody = 6 << 20
 // Handler stores deliveries. All fields are required.
 type Handler struct {
 	// Secrets are those that a delivery may be signed with; with again, read anew.
-	Secrets  func(ctx context.Context, again bool) ([]string, error)
-	Runs     outcome.Getter
-	Payloads payloads
+	Secrets func(ctx context.Context, again bool) ([]string, error)
+	Runs    outcome.Getter
+	// FindRun returns the id of the run that is behind the link of a delivery.
+	FindRun  func(ctx context.Context, link string) (runID string, err error)
 	Recorder *outcome.Recorder
 	Now      func() time.Time
 }
@@ -94,11 +95,11 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 		log.InfoContext(ctx, "ignored", "reason", "event type is not kept")
 		return nil
 	}
-	run, confirmed, err := h.run(ctx, event)
+	run, err := h.run(ctx, event)
 	if err != nil {
 		return err
 	}
-	result, err := h.Recorder.Record(ctx, run, confirmed)
+	result, err := h.Recorder.Record(ctx, run, outcome.Delivered)
 	if err != nil {
 		return err
 	}
@@ -116,23 +117,23 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 
 // run is the run that the delivery is about. Where the delivery only points to it,
 // Extend is asked instead: the signature does not cover what is behind the link.
-func (h *Handler) run(ctx context.Context, event *webhook.Event) (run *extend.Run, confirmed bool, err error) {
+func (h *Handler) run(ctx context.Context, event *webhook.Event) (run *extend.Run, err error) {
 	p, ok := event.Pointer()
 	if !ok {
 		if run, err = event.Run(); err != nil {
 			err = fmt.Errorf("%w: %v", webhook.ErrMalformed, err)
 		}
-		return run, false, err
+		return run, err
 	}
 	id := p.RunID
 	if id == "" {
-		if id, err = h.Payloads.runID(ctx, p.URL); err != nil {
-			return nil, false, err
+		if id, err = h.FindRun(ctx, p.URL); err != nil {
+			return nil, err
 		}
 	}
 	run, err = h.Runs.Get(ctx, id)
 	if err == nil && run.ID != id {
 		err = fmt.Errorf("asked for run %s, got %s", id, run.ID)
 	}
-	return run, true, err
+	return run, err
 }

@@ -414,7 +414,7 @@ func TestPointer(t *testing.T) {
 			t.Errorf("stored %s\nsent   %s", stored, info.Output)
 		}
 	})
-	t.Run("a review is asked for once", func(t *testing.T) {
+	t.Run("a review is asked for again", func(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t)
 		run := e.run(tag(stack, 1))
@@ -422,9 +422,10 @@ func TestPointer(t *testing.T) {
 		if err := e.sim.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
 			t.Fatal(err)
 		}
-		e.deliver(point(run.ID), 200) // what comes from a GET needs no other one
+		e.deliver(point(run.ID), 200)
 		e.want(docID, ledger.Processed, 2)
-		if n := e.gets(); n != 2 {
+		// The first GET was made before the record was read: a newer one could have been stored in between.
+		if n := e.gets(); n != 3 {
 			t.Errorf("%d questions for two deliveries", n)
 		}
 	})

@@ -194,9 +194,11 @@ func newEndpoint(t *testing.T, edit ...func(*extendtest.Options)) *endpoint {
 		t.Fatal(err)
 	}
 	e.book = ledger.NewMemory(rules, e.clock.now)
+	links := newPayloads([]string{"extend.test"})
+	links.client.Transport = extendtest.Transport(sim) // whatever the address is
 	e.Handler = &Handler{
 		Secrets: secrets.WebhookSecrets, Runs: e.client.Runs, Now: e.clock.now,
-		Payloads: newPayloads([]string{"extend.test"}),
+		FindRun: links.runID,
 		Recorder: &outcome.Recorder{
 			Stack: stack, Runs: e.client.Runs, Ledger: e.book,
 			Keep: func(_ context.Context, name string, output []byte) (string, error) {
@@ -217,7 +219,6 @@ func newEndpoint(t *testing.T, edit ...func(*extendtest.Options)) *endpoint {
 			},
 		},
 	}
-	e.Payloads.client.Transport = extendtest.Transport(sim) // whatever the address is
 	t.Cleanup(func() {
 		// Nothing that opens a door, and nothing of a document's content.
 		for _, never := range []string{apiKey, secret, "X-Amz-Signature", "INV-88213"} {

@@ -49,7 +49,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	}
 	h := &Handler{
 		Secrets: secrets.WebhookSecrets,
-		Runs:    client.Runs, Payloads: newPayloads(cfg.PayloadHosts),
+		Runs:    client.Runs, FindRun: newPayloads(cfg.PayloadHosts).runID,
 		Recorder: &outcome.Recorder{
 			Stack: cfg.Stack, Runs: client.Runs,
 			Ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),

@@ -155,11 +155,13 @@ func start(ctx context.Context, dir string, p program) (*Server, error) {
 		return nil, err
 	}
 	path := filepath.Join(root, ".tools", p.path)
-	if _, err := os.Stat(path); err != nil {
+	// tools.sh makes this file when the installation is complete.
+	installed := filepath.Join(root, ".tools", strings.SplitN(p.path, "/", 2)[0], ".installed")
+	if _, err := os.Stat(installed); err != nil {
 		if err := Install(ctx, os.Stderr); err != nil {
 			return nil, err
 		}
-		if _, err := os.Stat(path); err != nil {
+		if _, err := os.Stat(installed); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, ErrNotInstalled)
 		}
 	}

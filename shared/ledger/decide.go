@@ -39,6 +39,9 @@ type Claim struct {
 	Route       string
 	ProcessorID string
 	Version     string
+	// By tells this claim from every other one. [Ledger.Apply] makes it up: a claimer
+	// whose write was done but not answered knows its own claim by it.
+	By string
 }
 
 // Taken: Extend answered the POST, or a look found the run.
@@ -70,8 +73,7 @@ type Absent struct {
 	LookedAt time.Time
 }
 
-// Outcome: a run has ended. It comes from a verified delivery or, Confirmed, from
-// our own GET.
+// Outcome: a run has ended. It comes from a verified delivery or from our own GET.
 type Outcome struct {
 	// Source is what the run's tag says; empty for a run without one.
 	Source        document.Source
@@ -87,7 +89,10 @@ type Outcome struct {
 	Output                        json.RawMessage // set, or OutputLocation is, when Processed
 	OutputLocation                string
 	Digest                        string
-	Confirmed                     bool
+	// Seen is, for our own GET, the record's Writes as they were before it; 0 for a
+	// delivery. A run has no time of its last change, so a content replaces another
+	// only if Extend was asked after the other was stored.
+	Seen int64
 }
 
 // Gone: Extend knows no such run (any more). It was deleted.
@@ -130,7 +135,7 @@ const (
 	Stored Verdict = "stored"
 	// Unchanged: the ledger knew, or knows better.
 	Unchanged Verdict = "unchanged"
-	// Confirm: GET the run; the ledger can't tell which content is newer.
+	// Confirm: GET the run now; the ledger can't tell which content is newer.
 	Confirm Verdict = "confirm"
 	// Earlier: the run is one of an earlier attempt, or a repeat of such news.
 	Earlier Verdict = "earlier"
@@ -185,7 +190,9 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			r.claim(&next, f, now)
 			return write(Won)
 		case rec.State == Submitting && now.Before(rec.LeaseUntil):
-			v = Held
+			if v = Held; f.By != "" && f.By == rec.ClaimedBy {
+				v = Won
+			}
 		case rec.State == Submitting:
 			// The claimer is dead. It may have sent its POST until the lease's last moment.
 			next.unconfirmed(rec.LeaseUntil, now)
@@ -333,7 +340,7 @@ func (r Rules) outcome(rec, next *Record, f Outcome, now time.Time) (Decision, e
 		if rec.State == f.State && rec.Digest == f.Digest {
 			return keep(Unchanged)
 		}
-		if !f.Confirmed && rec.FailureReason != RunNotFound {
+		if f.Seen != rec.Writes && rec.FailureReason != RunNotFound {
 			return keep(Confirm)
 		}
 	}
@@ -398,6 +405,7 @@ func (rec *Record) source(s document.Source) {
 func (r Rules) claim(rec *Record, f Claim, now time.Time) {
 	rec.State, rec.Reason = Submitting, ""
 	rec.Claim++
+	rec.ClaimedBy = f.By
 	rec.Route, rec.ProcessorID, rec.ProcessorVersion = f.Route, f.ProcessorID, f.Version
 	rec.SubmittedAt, rec.LeaseUntil = now, now.Add(r.Lease)
 	rec.At = rec.LeaseUntil

@@ -59,7 +59,7 @@ func failed(run, reason string) Outcome {
 	return Outcome{Source: src, Attempt: 1, RunID: run, State: Failed, FailureReason: reason, Digest: "f-" + reason}
 }
 
-func confirmed(o Outcome) Outcome { o.Confirmed = true; return o }
+func confirmed(o Outcome) Outcome { o.Seen = 5; return o } // as at writes it
 
 func attempt(n int, o Outcome) Outcome { o.Attempt = n; return o }
 
@@ -89,6 +89,9 @@ func TestDecide(t *testing.T) {
 			}
 		}},
 		{name: "claim while another's lease is alive", rec: at(Submitting), fact: claim, verdict: Held},
+		{name: "claim that was made, its answer lost", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, verdict: Won},
+		{name: "claim while another's lease is alive, both named", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "you" }), fact: Claim{Source: src, By: "me"}, verdict: Held},
+		{name: "claim that was made, but its lease is over", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, now: leaseOver, verdict: Look, state: Unconfirmed},
 		{name: "claim in the lease's last moment", rec: at(Submitting), fact: claim, now: leaseOver.Add(-time.Millisecond), verdict: Held},
 		{name: "claim after the lease", rec: at(Submitting), fact: claim, now: leaseOver, verdict: Look, state: Unconfirmed, also: func(t *testing.T, r *Record) {
 			if !r.UnconfirmedSince.Equal(leaseOver) || !r.LeaseUntil.IsZero() {
@@ -182,6 +185,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
+		{name: "processed, other content, asked for before the last write", rec: at(Processed), fact: Outcome{Source: src, Attempt: 1, RunID: "dpr_1", State: Processed, Digest: "d2", Seen: 4}, verdict: Confirm},
 		{name: "processed, no record: the tag knows the document", fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.DocumentID != src.DocumentID() || r.Object != "s3://in/a.pdf" || r.Writes != 1 {
 				t.Errorf("%+v", r)
@@ -219,7 +223,7 @@ func TestDecide(t *testing.T) {
 		{name: "failed, curable, told again: the notice may have been lost", rec: at(Waiting, second), fact: failed("dpr_0", "INTERNAL_ERROR"), verdict: Resubmit},
 		{name: "failed, curable, but the last attempt", rec: at(Processing, second), fact: attempt(2, failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed},
 		{name: "failed, once processed", rec: at(Processed), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Confirm},
-		{name: "cancelled", rec: at(Processing), fact: Outcome{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Confirmed: true}, verdict: Stored, state: Cancelled},
+		{name: "cancelled", rec: at(Processing), fact: Outcome{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Seen: 5}, verdict: Stored, state: Cancelled},
 		{name: "processed, once cancelled", rec: at(Cancelled), fact: processed("dpr_1", "d1"), verdict: Confirm},
 
 		// What reconcile learns.

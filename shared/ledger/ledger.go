@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +51,11 @@ const maxTries = 10
 // After an error nothing is known about the write; apply the fact again.
 func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision, error) {
 	var rec *Record
-	_, fresh := f.(Claim) // most claims are the first word about a document: try without reading
+	claim, fresh := f.(Claim) // most claims are the first word about a document: try without reading
+	if fresh && claim.By == "" {
+		claim.By = rand.Text()
+		f = claim
+	}
 	for range maxTries {
 		var err error
 		if !fresh {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -60,13 +59,18 @@ func (m *memory) output(_ context.Context, id string) (json.RawMessage, error) {
 func (m *memory) where(match func(Record) bool, order func(a, b Record) int) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var ids []string
-	for _, rec := range slices.SortedFunc(maps.Values(m.records), func(a, b Record) int {
-		return cmp.Or(order(a, b), cmp.Compare(a.DocumentID, b.DocumentID))
-	}) {
+	var found []Record
+	for _, rec := range m.records {
 		if match(rec) {
-			ids = append(ids, rec.DocumentID)
+			found = append(found, rec)
 		}
+	}
+	slices.SortFunc(found, func(a, b Record) int {
+		return cmp.Or(order(a, b), cmp.Compare(a.DocumentID, b.DocumentID))
+	})
+	ids := make([]string, len(found))
+	for i, rec := range found {
+		ids[i] = rec.DocumentID
 	}
 	return ids
 }

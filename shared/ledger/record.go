@@ -74,6 +74,7 @@ type Record struct {
 	// Claim counts the claims. What a claimer reports holds only while nobody
 	// has claimed after it.
 	Claim            int64     `dynamodbav:"claim,omitempty"`
+	ClaimedBy        string    `dynamodbav:"claimedBy,omitempty"`
 	LeaseUntil       time.Time `dynamodbav:"leaseUntil,omitempty"`
 	UnconfirmedSince time.Time `dynamodbav:"unconfirmedSince,omitempty"`
 	SubmittedAt      time.Time `dynamodbav:"submittedAt,omitempty"`

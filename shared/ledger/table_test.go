@@ -105,20 +105,20 @@ func TestTableAndMemoryAgree(t *testing.T) {
 				docs[i] = document.Source{Bucket: "in", Key: fmt.Sprintf("ü %d/%d", round, i), VersionID: "v", ETag: "e", Size: 7, Sequencer: "0A"}
 			}
 			run := func() string { return fmt.Sprintf("dpr_%d_%d", round, rapid.IntRange(1, 3).Draw(rt, "run")) }
-			for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			for step := range rapid.IntRange(1, 12).Draw(rt, "steps") {
 				now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Minute, 4 * time.Minute, 11 * time.Minute}).Draw(rt, "wait"))
 				s := rapid.SampledFrom(docs).Draw(rt, "document")
 				s.Sequencer = rapid.SampledFrom([]string{"0A", "0B"}).Draw(rt, "sequencer")
 				n := rapid.IntRange(1, 2).Draw(rt, "number")
 				f := rapid.SampledFrom([]Fact{
-					Claim{Source: s, Route: "default", ProcessorID: "dp_1", Version: "latest"},
+					Claim{Source: s, Route: "default", ProcessorID: "dp_1", Version: "latest", By: fmt.Sprint(step)},
 					Taken{Attempt: n, RunID: run(), RunURL: "u"},
 					NotTaken{Claim: int64(n), Reason: "429", Until: now.Add(time.Minute)},
 					Unknown{Claim: int64(n)},
 					Rejected{Claim: int64(n), Code: "INVALID_REQUEST", Message: "m", RequestID: "req_1"},
 					Absent{Attempt: n, LookedAt: now},
-					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, Output: json.RawMessage(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Confirmed: rapid.Bool().Draw(rt, "confirmed"), Credits: "1.5"},
-					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Confirmed: true},
+					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, Output: json.RawMessage(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Seen: int64(rapid.IntRange(0, 5).Draw(rt, "seen")), Credits: "1.5"},
+					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Seen: 2},
 					Outcome{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
 					Gone{RunID: run()}, Quiet{RunID: run()}, Again{Reason: "asked for"}, Resent{},
 				}).Draw(rt, "fact")
@@ -227,6 +227,25 @@ func TestOneClaimIsWon(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAClaimerKnowsItsOwnClaim: a write that was done but not answered is repeated by
+// the SDK, and then fails its own condition.
+func TestAClaimerKnowsItsOwnClaim(t *testing.T) {
+	t.Parallel()
+	l := NewMemory(rules, time.Now)
+	lost := l.Through(rules, time.Now, func(ctx context.Context, a Access, do func(context.Context) error) error {
+		if err := do(ctx); err != nil || a.Op != "write" {
+			return err
+		}
+		return do(ctx) // once more: now it is in conflict with itself
+	})
+	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Won {
+		t.Errorf("%v, %v; want the claim won", d.Verdict, err)
+	}
+	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Held {
+		t.Errorf("%v, %v; want another claim held up", d.Verdict, err)
+	}
 }
 
 // TestStrangeItems: an item written by hand or by a newer version is named, left

@@ -3,7 +3,7 @@
 // one way for an answer of Extend to become a stored output:
 //
 //	rec := &outcome.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
-//	result, err := rec.Record(ctx, run, false) // false: from a delivery, not from our own GET
+//	result, err := rec.Record(ctx, run, outcome.Delivered)
 //
 // Recording the same news twice is harmless.
 package outcome
@@ -52,10 +52,51 @@ type Result struct {
 // Foreign is the Verdict on a run whose tag names another stack.
 const Foreign ledger.Verdict = "another stack's"
 
-// Record brings a run into the ledger. confirmed says that the run comes from our
-// own GET and is therefore as new as can be. An error means that nothing is lost
-// and that the same call later can succeed.
-func (r *Recorder) Record(ctx context.Context, run *extend.Run, confirmed bool) (Result, error) {
+// Delivered is the seen of a run that came by itself. NoRecord is that of a run that
+// was asked for while the ledger had no record of it.
+const (
+	Delivered int64 = 0
+	NoRecord  int64 = -1
+)
+
+// maxRounds bounds the questions about one run that keeps changing meanwhile.
+const maxRounds = 5
+
+// Record brings a run into the ledger. seen says how new the run is: the Writes of
+// the record before Extend was asked for the run, or Delivered. An error means that
+// nothing is lost and that the same call later can succeed.
+func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
+	for range maxRounds {
+		result, err := r.record(ctx, run, seen)
+		if err != nil || result.Verdict != ledger.Confirm {
+			return result, err
+		}
+		if result.Record != nil {
+			seen = result.Record.Writes
+		} else if seen, err = r.writes(ctx, result.DocumentID); err != nil {
+			return Result{}, err
+		}
+		id := run.ID
+		if run, err = r.Runs.Get(ctx, id); err != nil {
+			return Result{}, fmt.Errorf("ask about run %s: %w", id, err)
+		}
+	}
+	return Result{}, fmt.Errorf("run %s: its record changed each of %d times while Extend was asked", run.ID, maxRounds)
+}
+
+// writes are those of the record as it is now.
+func (r *Recorder) writes(ctx context.Context, id string) (int64, error) {
+	rec, err := r.Ledger.Get(ctx, id)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return NoRecord, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return rec.Writes, nil
+}
+
+func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
 	id, source, attempt := run.ID, document.Source{}, 1
 	tag, err := document.ParseTag(run.Metadata)
 	if err == nil {
@@ -66,8 +107,8 @@ func (r *Recorder) Record(ctx context.Context, run *extend.Run, confirmed bool) 
 	}
 	state, ended := terminal[run.Status]
 	if !ended {
-		if !confirmed {
-			return r.ask(ctx, run.ID)
+		if seen == Delivered {
+			return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
 		}
 		return r.apply(ctx, id, ledger.Quiet{RunID: run.ID})
 	}
@@ -75,7 +116,7 @@ func (r *Recorder) Record(ctx context.Context, run *extend.Run, confirmed bool) 
 	o := ledger.Outcome{
 		Source: source, Attempt: attempt, RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
 		State: state, Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
-		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Confirmed: confirmed,
+		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Seen: seen,
 	}
 	if run.Usage != nil {
 		o.Credits = run.Usage.Credits.String()
@@ -111,24 +152,12 @@ var terminal = map[extend.Status]ledger.State{
 	extend.StatusCancelled: ledger.Cancelled,
 }
 
-// ask gets the run from Extend and records that.
-func (r *Recorder) ask(ctx context.Context, runID string) (Result, error) {
-	run, err := r.Runs.Get(ctx, runID)
-	if err != nil {
-		return Result{}, fmt.Errorf("ask about run %s: %w", runID, err)
-	}
-	return r.Record(ctx, run, true)
-}
-
 func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result, error) {
 	d, err := r.Ledger.Apply(ctx, id, f)
 	if err != nil {
 		return Result{}, err
 	}
-	switch d.Verdict {
-	case ledger.Confirm:
-		return r.ask(ctx, d.Record.RunID)
-	case ledger.Resubmit:
+	if d.Verdict == ledger.Resubmit {
 		if err := r.Resend(ctx, d.Record.Source()); err != nil {
 			return Result{}, fmt.Errorf("resend %s: %w", id, err)
 		}

@@ -64,10 +64,27 @@ func (d *desk) Get(_ context.Context, id string) (*extend.Run, error) {
 	}
 }
 
+// seen is what a GET of the run would be given now.
+func (d *desk) seen(run *extend.Run) int64 {
+	id := run.ID
+	if tag, err := document.ParseTag(run.Metadata); err == nil {
+		id = tag.DocumentID
+	}
+	writes, err := d.writes(d.t.Context(), id)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return writes
+}
+
 // record brings a run in, and holds the verdict.
 func (d *desk) record(run *extend.Run, confirmed bool, want ledger.Verdict) Result {
 	d.t.Helper()
-	r, err := d.Record(d.t.Context(), run, confirmed)
+	seen := Delivered
+	if confirmed {
+		seen = d.seen(run)
+	}
+	r, err := d.Record(d.t.Context(), run, seen)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -187,7 +204,7 @@ func TestKeepFails(t *testing.T) {
 	}
 	full := errors.New("no bucket")
 	d.Keep = func(context.Context, string, []byte) (string, error) { return "", full }
-	if _, err := d.Record(t.Context(), processed(`{"n": 1e400}`), false); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
+	if _, err := d.Record(t.Context(), processed(`{"n": 1e400}`), Delivered); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
 		t.Errorf("error %v", err)
 	}
 	if after, err := d.Ledger.Get(t.Context(), docID); err != nil || after.Writes != before.Writes {
@@ -223,7 +240,7 @@ func TestProcessedWithoutOutput(t *testing.T) {
 func TestOutputThatIsNotJSON(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if _, err := d.Record(t.Context(), processed(`{"n":`), false); err == nil || !strings.Contains(err.Error(), "run dpr_1: output") {
+	if _, err := d.Record(t.Context(), processed(`{"n":`), Delivered); err == nil || !strings.Contains(err.Error(), "run dpr_1: output") {
 		t.Errorf("error %v", err)
 	}
 	d.wantNone(docID)
@@ -282,7 +299,7 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		d := newDesk(t)
 		down := errors.New("down")
 		d.answers = []any{down}
-		if _, err := d.Record(t.Context(), pending(), false); !errors.Is(err, down) || !strings.Contains(err.Error(), "dpr_1") {
+		if _, err := d.Record(t.Context(), pending(), Delivered); !errors.Is(err, down) || !strings.Contains(err.Error(), "dpr_1") {
 			t.Errorf("error %v", err)
 		}
 		d.wantNone(docID)
@@ -314,7 +331,7 @@ func TestOtherContentIsAskedAbout(t *testing.T) {
 	if r.Record.Revision != 2 {
 		t.Errorf("revision %d", r.Record.Revision)
 	}
-	if _, err := d.Record(t.Context(), processed(`{"n": 4}`), false); err == nil {
+	if _, err := d.Record(t.Context(), processed(`{"n": 4}`), Delivered); err == nil {
 		t.Error("no error, so the delivery would not come again")
 	}
 	d.wantOutput(docID, `{"n": 3}`)
@@ -338,7 +355,7 @@ func TestACurableFailureIsResent(t *testing.T) {
 		return fault
 	}
 	fault = errors.New("no queue")
-	if _, err := d.Record(t.Context(), failed, false); !errors.Is(err, fault) {
+	if _, err := d.Record(t.Context(), failed, Delivered); !errors.Is(err, fault) {
 		t.Errorf("error %v", err)
 	}
 	fault = nil
@@ -371,7 +388,7 @@ func TestDigest(t *testing.T) {
 		"escapes": outcome(`{"\u0061": [1.50, "\u0078"], "b": {"c": null}}`),
 		// These say how we came to know of it, not what it is.
 		"run URL":   func() ledger.Outcome { o := base; o.RunURL = "u"; return o }(),
-		"confirmed": func() ledger.Outcome { o := base; o.Confirmed = true; return o }(),
+		"confirmed": func() ledger.Outcome { o := base; o.Seen = 7; return o }(),
 		"credits":   func() ledger.Outcome { o := base; o.Credits = "3"; return o }(),
 	} {
 		if of(same) != of(base) {
