@@ -146,14 +146,16 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 	if err := h.Limit.Wait(ctx); err != nil {
 		return errStop // no turn before the function ends
 	}
+	// First the next look: whatever happens over this run, it must not stand in the
+	// way of the others.
+	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Quiet{RunID: rec.RunID})
+	if err != nil || d.Verdict != ledger.Stored {
+		return err // it has ended meanwhile
+	}
 	s.Asked++
 	run, err := h.Runs.Get(ctx, rec.RunID)
 	if err == nil {
-		result, err := h.Recorder.Record(ctx, run, rec.Writes)
-		if err == nil && result.Verdict == outcome.Foreign {
-			// It is not this document's run, so nothing will come of asking often.
-			_, err = h.Ledger.Apply(ctx, rec.DocumentID, ledger.Quiet{RunID: rec.RunID})
-		}
+		result, err := h.Recorder.Record(ctx, run, d.Record.Writes)
 		if err == nil && result.Record != nil && result.Record.State.Terminal() {
 			s.Ended++
 			slog.WarnContext(ctx, "found ended", "document", result.Record, "verdict", result.Verdict)
@@ -163,18 +165,16 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 	if e, ok := errors.AsType[*extend.Error](err); ok {
 		switch e.StatusCode {
 		case http.StatusNotFound:
-			s.Ended++
-			slog.WarnContext(ctx, "run is gone", "document", rec)
-			_, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Gone{RunID: rec.RunID})
+			slog.ErrorContext(ctx, "Extend knows no such run: deleted, or is the API key of another workspace?", "document", rec)
+			d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Gone{RunID: rec.RunID})
+			if d.State().Terminal() {
+				s.Ended++
+			}
 			return err
 		case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
 			slog.ErrorContext(ctx, "Extend refuses the account or the rate", "error", err)
 			return errStop
 		}
-	}
-	// It is asked about again later, so that it does not stand in the way of the others.
-	if _, quiet := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Quiet{RunID: rec.RunID}); quiet != nil {
-		err = errors.Join(err, quiet)
 	}
 	return err
 }

@@ -160,6 +160,10 @@ func TestDeletedRunEndsAsCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(10 * time.Minute)
+	if got := w.handle(); got != (Summary{Asked: 1}) || w.state(s).State != ledger.Processing {
+		t.Errorf("young, and perhaps the key is of another workspace: %+v", got)
+	}
+	w.now = w.now.Add(6 * time.Hour)
 	if got := w.handle(); got != (Summary{Asked: 1, Ended: 1}) {
 		t.Errorf("%+v", got)
 	}
@@ -229,11 +233,11 @@ func TestFaultsOfExtend(t *testing.T) {
 		status int
 		want   Summary
 	}{
-		{429, Summary{Asked: 1, Left: 2}}, // the plan's budget: stop
-		{401, Summary{Asked: 1, Left: 2}}, // the account: stop
-		{402, Summary{Asked: 1, Left: 2}},
-		{403, Summary{Asked: 1, Left: 2}},
-		{410, Summary{Asked: 1, Left: 2}},
+		{429, Summary{Asked: 1, Left: 1}}, // the plan's budget: stop
+		{401, Summary{Asked: 1, Left: 1}}, // the account: stop
+		{402, Summary{Asked: 1, Left: 1}},
+		{403, Summary{Asked: 1, Left: 1}},
+		{410, Summary{Asked: 1, Left: 1}},
 		{500, Summary{Asked: 2, Faults: 2}}, // this run: go on with the next
 	} {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {

@@ -3,6 +3,7 @@ package submit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -148,4 +149,31 @@ func TestReasonThatSQSWouldRefuse(t *testing.T) {
 	if err := q.Bury(t.Context(), "{}", "panic: \x00\x1b[31m"); err != nil {
 		t.Error(err)
 	}
+}
+
+// The queue takes what it has handed out a thousand times for poison, and forgets
+// after fourteen days. A message that only waits must meet neither.
+func TestAMessageThatWaitsForLongBeginsAnew(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Key = func(context.Context) (string, error) { return "", errors.New("no key yet") }
+	m, u := put("a")
+	m.faults = 3
+	m.receives = maxReceives - 1
+	in.want(in.receive(m), returns("a", in.Config.Pause))
+	m.receives = maxReceives
+	in.clock.advance(time.Hour)
+	in.want(in.receive(m), result{Again: []replaced{{m.body, 3, in.Config.Pause}}})
+	in.wantNone(u)
+}
+
+// A notice of ours is about a document that has been begun: it goes on, whatever the
+// route is now.
+func TestADocumentOutlivesItsRoute(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Config.Route.Prefix = "elsewhere/"
+	u := upload{"in/a.pdf", "v1"}
+	in.want(in.receive(message{id: "a", body: string(u.source().Notice())}), allDone)
+	in.wantProcessing(u)
 }

@@ -50,7 +50,7 @@ type Runs interface {
 type Queue interface {
 	// Delay makes a message come back after d.
 	Delay(ctx context.Context, receipt string, d time.Duration) error
-	// Again replaces a message by one that counts a fault more and is received after d.
+	// Again sends a message anew, to be received after d, with the faults that it has had.
 	Again(ctx context.Context, body string, faults int, d time.Duration) error
 	// Bury puts a message into the dead letters.
 	Bury(ctx context.Context, body, reason string) error
@@ -82,22 +82,24 @@ func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error
 func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	a := h.body(ctx, m.Body, max(receives, 1))
+	// The receipts don't count faults: a message is also received to find that it has to wait.
+	faults := 0
+	if n, ok := m.MessageAttributes[faultsAttribute]; ok && n.StringValue != nil {
+		faults, _ = strconv.Atoi(*n.StringValue)
+	}
 	if a.kind == faulty {
-		// The receipts don't tell: a message is also received to find that it has to wait.
-		faults := 1
-		if n, ok := m.MessageAttributes[faultsAttribute]; ok && n.StringValue != nil {
-			before, _ := strconv.Atoi(*n.StringValue)
-			faults += before
+		if faults++; faults >= maxFaults {
+			a = answer{kind: dead, reason: fmt.Sprintf("%s (given up after %d tries)", a.reason, faults)}
 		}
-		if faults < maxFaults {
-			slog.WarnContext(ctx, "fault", "message_id", m.MessageId, "reason", a.reason, "faults", faults)
-			if err := h.Queue.Again(ctx, m.Body, faults, backoff(faults)); err != nil {
-				slog.ErrorContext(ctx, "fault not counted, the message comes back", "message_id", m.MessageId, "error", err)
-				return false
-			}
-			return true
+		a.after = backoff(faults)
+	}
+	if a.kind == faulty || a.kind == back && receives >= maxReceives {
+		slog.WarnContext(ctx, "message begins anew", "message_id", m.MessageId, "reason", a.reason, "faults", faults, "receives", receives)
+		if err := h.Queue.Again(ctx, m.Body, faults, min(a.after, maxBackoff)); err != nil {
+			slog.ErrorContext(ctx, "message not sent anew, it comes back", "message_id", m.MessageId, "error", err)
+			return false
 		}
-		a = answer{kind: dead, reason: fmt.Sprintf("%s (given up after %d tries)", a.reason, faults)}
+		return true
 	}
 	switch a.kind {
 	case done:
@@ -159,7 +161,7 @@ func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) a
 	case n.Source.FolderMarker():
 		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", n.Source.Object())
 		return answer{}
-	case !h.Config.Route.Matches(n.Source.Key):
+	case !n.Again && !h.Config.Route.Matches(n.Source.Key):
 		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", n.Source.Object())
 		return answer{}
 	}

@@ -661,7 +661,7 @@ func TestAFaultThatCantBeCounted(t *testing.T) {
 	in.queue.againErr = errors.New("SQS is away")
 	m, _ := put("a")
 	in.want(in.receive(m), returns("a", 0)) // after the queue's own visibility timeout
-	in.wantLog("ERROR fault not counted", "SQS is away")
+	in.wantLog("ERROR message not sent anew", "SQS is away")
 }
 
 func TestTheQueueFails(t *testing.T) {

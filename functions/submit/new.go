@@ -86,7 +86,7 @@ func linker(cfg aws.Config) func(context.Context, document.Source) (string, erro
 			return "", fmt.Errorf("presign %s: %w", s, err)
 		}
 		if credentials.CanExpire {
-			life = min(life, time.Until(credentials.Expires)) // a link dies with the credentials that signed it
+			life = min(life, time.Until(credentials.Expires)) // a link dies with the credentials that signed it (Lambda's own don't say when)
 		}
 		if life < minLinkLife {
 			return "", fmt.Errorf("presign %s: the credentials end in %v, too soon for Extend to fetch the file", s, life.Round(time.Second))

@@ -36,6 +36,9 @@ const (
 const (
 	maxFaults       = 20
 	faultsAttribute = "faults"
+	// maxReceives: a message that only waits begins anew, before the queue's
+	// maxReceiveCount takes it for a poisonous one and before its retention ends.
+	maxReceives = 500
 )
 
 // afterPost says what follows from a POST: what the ledger is told, and what

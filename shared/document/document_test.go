@@ -162,7 +162,7 @@ func TestNoticeIsReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := sources(t)
 		got, err := ParseNotices(want.Notice())
-		if err != nil || len(got) != 1 || got[0].Source != want {
+		if err != nil || len(got) != 1 || got[0].Source != want || !got[0].Again {
 			t.Fatalf("%+v came back as %+v, %v", want, got, err)
 		}
 	})

@@ -14,6 +14,8 @@ import (
 // wrong with this entry.
 type Notice struct {
 	Source Source
+	// Again says that the notice is one of ours, made by [Source.Notice].
+	Again bool
 	// Ignore is a reason in a few words: "test event", "not a creation: ObjectRemoved:Delete".
 	Ignore string
 	// Err wraps [ErrNotice].
@@ -100,8 +102,13 @@ func (r s3Record) notice() Notice {
 	if err != nil {
 		return Notice{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrNotice, o.Key, err)}
 	}
-	return notice(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer})
+	n := notice(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer})
+	n.Again = n.Err == nil && r.EventName == againEvent
+	return n
 }
+
+// againEvent is not a name that S3 has.
+const againEvent = "ObjectCreated:Again"
 
 // bridgeDetail is the detail of EventBridge's "Object Created". Its key is not
 // encoded, unlike that of an S3 event.
@@ -148,7 +155,7 @@ func notice(s Source) Notice {
 func (s Source) Notice() []byte {
 	var r s3Record
 	r.EventSource = "aws:s3"
-	r.EventName = "ObjectCreated:Again"
+	r.EventName = againEvent
 	r.S3.Bucket.Name = s.Bucket
 	o := &r.S3.Object
 	o.Key, o.Size, o.ETag, o.VersionID, o.Sequencer = url.QueryEscape(s.Key), s.Size, s.ETag, s.VersionID, s.Sequencer

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"extend-intake/shared/document"
@@ -241,7 +242,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			return keep(Unchanged)
 		}
 		next.end(Refused, now)
-		next.FailureReason, next.FailureMessage, next.RequestID = f.Code, f.Message, f.RequestID
+		next.FailureReason, next.FailureMessage, next.RequestID = cut(f.Code, maxReason), cut(f.Message, maxMessage), cut(f.RequestID, maxReason)
 		return write(Stored)
 
 	case Absent:
@@ -260,6 +261,12 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 	case Gone:
 		if rec.State != Processing || rec.RunID != f.RunID {
 			return keep(Unchanged)
+		}
+		if now.Sub(rec.SubmittedAt) < maxQuiet {
+			// With a key of another workspace every run is unknown: leave somebody the time
+			// to notice, and ask again.
+			next.At = now.Add(r.quiet(rec, now))
+			return write(Stored)
 		}
 		next.end(Cancelled, now)
 		next.FailureReason, next.FailureMessage = RunNotFound, "Extend knows no such run: it was deleted, or the API key is of another workspace"
@@ -379,6 +386,7 @@ func (r Rules) note(rec, next *Record, run NotedRun) (Decision, error) {
 			return Decision{Verdict: v, Record: rec}, nil
 		}
 		run.Duplicate = rec.Runs[i].Duplicate
+		run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
 		next.Runs[i] = run
 		return Decision{Verdict: v, Record: next, write: true}, nil
 	}
@@ -387,8 +395,32 @@ func (r Rules) note(rec, next *Record, run NotedRun) (Decision, error) {
 	if run.Duplicate {
 		v = DuplicateRun
 	}
-	next.Runs = append(next.Runs, run)
+	next.keep(run)
 	return Decision{Verdict: v, Record: next, write: true}, nil
+}
+
+// An item of DynamoDB holds 400 KB, and the output has most of it: texts of Extend
+// are cut, and so is the list of runs, the oldest first.
+const (
+	maxMessage      = 4000
+	maxNotedMessage = 400
+	maxReason       = 200
+	maxRuns         = 20
+)
+
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func (rec *Record) keep(run NotedRun) {
+	run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
+	rec.Runs = append(rec.Runs, run)
+	if n := len(rec.Runs) - maxRuns; n > 0 {
+		rec.Runs = rec.Runs[n:]
+	}
 }
 
 // inFlight reports whether the claim is the last one made and its POST still
@@ -441,7 +473,7 @@ func (rec *Record) outcome(f Outcome, now time.Time) {
 	rec.RunID, rec.RunURL = f.RunID, cmp.Or(f.RunURL, rec.RunURL)
 	rec.ProcessorID = cmp.Or(rec.ProcessorID, f.ProcessorID)
 	rec.Type, rec.Reviewed, rec.Edited = f.Type, f.Reviewed, f.Edited
-	rec.FailureReason, rec.FailureMessage = f.FailureReason, f.FailureMessage
+	rec.FailureReason, rec.FailureMessage = cut(f.FailureReason, maxReason), cut(f.FailureMessage, maxMessage)
 	rec.Credits, rec.Digest = f.Credits, f.Digest
 	if f.State == Processed {
 		rec.OutputRunID, rec.Output, rec.OutputLocation = f.RunID, f.Output, f.OutputLocation
@@ -455,7 +487,7 @@ func (rec *Record) archive(now time.Time) {
 		if at.IsZero() {
 			at = now
 		}
-		rec.Runs = append(rec.Runs, NotedRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State,
+		rec.keep(NotedRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State,
 			FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: at})
 	}
 	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""

@@ -227,7 +227,8 @@ func TestDecide(t *testing.T) {
 		{name: "processed, once cancelled", rec: at(Cancelled), fact: processed("dpr_1", "d1"), verdict: Confirm},
 
 		// What reconcile learns.
-		{name: "gone", rec: at(Processing), fact: Gone{RunID: "dpr_1"}, verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
+		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: Gone{RunID: "dpr_1"}, verdict: Stored, state: Processing},
+		{name: "gone", rec: at(Processing), fact: Gone{RunID: "dpr_1"}, now: t0.Add(maxQuiet), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != RunNotFound || r.Revision != 1 {
 				t.Errorf("%+v", r)
 			}
@@ -327,6 +328,36 @@ func TestDecideRefusesWhatItDoesNotKnow(t *testing.T) {
 		if !errors.Is(err, ErrRecord) || !strings.Contains(err.Error(), want) || d.write {
 			t.Errorf("%v, %v; want ErrRecord with %q", d, err, want)
 		}
+	}
+}
+
+// What Extend says can be of any length, and an item can not.
+func TestLongTextsAndManyRunsFit(t *testing.T) {
+	t.Parallel()
+	rec := at(Processing)
+	long := strings.Repeat("é", 500_000)
+	for i := range 100 {
+		o := failed("dpr_1", "INTERNAL_ERROR")
+		o.FailureMessage, o.Attempt, o.RunID = long, rec.Attempt, "dpr_1"
+		d, err := Rules{MaxAttempts: 1000}.Decide(rec, o, t0.Add(time.Duration(i)*time.Hour))
+		if err != nil || d.Verdict != Resubmit {
+			t.Fatalf("%v, %v", d.Verdict, err)
+		}
+		rec = d.Record
+		rec.State, rec.RunID = Processing, "dpr_1"
+	}
+	o := failed("dpr_1", "INVALID")
+	o.FailureMessage, o.Attempt = long, rec.Attempt
+	d, err := rules.Decide(rec, o, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := json.Marshal(d.Record)
+	if err != nil || len(item) > 25_000 {
+		t.Errorf("a record of %d bytes beside its output, %v", len(item), err)
+	}
+	if len(d.Record.Runs) != maxRuns || d.Record.Runs[maxRuns-1].Attempt != 100 {
+		t.Errorf("%d runs", len(d.Record.Runs))
 	}
 }
 

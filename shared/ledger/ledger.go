@@ -134,7 +134,7 @@ func (l *Ledger) InState(ctx context.Context, s State, until time.Time) iter.Seq
 				return
 			}
 			rec, err := l.Get(ctx, id)
-			if errors.Is(err, ErrNotFound) || err == nil && rec.State != s {
+			if errors.Is(err, ErrNotFound) || err == nil && (rec.State != s || rec.At.After(until)) {
 				continue // the index is behind the table
 			}
 			if !yield(rec, err) {

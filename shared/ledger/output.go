@@ -26,7 +26,7 @@ const (
 	minExponent = -130 // 1E-130
 	maxDepth    = 31   // 32 levels, of which the attribute itself is one
 	// maxOutputBytes leaves room for the other attributes in an item of 400 KB.
-	maxOutputBytes = 380 * 1000
+	maxOutputBytes = 370 * 1000
 )
 
 // EncodeOutput turns JSON text into an attribute, value by value: numbers go digit
@@ -47,7 +47,7 @@ func EncodeOutput(text json.RawMessage) (types.AttributeValue, error) {
 		return nil, errors.New("ledger: output: more than one JSON value")
 	}
 	if e.size > maxOutputBytes {
-		return nil, fmt.Errorf("%w: it takes %d bytes of an item, over %d", ErrInexact, e.size, maxOutputBytes)
+		return nil, fmt.Errorf("%w: it takes over %d bytes of an item", ErrInexact, maxOutputBytes)
 	}
 	return v, nil
 }
@@ -61,6 +61,9 @@ type encoder struct {
 }
 
 func (e *encoder) value(depth int) (types.AttributeValue, error) {
+	if e.size > maxOutputBytes { // before more of it is taken apart
+		return nil, fmt.Errorf("%w: it takes over %d bytes of an item", ErrInexact, maxOutputBytes)
+	}
 	t, err := e.dec.Token()
 	if err != nil {
 		return nil, fmt.Errorf("ledger: output: %w", err)

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"extend-intake/shared/document"
@@ -77,7 +78,12 @@ func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Res
 			return Result{}, err
 		}
 		id := run.ID
-		if run, err = r.Runs.Get(ctx, id); err != nil {
+		run, err = r.Runs.Get(ctx, id)
+		if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound && result.Record != nil {
+			// The run was deleted: which content is newer, nobody can tell any more.
+			return Result{Verdict: ledger.Unchanged, DocumentID: result.DocumentID, Record: result.Record}, nil
+		}
+		if err != nil {
 			return Result{}, fmt.Errorf("ask about run %s: %w", id, err)
 		}
 	}
@@ -165,11 +171,17 @@ func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result,
 	return Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record}, nil
 }
 
-// digest is the same for the same content, however it is spaced and whatever the
-// order of its names.
+// maxSorted bounds the outputs whose names are put in order for the digest, which
+// takes many times their size.
+const maxSorted = 1 << 20
+
+// digest is the same for the same content, however it is spaced and, but for very
+// large outputs, whatever the order of its names.
 func digest(o ledger.Outcome) (string, error) {
 	var output any
-	if o.Output != nil {
+	if len(o.Output) > maxSorted {
+		output = o.Output
+	} else if o.Output != nil {
 		d := json.NewDecoder(strings.NewReader(string(o.Output)))
 		d.UseNumber()
 		if err := d.Decode(&output); err != nil {
