@@ -39,7 +39,7 @@ deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…" ENV=staging; els
 	$(SAM) deploy $(SAM_OPTIONS)
 
 simulate: ## the proof, at length: N=100000 schedules of faults, or SEED=123 with its trace
-	go test ./simulation -v -timeout 0 $(if $(filter command,$(origin SEED)),-run TestReplaySeed -seed=$(SEED),-run TestSimulation -schedules=$(or $(N),100000))
+	go test ./simulation -v -timeout 0 $(if $(filter command,$(origin SEED)),-run TestReplaySeed -seed=$(SEED),-run 'TestSimulation|TestOnTheRealTable' -schedules=$(or $(N),100000) -table=300)
 
 replay: ## a bad day: 4,384 uploads with time-outs, partial failures and duplicates; and a drain of 10,000
 	go test ./simulation -v -count=1 -timeout 0 -run 'TestReplayOfTheBadDay|TestDrain'

@@ -46,9 +46,13 @@ var startOnce = sync.OnceValues(func() (*stack, error) {
 		},
 		parameters: map[string]string{
 			"RequestsPerSecond": "1000", "FilesPerMinute": "60000", // nothing here is about pacing
-			"LeaseSeconds": "61", // a notice that meets a claim comes back when the lease is over
+			"ReconcileAfterSeconds": "5",  // what is lost is missed at once
+			"LeaseSeconds":          "61", // a notice that meets a claim comes back when the lease is over
 		},
-		simulator: extendtest.Options{Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second}},
+		simulator: extendtest.Options{
+			Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second},
+			Fault: loseAnswers, DeliveryFault: loseWebhooks,
+		},
 	})
 })
 

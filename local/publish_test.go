@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -208,7 +209,12 @@ func TestEvents(t *testing.T) {
 	s.apply(t, cancelled, claim(cancelled), outcome(cancelled, 1, ledger.Cancelled, ""))
 	want[cancelled.DocumentID()] = []expected{{detailType: event.Cancelled}}
 	gone := source("gone")
-	s.apply(t, gone, claim(gone), ledger.Taken{Attempt: 1, RunID: "dpr_gone"}, ledger.Gone{RunID: "dpr_gone"})
+	s.apply(t, gone, claim(gone), ledger.Taken{Attempt: 1, RunID: "dpr_gone"})
+	tomorrow := s.ledger.Through(ledger.DefaultRules, func() time.Time { return time.Now().Add(24 * time.Hour) },
+		func(ctx context.Context, _ ledger.Access, do func(context.Context) error) error { return do(ctx) })
+	if _, err := tomorrow.Apply(t.Context(), gone.DocumentID(), ledger.Gone{RunID: "dpr_gone"}); err != nil {
+		t.Fatal(err)
+	}
 	want[gone.DocumentID()] = []expected{{detailType: event.Cancelled}}
 	// A failure that is cured by itself is nobody's news; then a person reviews the
 	// result, wants it read again, and that fails.

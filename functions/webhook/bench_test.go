@@ -1,0 +1,65 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/extend/webhook"
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/outcome"
+)
+
+// BenchmarkDelivery is what one delivery costs, from the gateway's request to the
+// record and the item, for outputs of several sizes:
+//
+//	go test ./functions/webhook -run '^$' -bench Delivery -benchmem
+func BenchmarkDelivery(b *testing.B) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	b.Cleanup(func() { slog.SetDefault(before) })
+	for _, size := range []int{1 << 10, 100 << 10, 1 << 20, 4 << 20} {
+		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
+			row := `{"text":"Détention (2 h)","amount":95.25,"count":12345678901234567890,"tags":["a","b"],"none":null},`
+			output := `{"value":{"rows":[` + strings.Repeat(row, size/len(row)) + `0]},"metadata":{}}`
+			src := document.Source{Bucket: "in", Key: "a.pdf", VersionID: "v"}
+			l := ledger.NewMemory(ledger.DefaultRules, time.Now)
+			h := &Handler{
+				Secrets: func(context.Context, bool) ([]string, error) { return []string{"wss_bench"}, nil },
+				Now:     time.Now,
+				Recorder: &outcome.Recorder{Stack: "s", Ledger: l, Runs: nobody{},
+					Keep:   func(context.Context, string, []byte) (string, error) { return "s3://results/x", nil },
+					Resend: func(context.Context, document.Source) error { return nil }},
+			}
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				n++
+				src.VersionID = fmt.Sprint(n) // a document of its own each time
+				id := src.DocumentID()
+				body := fmt.Sprintf(`{"eventId":"event_1","eventType":"processor_run.processed","payload":{"object":"document_processor_run","id":"dpr_%d","status":"PROCESSED","type":"EXTRACT","metadata":{"stack":"s","documentId":"%s","attempt":1,"bucket":"in","key":"a.pdf","versionId":"%d"},"output":%s}}`, n, id, n, output)
+				headers := map[string]string{}
+				for name, values := range webhook.Sign("wss_bench", time.Now(), []byte(body)) {
+					headers[name] = values[0]
+				}
+				r, err := h.Handle(b.Context(), events.APIGatewayV2HTTPRequest{Headers: headers, Body: body})
+				if err != nil || r.StatusCode != http.StatusOK {
+					b.Fatal(r.StatusCode, err)
+				}
+			}
+			b.SetBytes(int64(len(output)))
+		})
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Get(context.Context, string) (*extend.Run, error) { panic("nobody is asked") }

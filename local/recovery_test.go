@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+
+	"extend-intake/local/emulator"
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
+)
+
+// What the simulated Extend does with files of these names.
+const (
+	lostWebhook = "lost-webhook" // it never tells of the run's end
+	lostAnswer  = "lost-answer"  // it makes the run, and answers 500
+)
+
+func loseWebhooks(d extendtest.Delivery) extendtest.DeliveryFault {
+	return extendtest.DeliveryFault{Drop: strings.HasPrefix(d.FileName, lostWebhook)}
+}
+
+var answersLost sync.Map // file names
+
+func loseAnswers(c extendtest.Call) extendtest.Fault {
+	if c.Route != extendtest.RouteCreate || !strings.HasPrefix(c.FileName, lostAnswer) {
+		return extendtest.Fault{}
+	}
+	if _, before := answersLost.LoadOrStore(c.FileName, true); before {
+		return extendtest.Fault{} // a second POST would make a second run, and be seen
+	}
+	return extendtest.Fault{Status: http.StatusInternalServerError, After: true}
+}
+
+// invoke runs a deployed function as its schedule does, without waiting for it.
+func (s *stack) invoke(t *testing.T, logicalID string) error {
+	t.Helper()
+	r, err := cloudformation.NewFromConfig(emulator.AWSConfig(s.aws.URL)).DescribeStackResource(t.Context(),
+		&cloudformation.DescribeStackResourceInput{StackName: aws.String(stackName), LogicalResourceId: &logicalID})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		s.aws.URL+"/2015-03-31/functions/"+*r.StackResourceDetail.PhysicalResourceId+"/invocations", strings.NewReader("{}"))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Amz-Function-Error") != "" {
+		return fmt.Errorf("%s: %d %s", logicalID, resp.StatusCode, body)
+	}
+	return nil
+}
+
+func TestLostWebhookIsFoundByReconcile(t *testing.T) {
+	t.Parallel()
+	s := theStack(t)
+	src := s.put(t, lostWebhook+".pdf", []byte("a file whose end nobody tells of"))
+	s.eventually(t, "reconcile finds it", func() (bool, error) {
+		// Before the run's first look is due, nothing is asked.
+		if err := s.invoke(t, "ReconcileFunction"); err != nil {
+			return false, err
+		}
+		rec, err := s.ledger.Get(t.Context(), src.DocumentID())
+		if errors.Is(err, ledger.ErrNotFound) {
+			return false, err
+		}
+		return err == nil && rec.State == ledger.Processed, err
+	})
+	for _, run := range s.runs(src) {
+		for _, d := range run.Deliveries {
+			if len(d.Tries) > 0 {
+				t.Errorf("it was told of after all: %+v", d)
+			}
+		}
+	}
+	if n := len(s.runs(src)); n != 1 {
+		t.Errorf("%d runs", n)
+	}
+}
+
+func TestLostAnswerEndsWithOneRun(t *testing.T) {
+	t.Parallel()
+	s := theStack(t)
+	src := s.put(t, lostAnswer+".pdf", []byte("a file whose run is made and answered with 500"))
+	rec := s.ended(t, src, ledger.Processed)
+	if runs := s.runs(src); len(runs) != 1 || runs[0].ID != rec.RunID || rec.Attempt != 1 {
+		t.Errorf("%d runs, the record has %s at attempt %d", len(runs), rec.RunID, rec.Attempt)
+	}
+	if _, ok := answersLost.Load(src.FileName(1)); !ok {
+		t.Error("no answer was lost")
+	}
+}
