@@ -30,6 +30,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"extend-intake/local/child"
+	"extend-intake/shared/boot"
 )
 
 // Region and the two halves of the credentials that the local AWS is used with. It
@@ -101,7 +102,7 @@ func AWSConfig(url string) aws.Config {
 		Region:       Region,
 		Credentials:  credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
 		BaseEndpoint: &url,
-		HTTPClient:   &http.Client{},
+		HTTPClient:   boot.HTTPClient(),
 	}
 }
 

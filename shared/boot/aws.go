@@ -27,7 +27,7 @@ func Run[H any](newHandler func(context.Context, func(string) string) (H, error)
 
 // AWS loads the configuration that the environment gives.
 func AWS(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(HTTPClient()))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("aws configuration: %w", err)
 	}
