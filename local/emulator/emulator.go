@@ -102,7 +102,7 @@ func AWSConfig(url string) aws.Config {
 		Region:       Region,
 		Credentials:  credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
 		BaseEndpoint: &url,
-		HTTPClient:   boot.HTTPClient(),
+		HTTPClient:   boot.PlainBodies(&http.Client{}),
 	}
 }
 

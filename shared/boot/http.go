@@ -5,10 +5,9 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// HTTPClient is the SDK's own, but that a request's body has Read and Close only.
+// PlainBodies is the client, but that a request's body has Read and Close only.
 //
 // The SDK's body has a WriteTo as well, which returns io.EOF once the SDK has closed
 // it. When an answer is faster than the transport's last look at the body, that
@@ -16,7 +15,7 @@ import (
 // one write in a thousand on a fast link. The SDK sends the request again, and a
 // conditional write then fails its own condition.
 // The symptom is reported at https://github.com/aws/aws-sdk-go-v2/issues/2737.
-func HTTPClient() aws.HTTPClient { return plainBodies{awshttp.NewBuildableClient()} }
+func PlainBodies(client aws.HTTPClient) aws.HTTPClient { return plainBodies{client} }
 
 type plainBodies struct{ client aws.HTTPClient }
 
