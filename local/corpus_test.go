@@ -34,6 +34,8 @@ var corpus = map[string]string{
 	"corpus-360KB":      `{"text":"` + strings.Repeat("x", 360_000) + `"}`,
 	"corpus-400KB":      `{"text":"` + strings.Repeat("y", 400_000) + `"}`,
 	"corpus-2MB":        `{"rows":[` + strings.TrimSuffix(strings.Repeat(`{"amount":0.10,"text":"Détention"},`, 55_000), ",") + `]}`,
+	// Too large to be delivered: reconcile asks for it.
+	"corpus-6MB": `{"rows":[` + strings.TrimSuffix(strings.Repeat(`{"amount":0.10,"text":"Détention"},`, 170_000), ",") + `]}`,
 }
 
 // TestCorpus takes each through the deployed template, from the file to the table or
