@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -153,6 +154,9 @@ func sources(t *rapid.T) Source {
 		ETag:      rapid.StringMatching(`[0-9a-f]{32}(-[0-9]{1,4})?`).Draw(t, "etag"),
 		Size:      rapid.Int64Min(0).Draw(t, "size"),
 		Sequencer: rapid.StringMatching(`[0-9A-F]{0,20}`).Draw(t, "sequencer"),
+	}
+	if ms := rapid.Int64Range(0, 4e12).Draw(t, "uploaded at"); ms > 0 {
+		s.UploadedAt = time.UnixMilli(ms).UTC()
 	}
 	return s
 }

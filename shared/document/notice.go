@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -39,6 +40,7 @@ func ParseNotices(body []byte) ([]Notice, error) {
 		Event      string             `json:"Event"`
 		DetailType string             `json:"detail-type"`
 		Source     string             `json:"source"`
+		Time       string             `json:"time"`
 		Detail     *bridgeDetail      `json:"detail"`
 	}
 	if err := json.Unmarshal(body, &shape); err != nil {
@@ -65,7 +67,7 @@ func ParseNotices(body []byte) ([]Notice, error) {
 		if shape.DetailType != "Object Created" {
 			return []Notice{{Ignore: "not a creation: " + shape.DetailType}}, nil
 		}
-		return []Notice{shape.Detail.notice()}, nil
+		return []Notice{shape.Detail.notice(shape.Time)}, nil
 	}
 	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrNotice)
 }
@@ -75,6 +77,7 @@ func ParseNotices(body []byte) ([]Notice, error) {
 type s3Record struct {
 	EventSource string `json:"eventSource"`
 	EventName   string `json:"eventName"`
+	EventTime   string `json:"eventTime,omitempty"`
 	S3          struct {
 		Bucket struct {
 			Name string `json:"name"`
@@ -102,7 +105,7 @@ func (r s3Record) notice() Notice {
 	if err != nil {
 		return Notice{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrNotice, o.Key, err)}
 	}
-	n := notice(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer})
+	n := notice(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, r.EventTime)
 	n.Again = n.Err == nil && r.EventName == againEvent
 	return n
 }
@@ -126,12 +129,15 @@ type bridgeDetail struct {
 	} `json:"object"`
 }
 
-func (d bridgeDetail) notice() Notice {
+func (d bridgeDetail) notice(at string) Notice {
 	o := d.Object
-	return notice(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer})
+	return notice(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, at)
 }
 
-func notice(s Source) Notice {
+func notice(s Source, at string) Notice {
+	if t, err := time.Parse(time.RFC3339, at); err == nil { // only for the figures of operators: no reason to turn an upload away
+		s.UploadedAt = t.UTC().Truncate(time.Millisecond)
+	}
 	s.ETag = strings.Trim(s.ETag, `"`)
 	s.Sequencer = strings.ToUpper(s.Sequencer)
 	if s.VersionID == "null" {
@@ -156,6 +162,9 @@ func (s Source) Notice() []byte {
 	var r s3Record
 	r.EventSource = "aws:s3"
 	r.EventName = againEvent
+	if !s.UploadedAt.IsZero() {
+		r.EventTime = s.UploadedAt.Format(time.RFC3339Nano)
+	}
 	r.S3.Bucket.Name = s.Bucket
 	o := &r.S3.Object
 	o.Key, o.Size, o.ETag, o.VersionID, o.Sequencer = url.QueryEscape(s.Key), s.Size, s.ETag, s.VersionID, s.Sequencer

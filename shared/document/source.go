@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -29,6 +30,8 @@ type Source struct {
 	// came later. It is upper-case hexadecimal.
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 	Sequencer string
+	// UploadedAt is when S3 had the object, in UTC; zero where nobody said.
+	UploadedAt time.Time
 }
 
 // Version tells versions of one key apart: the S3 version id or, in a bucket

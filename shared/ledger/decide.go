@@ -431,7 +431,7 @@ func (rec *Record) inFlight(claim int64) bool {
 
 func (rec *Record) source(s document.Source) {
 	rec.Object, rec.Bucket, rec.Key, rec.VersionID, rec.ETag = s.Object(), s.Bucket, s.Key, s.VersionID, s.ETag
-	rec.Size, rec.Sequence = s.Size, s.Sequencer
+	rec.Size, rec.Sequence, rec.UploadedAt = s.Size, s.Sequencer, s.UploadedAt
 }
 
 func (r Rules) claim(rec *Record, f Claim, now time.Time) {

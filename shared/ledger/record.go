@@ -62,6 +62,8 @@ type Record struct {
 	Size      int64  `dynamodbav:"size,omitempty"`
 	// Sequence orders the uploads of one object: the last one in the by-object index is the newest.
 	Sequence string `dynamodbav:"sequence,omitempty"`
+	// UploadedAt is when S3 had the object, as its notice said.
+	UploadedAt time.Time `dynamodbav:"uploadedAt,omitempty"`
 
 	Route            string `dynamodbav:"route,omitempty"`
 	ProcessorID      string `dynamodbav:"processorId,omitempty"`
@@ -129,7 +131,7 @@ type NotedRun struct {
 
 // Source is what the record knows of the upload.
 func (r *Record) Source() document.Source {
-	return document.Source{Bucket: r.Bucket, Key: r.Key, VersionID: r.VersionID, ETag: r.ETag, Size: r.Size, Sequencer: r.Sequence}
+	return document.Source{Bucket: r.Bucket, Key: r.Key, VersionID: r.VersionID, ETag: r.ETag, Size: r.Size, Sequencer: r.Sequence, UploadedAt: r.UploadedAt}
 }
 
 // LogValue is the Record as logs show it.
