@@ -226,7 +226,7 @@ func TestEvents(t *testing.T) {
 	hopeless := outcome(eventful, 3, ledger.Failed, "")
 	hopeless.FailureReason = "CORRUPT_FILE"
 	s.apply(t, eventful, claim(eventful), curable, claim(eventful), outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`),
-		outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Again{Reason: "a person"}, claim(eventful), hopeless)
+		outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Again{Attempt: 3, Reason: "a person"}, claim(eventful), hopeless)
 	want[eventful.DocumentID()] = []expected{{event.Processed, `{"value":{"total":2}}`, ""}, {event.Processed, `{"value":{"total":3}}`, ""}, {detailType: event.Failed}}
 
 	total := 0

@@ -16,7 +16,6 @@ import (
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/extendtest"
-	"extend-intake/shared/ledger"
 )
 
 // forgery is in everything that a stranger makes up.
@@ -240,27 +239,26 @@ func (w *world) create(req extend.CreateRunRequest) {
 	}
 }
 
-// reprocess is a person who wants a document read once more. The notice may get
-// lost on the way: then reconcile sends it.
+// reprocess is a person who wants a document read once more, and may say so twice.
 func (w *world) reprocess(dice *rand.Rand) {
 	o := w.someUpload(dice)
 	if o == nil {
 		return
 	}
-	s := w.bucket.source(o)
-	l := w.table.Through(w.stack.submit.Rules, time.Now, func(ctx context.Context, a ledger.Access, do func(context.Context) error) error {
-		return w.access(ctx, "person", a, do)
-	})
-	d, err := l.Apply(context.Background(), s.DocumentID(), ledger.Again{Reason: "a person asked for it"})
-	if err != nil || d.Verdict != ledger.Resubmit {
-		return
-	}
+	id := w.bucket.source(o).DocumentID()
 	w.mu.Lock()
-	w.again[s.DocumentID()]++
+	rec, ok := w.records[id]
 	w.mu.Unlock()
-	if w.strike(dice, resendFails) {
-		w.tell("person", s.DocumentID(), "FAULT: the notice is not sent")
+	if !ok || !rec.State.Terminal() {
 		return
 	}
-	w.queue.send(string(s.Notice()))
+	wish := document.Reprocess{DocumentID: id, Attempt: rec.Attempt + 1}
+	body, _ := json.Marshal(wish)
+	w.mu.Lock()
+	w.wishes[wish] = true
+	w.mu.Unlock()
+	w.tell("person", id, "wants attempt %d", wish.Attempt)
+	for range 1 + dice.IntN(2) {
+		w.later(between(dice, 0, 10*time.Minute), func() { w.queue.send(string(body)) })
+	}
 }

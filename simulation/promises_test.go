@@ -101,7 +101,13 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]extendtes
 		w.violate("%s: is %s in the end", u.name, rec.State)
 		return
 	}
-	if most := w.set.maxAttempts + w.again[u.id]; rec.Attempt > most {
+	most := w.set.maxAttempts
+	for wish := range w.wishes {
+		if wish.DocumentID == u.id {
+			most++
+		}
+	}
+	if rec.Attempt > most {
 		w.violate("%s: %d attempts, at most %d are allowed", u.name, rec.Attempt, most)
 	}
 	undecidable := ""

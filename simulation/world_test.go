@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend/extendtest"
 	"extend-intake/shared/ledger"
 )
@@ -51,7 +52,7 @@ type world struct {
 	made       int                          // runs
 	outputs    map[string][]json.RawMessage // of runs, the newest last
 	hidden     map[string]string            // file names of runs that no look could find, and why
-	again      map[string]int               // reprocesses by document id
+	wishes     map[document.Reprocess]bool  // what persons wanted read again
 	results    map[string][]byte            // the results bucket
 	deliveries int
 
@@ -299,7 +300,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	w := &world{
 		seed: seed, start: time.Now(),
 		records: map[string]ledger.Record{}, expected: map[string]*upload{}, names: map[string]string{},
-		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, again: map[string]int{}, results: map[string][]byte{},
+		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, results: map[string][]byte{},
 	}
 	dice := w.dice("settings")
 	pick := func(d ...time.Duration) time.Duration { return d[dice.IntN(len(d))] }

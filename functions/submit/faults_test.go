@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
 )
 
 // A message that waited 30 times, without a fault, for the account to be put in
@@ -176,4 +178,39 @@ func TestADocumentOutlivesItsRoute(t *testing.T) {
 	u := upload{"in/a.pdf", "v1"}
 	in.want(in.receive(message{id: "a", body: string(u.source().Notice())}), allDone)
 	in.wantProcessing(u)
+}
+
+func TestAPersonWantsARefusedDocumentAgain(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(extendtest.Fault{Status: 404}))
+	m, u := put("a")
+	in.want(in.receive(m), result{})
+	in.wantState(u, ledger.Refused, "")
+
+	wish := func(attempt int) message {
+		return message{id: "wish", body: fmt.Sprintf(`{"reprocess": %q, "attempt": %d}`, u.id(), attempt)}
+	}
+	in.want(in.receive(wish(2)), result{})
+	in.wantProcessing(u)
+	if rec := in.record(u); rec.Attempt != 2 || len(rec.Runs) != 1 || rec.Runs[0].State != ledger.Refused {
+		t.Errorf("%+v", rec)
+	}
+	in.want(in.receive(wish(2), wish(2)), result{}) // SQS delivers at least once
+	in.wantRuns(1)
+}
+
+func TestAWishThatCanNotBeMet(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	m, u := put("a")
+	in.want(in.receive(m), result{})
+	for _, c := range []struct{ body, reason string }{
+		{fmt.Sprintf(`{"reprocess": %q, "attempt": 2}`, u.id()), "attempt 2 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
+		{fmt.Sprintf(`{"reprocess": %q, "attempt": 7}`, u.id()), "attempt 7 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
+		{`{"reprocess": "doc_unknown", "attempt": 2}`, "no document doc_unknown in the table: is the id right?"},
+		{fmt.Sprintf(`{"reprocess": %q}`, u.id()), `not an upload notice: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`},
+	} {
+		in.want(in.receive(message{id: "wish", body: c.body}), result{Dead: []letter{{c.body, c.reason}}})
+	}
+	in.wantRuns(1)
 }

@@ -158,6 +158,7 @@ func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) a
 	case n.Ignore != "":
 		slog.InfoContext(ctx, "ignored", "reason", n.Ignore)
 		return answer{}
+	case n.Reprocess.DocumentID != "":
 	case n.Source.FolderMarker():
 		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", n.Source.Object())
 		return answer{}
@@ -168,12 +169,38 @@ func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) a
 	if wait := h.holdUntil.Sub(h.Now()); wait > 0 {
 		return answer{kind: back, after: wait, reason: "on hold: " + h.holdReason}
 	}
-	a := h.upload(ctx, n.Source, receives)
+	var a answer
+	if n.Reprocess.DocumentID != "" {
+		a = h.reprocess(ctx, n.Reprocess, receives)
+	} else {
+		a = h.upload(ctx, n.Source, receives)
+	}
 	if a.hold {
 		h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
 		slog.ErrorContext(ctx, "on hold", "reason", a.reason, "until", h.holdUntil)
 	}
 	return a
+}
+
+// reprocess begins the attempt that a person wants, unless it has begun.
+func (h *Handler) reprocess(ctx context.Context, wish document.Reprocess, receives int) answer {
+	log := slog.With("document_id", wish.DocumentID)
+	d, err := h.Ledger.Apply(ctx, wish.DocumentID, ledger.Again{Attempt: wish.Attempt, Reason: "asked for"})
+	switch {
+	case err != nil:
+		return h.ledgerFault(ctx, log, err, receives)
+	case d.Record == nil:
+		return answer{kind: dead, reason: "no document " + wish.DocumentID + " in the table: is the id right?"}
+	case d.Record.Bucket == "":
+		return answer{kind: dead, reason: wish.DocumentID + " has no object to read again: it was not an upload that made it"}
+	case d.Record.Attempt < wish.Attempt:
+		return answer{kind: dead, reason: fmt.Sprintf("attempt %d of %s can't begin: attempt %d is %s. Ask for attempt %d, once that one has ended",
+			wish.Attempt, wish.DocumentID, d.Record.Attempt, d.Record.State, d.Record.Attempt+1)}
+	case d.Record.Attempt > wish.Attempt:
+		log.InfoContext(ctx, "nothing to do", "attempt", wish.Attempt, "state", d.Record.State)
+		return answer{}
+	}
+	return h.upload(ctx, d.Record.Source(), receives)
 }
 
 // upload makes the run of a document, unless it has one.

@@ -49,6 +49,10 @@ func TestParseNotices(t *testing.T) {
 		{name: "other JSON", body: `{"detail-type":"x"}`, bodyErr: "neither S3 records nor"},
 		{name: "null", body: `null`, bodyErr: "neither S3 records nor"},
 		{name: "wrong type", body: `{"Records":7}`, bodyErr: "not an upload notice"},
+		{name: "reprocess without an attempt", body: `{"reprocess":"doc_a"}`, bodyErr: "the number of the new attempt, 2 or more"},
+		{name: "reprocess the first attempt", body: `{"reprocess":"doc_a","attempt":1}`, bodyErr: "the number of the new attempt, 2 or more"},
+		{name: "reprocess a run", body: `{"reprocess":"dpr_a","attempt":2}`, bodyErr: "takes a document id"},
+		{name: "reprocess, an attempt of a wrong type", body: `{"reprocess":"doc_a","attempt":"2"}`, bodyErr: "not an upload notice"},
 		{name: "size of a wrong type", body: strings.Replace(s3(`"a"`), `7`, `"7"`, 1), err: "not an upload notice"},
 	}
 	for _, tt := range tests {

@@ -10,11 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// Notice is one thing that an upload notice says. Exactly one of the three holds:
-// Source is set, or Ignore says why there is nothing to do, or Err says what is
-// wrong with this entry.
+// Notice is one thing that an upload notice says. Exactly one of the four holds:
+// Source is set, or Reprocess is, or Ignore says why there is nothing to do, or Err
+// says what is wrong with this entry.
 type Notice struct {
 	Source Source
+	// Reprocess is a person's wish.
+	Reprocess Reprocess
 	// Again says that the notice is one of ours, made by [Source.Notice].
 	Again bool
 	// Ignore is a reason in a few words: "test event", "not a creation: ObjectRemoved:Delete".
@@ -23,14 +25,24 @@ type Notice struct {
 	Err error
 }
 
+// Reprocess asks for an attempt of a document that has ended. It names the attempt,
+// so that the same wish twice is one attempt:
+//
+//	{"reprocess": "doc_ojxr2l4cxaz6m5t3vfpsrdnkeq", "attempt": 2}
+type Reprocess struct {
+	DocumentID string `json:"reprocess"`
+	// Attempt is the one that is wanted: the document's last one and 1.
+	Attempt int `json:"attempt"`
+}
+
 // ErrNotice means that a notice, or one entry of it, can't be understood; trying
 // again won't help.
 var ErrNotice = errors.New("not an upload notice")
 
 // ParseNotices reads the body of an upload notice in any of its shapes: an S3
 // event with its records, the s3:TestEvent that S3 sends when a notification is
-// set up, or EventBridge's "Object Created". The same JSON arrives bare, when S3
-// or EventBridge invokes a function, and as the body of an SQS message.
+// set up, EventBridge's "Object Created", or a [Reprocess]. The same JSON arrives
+// bare, when S3 or EventBridge invokes a function, and as the body of an SQS message.
 //
 // The error wraps [ErrNotice] and concerns the whole body; what concerns one
 // entry is in that entry, so that it spoils no other.
@@ -42,11 +54,17 @@ func ParseNotices(body []byte) ([]Notice, error) {
 		Source     string             `json:"source"`
 		Time       string             `json:"time"`
 		Detail     *bridgeDetail      `json:"detail"`
+		Reprocess
 	}
 	if err := json.Unmarshal(body, &shape); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNotice, err)
 	}
 	switch {
+	case shape.DocumentID != "":
+		if !strings.HasPrefix(shape.DocumentID, "doc_") || shape.Attempt < 2 {
+			return nil, fmt.Errorf(`%w: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`, ErrNotice)
+		}
+		return []Notice{{Reprocess: shape.Reprocess}}, nil
 	case shape.Event == "s3:TestEvent":
 		return []Notice{{Ignore: "test event"}}, nil
 	case shape.Records != nil:

@@ -102,8 +102,12 @@ type Gone struct{ RunID string }
 // Quiet: Extend was asked, and the run is still under way.
 type Quiet struct{ RunID string }
 
-// Again: somebody wants the document read once more.
-type Again struct{ Reason string }
+// Again: somebody wants the document read once more, by this attempt. The number
+// makes the same wish twice one attempt.
+type Again struct {
+	Attempt int
+	Reason  string
+}
 
 // Resent: the document's notice was put into the upload queue again.
 type Resent struct{}
@@ -280,7 +284,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		return write(Stored)
 
 	case Again:
-		if !rec.State.Terminal() || rec.Bucket == "" {
+		if !rec.State.Terminal() || rec.Bucket == "" || f.Attempt != rec.Attempt+1 {
 			return keep(Unchanged)
 		}
 		next.again(f.Reason, now)

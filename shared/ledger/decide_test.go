@@ -255,14 +255,16 @@ func TestDecide(t *testing.T) {
 		{name: "resent, but it is taken", rec: at(Processing), fact: Resent{}, verdict: Unchanged},
 
 		// A person's wish.
-		{name: "again", rec: at(Processed), fact: Again{Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "again", rec: at(Processed), fact: Again{Attempt: 2, Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.Attempt != 2 || r.RunID != "" || r.OutputRunID != "dpr_1" || r.Revision != 1 || len(r.Runs) != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "again, refused before", rec: at(Refused), fact: Again{}, verdict: Resubmit, state: Waiting},
-		{name: "again, but it is under way", rec: at(Processing), fact: Again{}, verdict: Unchanged},
-		{name: "again, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Again{}, verdict: Unchanged},
+		{name: "again, refused before", rec: at(Refused), fact: Again{Attempt: 2}, verdict: Resubmit, state: Waiting},
+		{name: "again, for the second time", rec: at(Failed, second), fact: Again{Attempt: 2}, verdict: Unchanged},
+		{name: "again, but an attempt is left out", rec: at(Failed), fact: Again{Attempt: 3}, verdict: Unchanged},
+		{name: "again, but it is under way", rec: at(Processing), fact: Again{Attempt: 2}, verdict: Unchanged},
+		{name: "again, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Again{Attempt: 2}, verdict: Unchanged},
 
 		// No record.
 		{name: "taken, no record", fact: Taken{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},

@@ -120,7 +120,7 @@ func TestTableAndMemoryAgree(t *testing.T) {
 					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, Output: json.RawMessage(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Seen: int64(rapid.IntRange(0, 5).Draw(rt, "seen")), Credits: "1.5"},
 					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Seen: 2},
 					Outcome{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
-					Gone{RunID: run()}, Quiet{RunID: run()}, Again{Reason: "asked for"}, Resent{},
+					Gone{RunID: run()}, Quiet{RunID: run()}, Again{Attempt: n + 1, Reason: "asked for"}, Resent{},
 				}).Draw(rt, "fact")
 				got, gotErr := real.Apply(ctx, s.DocumentID(), f)
 				want, wantErr := model.Apply(ctx, s.DocumentID(), f)
