@@ -41,7 +41,8 @@ func StaticKey(key string) KeyFunc {
 
 // Client calls the API. It is safe for concurrent use. Make one with [NewClient].
 type Client struct {
-	Runs *RunService // processor runs
+	Runs  *RunService  // processor runs
+	Files *FileService // what runs can read without a URL
 
 	key       KeyFunc
 	base      string // without a slash at the end
@@ -68,6 +69,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 		jitter:    halfJitter,
 	}
 	c.Runs = &RunService{client: c}
+	c.Files = &FileService{client: c}
 
 	var errs []error
 	if key == nil {

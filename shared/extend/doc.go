@@ -20,12 +20,14 @@
 //     200 and the rest could not be read or understood.
 //
 // An unknown outcome is cleared by looking, not by asking again: a run echoes its Metadata, and
-// [RunService.List] finds runs by part of their file name.
+// [RunService.List] finds runs by part of their file name. An upload ([FileService.Upload]) starts no run and costs
+// nothing: there, an unknown outcome is harmless.
 //
 // # What is promised
 //
-// A POST is repeated only after a 429, by which the server says that it did not take it. Every other method
-// is repeated after a 408, a 429, a 5xx, an error marked retryable, and a lost connection. See [Retry].
+// A POST is repeated only after a 429, by which the server says that it did not take it, and an upload never: its
+// bytes can be read only once. Every other method is repeated after a 408, a 429, a 5xx, an error marked retryable,
+// and a lost connection. See [Retry].
 //
 // Redirects are not followed: a 307 would repeat a POST and hand the key to another host. A 3xx is an [*Error].
 //

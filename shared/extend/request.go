@@ -21,7 +21,7 @@ type request struct {
 	method string
 	path   []string // segments, escaped when sent: an id is opaque and may hold anything
 	query  url.Values
-	body   any // sent as JSON; nil sends none
+	body   any // sent as JSON, an [UploadFileRequest] as a form; nil sends none
 }
 
 // send makes a call and turns the answer's member of that name ("" is the whole body, as parse and edit answer)
@@ -63,6 +63,7 @@ type checker interface{ check() error }
 type prepared struct {
 	method, path, url string
 	body              []byte
+	form              *form // instead of body; it can be sent only once
 }
 
 func (c *Client) prepare(r request) (prepared, error) {
@@ -85,6 +86,10 @@ func (c *Client) prepare(r request) (prepared, error) {
 			if err := c.check(); err != nil {
 				return p, p.refuse(err)
 			}
+		}
+		if file, ok := r.body.(UploadFileRequest); ok {
+			p.form = newForm(file)
+			return p, nil
 		}
 		var err error
 		if p.body, err = json.Marshal(r.body); err != nil {
@@ -112,7 +117,11 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 	conn := &connTrace{}
 	ctx = httptrace.WithClientTrace(ctx, conn.trace())
 	var body io.Reader
-	if p.body != nil {
+	switch {
+	case p.form != nil:
+		body = p.form.reader()
+		defer p.form.content.stop() // the answer may come before all is read
+	case p.body != nil:
 		body = bytes.NewReader(p.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, p.method, p.url, body)
@@ -126,7 +135,11 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 	if c.workspace != "" {
 		req.Header.Set("x-extend-workspace-id", c.workspace)
 	}
-	if p.body != nil {
+	switch {
+	case p.form != nil:
+		req.ContentLength = p.form.length()
+		req.Header.Set("Content-Type", p.form.contentType)
+	case p.body != nil:
 		req.Header.Set("Content-Type", "application/json")
 	}
 
@@ -134,6 +147,11 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // it repeats method and URL, which we say ourselves
+		}
+		if p.form != nil {
+			if _, fault := p.form.content.stop(); fault != nil && ctx.Err() == nil {
+				err = fault // the transport tells it as a broken connection
+			}
 		}
 		return nil, &callError{method: p.method, path: p.path, err: err, notSent: conn.notSent(err)}
 	}
@@ -148,6 +166,11 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 		return nil, &callError{method: p.method, path: p.path, err: fmt.Errorf("read answer %d: %w", a.status, err)}
 	case int64(len(a.body)) > c.maxAnswer:
 		return nil, p.unusable(a, fmt.Errorf("%w: over %d bytes", ErrTooLarge, c.maxAnswer))
+	}
+	if p.form != nil {
+		if whole, fault := p.form.content.stop(); !whole {
+			return nil, p.unusable(a, cmp.Or(fault, errors.New("it came before the server had the whole file")))
+		}
 	}
 	return a, nil
 }

@@ -48,7 +48,7 @@ func (c *Client) try(ctx context.Context, p prepared) (*answer, error) {
 		if e, ok := errors.AsType[*callError](err); ok && reached {
 			e.notSent = false
 		}
-		if n >= c.retry.Attempts || ctx.Err() != nil || !retryable(p.method, err) {
+		if n >= c.retry.Attempts || ctx.Err() != nil || p.form != nil || !retryable(p.method, err) {
 			return nil, err
 		}
 		wait := c.retry.wait(n, err, c.jitter)

@@ -70,7 +70,7 @@ type CreateRunRequest struct {
 }
 
 // RunFile is the document: FileURL, which Extend fetches without credentials some time after the call, or FileID,
-// a file that Extend has already.
+// a file that Extend has already, as after [FileService.Upload].
 type RunFile struct {
 	FileName string `json:"fileName,omitzero"` // the extension helps to tell the type; a run can be found by part of it
 	FileURL  string `json:"fileUrl,omitzero"`
@@ -119,7 +119,6 @@ type Run struct {
 	Edited   bool            `json:"edited"`
 	Edits    json.RawMessage `json:"edits"`
 	Config   json.RawMessage `json:"config"` // as used, which need not equal what was sent
-	Files    []File          `json:"files"`  // normally one
 	URL      string          `json:"url"`    // of the run's page in the dashboard
 	Usage    *Usage          `json:"usage"`  // nil under some billing plans
 }
@@ -129,32 +128,9 @@ func (r *Run) HasOutput() bool {
 	return r.Status == StatusProcessed && len(r.Output) > 0 && string(r.Output) != "null"
 }
 
-// Usage is what a run or a file cost.
+// Usage is what a run cost.
 type Usage struct {
 	Credits json.Number `json:"credits"` // can be a fraction
-}
-
-// File is a file as runs mention it.
-type File struct {
-	ID           string          `json:"id"` // file_…
-	Name         string          `json:"name"`
-	Type         string          `json:"type"` // such as PDF; an open set
-	ParentFileID string          `json:"parentFileId"`
-	Metadata     json.RawMessage `json:"metadata"`
-	CreatedAt    time.Time       `json:"createdAt"`
-	UpdatedAt    time.Time       `json:"updatedAt"`
-	Usage        *Usage          `json:"usage"` // of parsing, billed apart from the run
-}
-
-// UnmarshalJSON reads the dates in every spelling that the API has.
-func (f *File) UnmarshalJSON(raw []byte) error {
-	type plain File
-	v := struct {
-		*plain
-		CreatedAt *timestamp `json:"createdAt"`
-		UpdatedAt *timestamp `json:"updatedAt"`
-	}{(*plain)(f), (*timestamp)(&f.CreatedAt), (*timestamp)(&f.UpdatedAt)}
-	return json.Unmarshal(raw, &v)
 }
 
 // ParseRun reads a run object, as a webhook's payload is one. It fails on anything else: an object that says it
