@@ -129,12 +129,13 @@ func openUpload(path string) (*os.File, error) {
 }
 
 // begin sets up a stack, and tells each step and when it was reached.
-func begin(ctx context.Context, out io.Writer) (*stack, error) {
+func begin(ctx context.Context, out io.Writer, parameters map[string]string) (*stack, error) {
 	start := time.Now()
 	return startStack(ctx, stackOptions{
 		say: func(what, detail string) {
 			fmt.Fprintf(out, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
 		},
+		parameters: parameters,
 		simulator: extendtest.Options{
 			Processing: extendtest.Fixed(time.Second), // so that there is something to see
 			// The smallest plan, as the template's defaults.
@@ -144,7 +145,7 @@ func begin(ctx context.Context, out io.Writer) (*stack, error) {
 }
 
 func run(ctx context.Context, out io.Writer, file *os.File) (err error) {
-	s, err := begin(ctx, out)
+	s, err := begin(ctx, out, nil)
 	if err != nil {
 		return err
 	}
@@ -258,7 +259,7 @@ func (s *stack) explain(ctx context.Context, out io.Writer, src document.Source)
 }
 
 func up(ctx context.Context, out io.Writer, file *os.File) (err error) {
-	s, err := begin(ctx, out)
+	s, err := begin(ctx, out, nil)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -69,7 +70,9 @@ type stack struct {
 type stackOptions struct {
 	say        func(what, detail string)
 	parameters map[string]string  // of the template
-	simulator  extendtest.Options // keys, processors and OnStep are set here
+	simulator  extendtest.Options // keys and OnStep are set here, and the processor dp_local is added
+	// before is called when the local AWS is there and nothing is deployed.
+	before func(context.Context, *stack) error
 }
 
 // startStack sets up everything, or nothing. The context bounds the setting up; stop
@@ -114,6 +117,11 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 
 	cfg := emulator.AWSConfig(s.aws.URL)
 	s.s3, s.db, s.sqs = boot.S3(cfg), dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
+	if opts.before != nil {
+		if err := opts.before(ctx, s); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.deploy(ctx, cfg, opts); err != nil {
 		return nil, err
 	}
@@ -147,7 +155,7 @@ func (s *stack) leave(err error) error {
 
 func (s *stack) startSimulator(opts extendtest.Options) error {
 	opts.APIKey = s.apiKey
-	opts.Processors = []extendtest.Processor{{ID: processorID, Name: "Local extractor", Type: extendtest.Extract, Versions: []string{"1.0"}, Subscribed: true}}
+	opts.Processors = append(opts.Processors, extendtest.Processor{ID: processorID, Name: "Local extractor", Type: extendtest.Extract, Versions: []string{"1.0"}, Subscribed: true})
 	opts.OnStep = func(step extendtest.Step) {
 		select {
 		case s.steps <- step:
@@ -185,14 +193,8 @@ func (s *stack) deploy(ctx context.Context, cfg aws.Config, opts stackOptions) e
 		return err
 	}
 
-	parameters := []string{"Architecture=" + arch, "ProcessorId=" + processorID, "ExtendBaseUrl=" + s.simURL}
-	for name, value := range opts.parameters {
-		parameters = append(parameters, name+"="+value)
-	}
 	opts.say("deploying", "stack "+stackName+" (sam deploy) …")
-	if err := s.run(ctx, "deploy.log", filepath.Join(s.root, ".tools/sam/bin/sam"), append([]string{"deploy",
-		"--template-file", filepath.Join(build, "template.yaml"), "--stack-name", stackName, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
-		"--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"}, parameters...)...); err != nil {
+	if err := s.update(ctx, opts.parameters); err != nil {
 		return err
 	}
 
@@ -206,6 +208,23 @@ func (s *stack) deploy(ctx context.Context, cfg aws.Config, opts stackOptions) e
 		s.outputs[*o.OutputKey] = *o.OutputValue
 	}
 	return s.exposeWebhook(ctx, cfg, cfn, opts)
+}
+
+// update deploys what was built, with these parameters.
+func (s *stack) update(ctx context.Context, parameters map[string]string) error {
+	all := map[string]string{"Architecture": architectures[runtime.GOARCH], "ProcessorId": processorID, "ExtendBaseUrl": s.simURL}
+	maps.Copy(all, parameters)
+	args := []string{"deploy", "--template-file", filepath.Join(s.relative(s.dir), "build", "template.yaml"), "--stack-name", stackName, "--resolve-s3",
+		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"}
+	for name, value := range all {
+		args = append(args, fmt.Sprintf("ParameterKey=%s,ParameterValue=%s", name, shellQuoted(value)))
+	}
+	return s.run(ctx, "deploy.log", filepath.Join(s.root, ".tools/sam/bin/sam"), args...)
+}
+
+// shellQuoted is a value as SAM's parser of parameters wants it.
+func shellQuoted(value string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 }
 
 // exposeWebhook finds out where the webhook can be called.

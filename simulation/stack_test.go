@@ -48,7 +48,7 @@ func (w *world) config() stackConfig {
 	env := map[string]string{
 		"STACK": stackName, "TABLE_NAME": "documents", "SECRET_ID": "secret", "EXTEND_BASE_URL": extendURL,
 		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.test",
-		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "KEY_SUFFIX": "",
+		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "UPLOAD_BUCKET": w.bucket.name(), "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "MAX_CONCURRENCY": strconv.Itoa(concurrency),
 		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause),
 		"RECONCILE_AFTER_SECONDS": seconds(w.set.reconcile), "MAX_ATTEMPTS": strconv.Itoa(w.set.maxAttempts),
@@ -85,9 +85,9 @@ func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error)
 			return apiKey, nil
 		},
 		Runs: runs{in, client.Runs}, Ledger: in.ledger(cfg.Rules),
-		Link: func(_ context.Context, s document.Source) (url string, err error) {
-			err = in.do("presign", s.DocumentID(), linkFails, never, func() error { url = link(s); return nil })
-			return url, err
+		File: func(_ context.Context, s document.Source, name string) (*extend.RunFile, error) {
+			err := in.do("presign", s.DocumentID(), linkFails, never, func() error { return nil })
+			return &extend.RunFile{FileName: name, FileURL: link(s)}, err
 		},
 		Queue: messages{in},
 		Pace:  submit.NewPace(cfg.RequestsPerSecond, cfg.FilesPerSecond),

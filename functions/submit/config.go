@@ -15,7 +15,12 @@ type Config struct {
 	BaseURL                  *url.URL
 	Workspace                string
 	UploadQueue, DeadLetters string
-	Route                    document.Route
+	// Bucket is the one whose uploads are read.
+	Bucket string
+	// Routes are those of the parameter Routes and, last, the one that ProcessorId makes.
+	Routes document.Routes
+	// SendsFiles: Extend is sent the file itself, not a link to it.
+	SendsFiles bool
 	// The plan's limits, divided by how many instances may run at once.
 	RequestsPerSecond, FilesPerSecond float64
 	Rules                             ledger.Rules
@@ -23,8 +28,12 @@ type Config struct {
 	Pause time.Duration
 }
 
-// postTimeout bounds one POST. It is far below the shortest lease.
-const postTimeout = 20 * time.Second
+// postTimeout bounds one POST, uploadTimeout the sending of a file before it. Both
+// are far below the shortest lease.
+const (
+	postTimeout   = 20 * time.Second
+	uploadTimeout = 100 * time.Second
+)
 
 const (
 	// share of the plan's requests; the rest is for reconcile.
@@ -41,10 +50,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		Stack: env.Required("STACK"), Table: env.Required("TABLE_NAME"), SecretID: env.Required("SECRET_ID"),
 		BaseURL: env.URL("EXTEND_BASE_URL"), Workspace: env.Optional("EXTEND_WORKSPACE_ID"),
 		UploadQueue: env.Required("UPLOAD_QUEUE_URL"), DeadLetters: env.Required("DEAD_LETTER_QUEUE_URL"),
-		Route: document.Route{
-			Name: "default", Prefix: env.Optional("KEY_PREFIX"), Suffix: env.Optional("KEY_SUFFIX"),
-			ProcessorID: env.Prefixed("PROCESSOR_ID", "dp_"), Version: env.Required("PROCESSOR_VERSION"),
-		},
+		Bucket: env.Required("UPLOAD_BUCKET"), Routes: routes(env),
 		RequestsPerSecond: env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
 		FilesPerSecond:    env.Float("FILES_PER_MINUTE", 5, 100_000) / 60,
 		Rules:             ledger.DefaultRules,
@@ -53,8 +59,51 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	instances := float64(env.Int("MAX_CONCURRENCY", 1, 1000))
 	c.RequestsPerSecond *= share / instances
 	c.FilesPerSecond *= pacing / instances
-	c.Rules.Lease = env.Seconds("LEASE_SECONDS", 60, 3600)
+	shortest := 61 // longer than the function runs
+	switch t := env.Required("TRANSFER"); t {
+	case "link":
+	case "upload":
+		c.SendsFiles, shortest = true, 171
+	default:
+		env.Fault("TRANSFER", `is %q: it must be "link" or "upload"`, t)
+	}
+	c.Rules.Lease = env.Seconds("LEASE_SECONDS", shortest, 3600)
 	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)
 	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)
 	return c, env.Err()
+}
+
+// defaultRoute is the name of the route that ProcessorId makes.
+const defaultRoute = "default"
+
+// routes are what the parameters Routes and ProcessorId say, in the order in which
+// they are asked.
+func routes(env *boot.Env) document.Routes {
+	rs, err := document.ParseRoutes(env.Optional("ROUTES"))
+	if err != nil {
+		env.Fault("ROUTES", "can't be used:\n%v", err)
+	}
+	r := document.Route{Name: defaultRoute, Prefix: env.Optional("KEY_PREFIX"), Suffix: env.Optional("KEY_SUFFIX"), Version: env.Required("PROCESSOR_VERSION")}
+	switch {
+	case env.Optional("PROCESSOR_ID") != "":
+		r.ProcessorID = env.Prefixed("PROCESSOR_ID", "dp_")
+		return append(rs, r)
+	case env.Optional("ROUTES") == "":
+		env.Fault("PROCESSOR_ID", "and ROUTES are both empty: one of them must say which processor reads the uploads")
+	case r.Prefix+r.Suffix != "":
+		env.Fault("KEY_PREFIX", "and KEY_SUFFIX are about PROCESSOR_ID, which is empty: give it as well, or write them into ROUTES")
+	}
+	return rs
+}
+
+// route is the rule for an upload. A document that has been begun goes on though
+// KeyPrefix and KeySuffix have changed since.
+func (c Config) route(key string, begun bool) (document.Route, bool) {
+	if r, ok := c.Routes.Find(key); ok {
+		return r, true
+	}
+	if last := len(c.Routes) - 1; begun && last >= 0 && c.Routes[last].Name == defaultRoute {
+		return c.Routes[last], true
+	}
+	return document.Route{}, false
 }

@@ -29,8 +29,8 @@ import (
 func TestWaitingUsesUpNoTries(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Link = func(context.Context, document.Source) (string, error) {
-		in.Link = link
+	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) {
+		in.File = linked
 		panic("once")
 	}
 	m, u := put("a")
@@ -67,11 +67,11 @@ func TestAPanicOverOneUploadOfAMessage(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	bad, good := upload{"in/bad.pdf", "v1"}, upload{"in/good.pdf", "v1"}
-	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		if s.Key == bad.key {
 			panic("always")
 		}
-		return link(ctx, s)
+		return linked(ctx, s, name)
 	}
 	r := in.receive(message{id: "m", body: notice(bad, good)})
 	if len(r.Again) != 1 || r.Again[0].Faults != 1 {
@@ -117,7 +117,7 @@ func TestLinkThatWouldBeDeadOnArrival(t *testing.T) {
 		t.Run(left.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				text, err := linker(credentialsUntil(time.Now().Add(left)))(t.Context(), upload{"a.pdf", "v1"}.source())
+				text, err := linkText(credentialsUntil(time.Now().Add(left)))(t.Context(), upload{"a.pdf", "v1"}.source())
 				if err == nil {
 					t.Errorf("credentials for another %v, and a link for %s s", left, must(url.Parse(text)).Query().Get("X-Amz-Expires"))
 				}
@@ -174,7 +174,7 @@ func TestAMessageThatWaitsForLongBeginsAnew(t *testing.T) {
 func TestADocumentOutlivesItsRoute(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Config.Route.Prefix = "elsewhere/"
+	in.Config.Routes[0].Prefix = "elsewhere/"
 	u := upload{"in/a.pdf", "v1"}
 	in.want(in.receive(message{id: "a", body: string(u.source().Notice())}), allDone)
 	in.wantProcessing(u)

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -26,11 +27,10 @@ type Handler struct {
 	Key    func(context.Context) (string, error)
 	Runs   Runs
 	Ledger *ledger.Ledger
-	// Link is a URL from which Extend can fetch the Source for a while.
-	Link  func(context.Context, document.Source) (string, error)
-	Queue Queue
-	Pace  *Pace
-	Now   func() time.Time
+	File   File
+	Queue  Queue
+	Pace   *Pace
+	Now    func() time.Time
 	// Jitter is a number in [0,1).
 	Jitter func() float64
 
@@ -162,7 +162,10 @@ func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) a
 	case n.Source.FolderMarker():
 		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", n.Source.Object())
 		return answer{}
-	case !n.Again && !h.Config.Route.Matches(n.Source.Key):
+	case n.Source.Bucket != h.Config.Bucket:
+		return answer{kind: dead, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", n.Source.Object(), h.Config.Bucket)}
+	}
+	if _, ok := h.Config.route(n.Source.Key, false); !ok && n.Reprocess.DocumentID == "" && !n.Again {
 		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", n.Source.Object())
 		return answer{}
 	}
@@ -216,7 +219,8 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 	if wait := h.Pace.nextFile(h.Now()); h.Now().Add(wait).After(deadline) {
 		return answer{kind: back, after: wait, reason: errTooLong.Error()}
 	}
-	claim := ledger.Claim{Source: src, Route: h.Config.Route.Name, ProcessorID: h.Config.Route.ProcessorID, Version: h.Config.Route.Version}
+	route, routed := h.Config.route(src.Key, true)
+	claim := ledger.Claim{Source: src, Route: route.Name, ProcessorID: route.ProcessorID, Version: route.Version}
 	for range 2 { // twice: when a look settles that there is no run, the document is claimed again
 		d, err := h.Ledger.Apply(ctx, id, claim)
 		if err != nil {
@@ -224,7 +228,10 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 		}
 		switch d.Verdict {
 		case ledger.Won:
-			return h.post(ctx, log, src, d.Record, receives, deadline)
+			if !routed { // there was one when the document began
+				return h.refuse(ctx, log, d.Record, "NO_ROUTE", "no route takes this key any more: add one, and have the document read again", receives)
+			}
+			return h.post(ctx, log, src, d.Record, route, receives, deadline)
 		case ledger.Held:
 			return answer{kind: back, after: max(d.Record.LeaseUntil.Sub(h.Now()), time.Second), reason: "claimed by another"}
 		case ledger.Look:
@@ -246,11 +253,25 @@ func (h *Handler) deadline(ctx context.Context) time.Time {
 	if !ok {
 		return h.Now().Add(time.Minute)
 	}
-	return d.Add(-postTimeout - 5*time.Second)
+	d = d.Add(-postTimeout - 5*time.Second)
+	if h.Config.SendsFiles {
+		d = d.Add(-uploadTimeout)
+	}
+	return d
 }
 
-// post sends the one POST that the claim stands for.
-func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Source, claim *ledger.Record, receives int, deadline time.Time) answer {
+// refuse ends a claimed document without a POST.
+func (h *Handler) refuse(ctx context.Context, log *slog.Logger, claim *ledger.Record, code, message string, receives int) answer {
+	if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.Rejected{Claim: claim.Claim, Code: code, Message: message}); err != nil {
+		return h.ledgerFault(ctx, log, err, receives) // the lease runs out
+	}
+	log.WarnContext(ctx, "not submitted", "attempt", claim.Attempt, "state", ledger.Refused, "reason", code)
+	return answer{}
+}
+
+// post sends the one POST that the claim stands for, and the file before it where
+// Extend does not fetch it.
+func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Source, claim *ledger.Record, route document.Route, receives int, deadline time.Time) answer {
 	log = log.With("attempt", claim.Attempt)
 	giveBack := func(reason string, after time.Duration) answer {
 		if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.NotTaken{Claim: claim.Claim, Reason: reason, Until: h.Now().Add(after)}); err != nil {
@@ -258,10 +279,16 @@ func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Sourc
 		}
 		return answer{kind: back, after: after, reason: reason}
 	}
-	link, err := h.Link(ctx, src)
+	if h.Config.SendsFiles {
+		if err := h.Pace.request(ctx, h.Now(), deadline); err != nil {
+			return giveBack(err.Error(), backoff(receives))
+		}
+		deadline = deadline.Add(uploadTimeout) // what was left for the file
+	}
+	file, err := h.File(ctx, src, src.FileName(claim.Attempt))
 	if err != nil {
-		log.ErrorContext(ctx, "no link to the file", "error", err)
-		return giveBack("no link to the file", backoff(receives))
+		fact, a := afterFile(claim, err, receives, h.Config.Pause, h.Now())
+		return h.told(ctx, log, claim, fact, a, err, receives)
 	}
 	if err := h.Pace.file(ctx, h.Now(), deadline); err != nil {
 		return giveBack(err.Error(), backoff(receives))
@@ -270,21 +297,27 @@ func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Sourc
 		// This instance was frozen. Who looks after the lease must find every POST of it already sent.
 		return giveBack("the lease is over", time.Second)
 	}
-	tag := document.NewTag(h.Config.Stack, src, claim.Attempt, "extend-intake")
+	usage := append([]string{path.Base(h.Config.Stack), route.Name}, route.TagsFor(src.Key)...)
 	run, err := h.Runs.Create(ctx, extend.CreateRunRequest{
-		ProcessorID: claim.ProcessorID, Version: claim.ProcessorVersion,
-		File:     &extend.RunFile{FileName: src.FileName(claim.Attempt), FileURL: link},
-		Metadata: tag.Metadata(),
+		ProcessorID: claim.ProcessorID, Version: claim.ProcessorVersion, Priority: route.Priority, Config: route.Config,
+		File:     file,
+		Metadata: document.NewTag(h.Config.Stack, src, claim.Attempt, usage...).Metadata(),
 	})
 	fact, a := afterPost(claim, run, err, receives, h.Config.Pause, h.Now())
+	if err == nil {
+		log = log.With("run_id", run.ID)
+	}
+	return h.told(ctx, log, claim, fact, a, err, receives)
+}
+
+// told tells the ledger what became of a claim, and logs it: err is why there is no run.
+func (h *Handler) told(ctx context.Context, log *slog.Logger, claim *ledger.Record, fact ledger.Fact, a answer, err error, receives int) answer {
 	d, ledgerErr := h.Ledger.Apply(ctx, claim.DocumentID, fact)
 	if ledgerErr == nil {
 		log = log.With("state", d.State())
 	}
 	if err != nil {
 		log.WarnContext(ctx, "not submitted", "reason", a.reason, "error", err)
-	} else {
-		log = log.With("run_id", run.ID)
 	}
 	if ledgerErr != nil {
 		// The lease runs out, and a run that was made is found by its token. What Extend

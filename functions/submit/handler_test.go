@@ -82,7 +82,7 @@ func TestEveryShapeOfNotice(t *testing.T) {
 			}
 			want := map[string]any{
 				"stack": stack, "documentId": u.id(), "attempt": 1.0, "bucket": bucket, "key": key, "versionId": "v1",
-				"eTag": "9b2cf535f27731c974343645a3985328", "extend:usage_tags": []any{"extend-intake"},
+				"eTag": "9b2cf535f27731c974343645a3985328", "extend:usage_tags": []any{"intake", "default"},
 			}
 			if d := cmp.Diff(want, metadata); d != "" {
 				t.Errorf("metadata (-want +got):\n%s", d)
@@ -90,7 +90,7 @@ func TestEveryShapeOfNotice(t *testing.T) {
 			if want := "Rechnung 7+1 für Zürich." + u.id() + "-1.pdf"; run.FileName != want {
 				t.Errorf("file name %q, want %q", run.FileName, want)
 			}
-			if want := must(link(t.Context(), u.source())); run.FileURL != want {
+			if want := linkTo(u.source()); run.FileURL != want {
 				t.Errorf("file URL %q, want %q", run.FileURL, want)
 			}
 			if run.ProcessorID != processor || run.Version != "2.1" {
@@ -160,11 +160,11 @@ func TestTwoInstancesAtOnce(t *testing.T) {
 func TestABatchOfAllSorts(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		if strings.Contains(s.Key, "panic") {
 			panic("no link for you")
 		}
-		return link(ctx, s)
+		return linked(ctx, s, name)
 	}
 	good, u := put("good")
 	last, v := put("last")
@@ -197,7 +197,7 @@ func TestABatchOfAllSorts(t *testing.T) {
 func TestAMessageThatAlwaysPanics(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Link = func(context.Context, document.Source) (string, error) { panic("always") }
+	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
 	m, _ := put("a")
 	m.receives = 500 // it may have waited long for the account to be put in order
 	for m.faults = 0; m.faults < maxFaults-1; m.faults++ {
@@ -492,7 +492,7 @@ func TestALookTakesOnlyItsOwnRun(t *testing.T) {
 		s := u.source()
 		tag := document.NewTag(stack, s, attempt)
 		_, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
-			ProcessorID: processor, File: &extend.RunFile{FileName: name, FileURL: must(link(t.Context(), s))}, Metadata: tag.Metadata(),
+			ProcessorID: processor, File: &extend.RunFile{FileName: name, FileURL: linkTo(s)}, Metadata: tag.Metadata(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -525,7 +525,7 @@ func TestALookThatFindsTwoRunsSaysSo(t *testing.T) {
 	in.want(in.receive(m), returns("a", firstLook))
 	tag := document.NewTag(stack, u.source(), 1)
 	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
-		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1), FileURL: must(link(t.Context(), u.source()))}, Metadata: tag.Metadata(),
+		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1), FileURL: linkTo(u.source())}, Metadata: tag.Metadata(),
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -657,7 +657,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 func TestAFaultThatCantBeCounted(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Link = func(context.Context, document.Source) (string, error) { panic("always") }
+	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
 	in.queue.againErr = errors.New("SQS is away")
 	m, _ := put("a")
 	in.want(in.receive(m), returns("a", 0)) // after the queue's own visibility timeout
@@ -721,13 +721,15 @@ func TestTheLedgerFails(t *testing.T) {
 func TestNoLinkToTheFile(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Link = func(context.Context, document.Source) (string, error) { return "", errors.New("no credentials") }
+	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) {
+		return nil, errors.New("no credentials")
+	}
 	m, u := put("a")
 	in.want(in.receive(m), returns("a", 2*time.Second))
-	in.wantState(u, ledger.Waiting, "no link to the file")
+	in.wantState(u, ledger.Waiting, "file not ready")
 	in.wantCalls(map[string]int{})
-	in.wantLog("ERROR no link to the file", "no credentials", "document_id="+u.id())
-	in.Link = link
+	in.wantLog("WARN not submitted", "no credentials", "document_id="+u.id())
+	in.File = linked
 	in.want(in.receive(m), allDone)
 	in.wantProcessing(u)
 }
@@ -762,9 +764,9 @@ func TestTooLittleTime(t *testing.T) {
 	t.Run("for the POST, after the claim", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
-		in.Link = func(ctx context.Context, s document.Source) (string, error) {
+		in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 			in.clock.advance(50 * time.Second) // a slow answer for the credentials
-			return link(ctx, s)
+			return linked(ctx, s, name)
 		}
 		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Minute))
 		defer cancel()
@@ -785,14 +787,14 @@ func TestNoPOSTAfterTheLease(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	m, u := put("a")
-	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		in.clock.advance(rules.Lease - postTimeout) // the instance was frozen here
-		return link(ctx, s)
+		return linked(ctx, s, name)
 	}
 	in.want(in.receiveIn(hour(t, in), m), returns("a", time.Second))
 	in.wantState(u, ledger.Waiting, "the lease is over")
 	in.wantCalls(map[string]int{})
-	in.Link = link
+	in.File = linked
 	in.want(in.receive(m), allDone)
 	in.wantProcessing(u)
 }
@@ -803,12 +805,12 @@ func TestAClaimerThatWakesUpLate(t *testing.T) {
 	in := newIntake(t)
 	m, u := put("a")
 	other := in.another()
-	in.Link = func(ctx context.Context, s document.Source) (string, error) {
+	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		in.clock.advance(rules.Lease)
 		in.want(other.receive(m), returns("a", firstLook))
 		in.clock.advance(rules.ConfirmWindow)
 		in.want(other.receive(m), allDone)
-		return link(ctx, s)
+		return linked(ctx, s, name)
 	}
 	in.want(in.receiveIn(hour(t, in), m), returns("a", time.Second))
 	in.wantProcessing(u)

@@ -214,12 +214,12 @@ func (in *intake) another() *instance {
 	return &instance{in: in, queue: q, Handler: &Handler{
 		Config: Config{
 			Stack: stack, Rules: rules, Pause: 5 * time.Minute,
-			Route: document.Route{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"},
+			Bucket: bucket, Routes: document.Routes{{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"}},
 		},
 		Key:    func(context.Context) (string, error) { return apiKey, nil },
 		Runs:   in.client.Runs,
 		Ledger: in.book,
-		Link:   link,
+		File:   linked,
 		Queue:  q,
 		Pace:   NewPace(1e9, 1e9),
 		Now:    in.now,
@@ -227,10 +227,14 @@ func (in *intake) another() *instance {
 	}}
 }
 
-// link is what a presigned URL looks like to Extend.
-func link(_ context.Context, s document.Source) (string, error) {
+// linkTo is what a presigned URL looks like to Extend.
+func linkTo(s document.Source) string {
 	u := url.URL{Scheme: "https", Host: s.Bucket + ".s3.test", Path: "/" + s.Key}
-	return u.String() + "?versionId=" + url.QueryEscape(s.Version()) + "&" + signature, nil
+	return u.String() + "?versionId=" + url.QueryEscape(s.Version()) + "&" + signature
+}
+
+func linked(_ context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	return &extend.RunFile{FileName: name, FileURL: linkTo(s)}, nil
 }
 
 type message struct {

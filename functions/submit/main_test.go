@@ -74,7 +74,7 @@ func environment(t *testing.T, awsURL, extendURL string) func(string) string {
 	env := map[string]string{
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
 		"EXTEND_BASE_URL": extendURL, "EXTEND_API_KEY": apiKey, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
-		"DEAD_LETTER_QUEUE_URL": awsURL + "/123456789012/dead", "PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": "in/",
+		"DEAD_LETTER_QUEUE_URL": awsURL + "/123456789012/dead", "PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": "in/", "UPLOAD_BUCKET": bucket, "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10000", "FILES_PER_MINUTE": "100000", "MAX_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600",
 	}
@@ -153,7 +153,7 @@ func credentialsUntil(expires time.Time) aws.Config {
 
 func TestLinkNamesExactlyTheVersion(t *testing.T) {
 	t.Parallel()
-	link := linker(credentialsUntil(time.Time{}))
+	link := linkText(credentialsUntil(time.Time{}))
 	for _, key := range []string{
 		"in/a.pdf", "in/Rechnung 7+1 (Kopie).pdf", "in/100%.pdf", "in/100%25.pdf", "in/a%2Fb.pdf", "in/納品書 Zürich.pdf", "in/?a=b&c#d.pdf",
 		"in//double.pdf", "in/../up.pdf", "in/./here.pdf", "/leading.pdf", "in/semi;colon,comma=equals@at:colon.pdf", "in/'quote\"back\\slash.pdf", "in/~tilde*star!.pdf",
@@ -189,7 +189,7 @@ func TestLinkNamesExactlyTheVersion(t *testing.T) {
 
 func TestLinkInABucketWithoutVersions(t *testing.T) {
 	t.Parallel()
-	text, err := linker(credentialsUntil(time.Time{}))(t.Context(), document.Source{Bucket: bucket, Key: "a.pdf", ETag: "e"})
+	text, err := linkText(credentialsUntil(time.Time{}))(t.Context(), document.Source{Bucket: bucket, Key: "a.pdf", ETag: "e"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestLinkLivesNoLongerThanItsCredentials(t *testing.T) {
 		t.Run(left.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { // presigning is arithmetic, and here it takes no time
-				text, err := linker(credentialsUntil(time.Now().Add(left)))(t.Context(), upload{"a.pdf", "v1"}.source())
+				text, err := linkText(credentialsUntil(time.Now().Add(left)))(t.Context(), upload{"a.pdf", "v1"}.source())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -222,7 +222,18 @@ func TestNoLinkWithoutCredentials(t *testing.T) {
 	cfg := aws.Config{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, fmt.Errorf("the role is gone")
 	})}
-	if _, err := linker(cfg)(t.Context(), upload{"a.pdf", "v1"}.source()); err == nil || !strings.Contains(err.Error(), "presign s3://intake-uploads/a.pdf: ") || !strings.Contains(err.Error(), "the role is gone") {
+	if _, err := linkText(cfg)(t.Context(), upload{"a.pdf", "v1"}.source()); err == nil || !strings.Contains(err.Error(), "presign s3://intake-uploads/a.pdf: ") || !strings.Contains(err.Error(), "the role is gone") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// linkText is the address in what link makes of a configuration.
+func linkText(cfg aws.Config) func(context.Context, document.Source) (string, error) {
+	return func(ctx context.Context, s document.Source) (string, error) {
+		f, err := link(cfg)(ctx, s, "name")
+		if err != nil {
+			return "", err
+		}
+		return f.FileURL, nil
 	}
 }

@@ -8,7 +8,6 @@ package submit
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -18,20 +17,32 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"extend-intake/shared/boot"
-	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
 
-// New returns the function's handler, wired from the environment. The error names
-// every fault of it.
+// New returns the function's handler, wired from the environment. With an environment
+// that can't be used it serves all the same: CloudFormation wants to be told all that
+// is wrong, and so does everybody else who calls.
 func New(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
+	handle, fault := wire(ctx, getenv)
+	return func(ctx context.Context, event json.RawMessage) (any, error) {
+		if question, ok := aboutConfiguration(event); ok {
+			return nil, answerCloudFormation(ctx, question, fault)
+		}
+		if fault != nil {
+			return nil, fault
+		}
+		return handle(ctx, event)
+	}, nil
+}
+
+func wire(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
 	cfg, err := LoadConfig(getenv)
 	if err != nil {
 		return nil, err
@@ -51,10 +62,19 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	h := &Handler{
 		Config: cfg, Key: secrets.APIKey, Runs: client.Runs,
 		Ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-		Link:   linker(awsConfig),
+		File:   link(awsConfig),
 		Queue:  sqsQueue{sqs.NewFromConfig(awsConfig), cfg.UploadQueue, cfg.DeadLetters},
 		Pace:   NewPace(cfg.RequestsPerSecond, cfg.FilesPerSecond),
 		Now:    time.Now, Jitter: rand.Float64,
+	}
+	if cfg.SendsFiles {
+		uploads, err := extend.NewClient(secrets.APIKey,
+			extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
+			extend.WithHTTPClient(&http.Client{Transport: freshConnections()})) // uploadTimeout bounds it
+		if err != nil {
+			return nil, err
+		}
+		h.File = send(boot.S3(awsConfig), uploads.Files)
 	}
 	return h.Handle, nil
 }
@@ -66,41 +86,6 @@ func freshConnections() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
 	return t
-}
-
-// linkLife is how long Extend can fetch the file. It does so at once as a rule;
-// under load the fetch can lag. A link that lives shorter than minLinkLife would
-// cost an attempt.
-const (
-	linkLife    = time.Hour
-	minLinkLife = 5 * time.Minute
-)
-
-// linker presigns a GET of exactly the Source's version.
-func linker(cfg aws.Config) func(context.Context, document.Source) (string, error) {
-	presign := s3.NewPresignClient(boot.S3(cfg))
-	return func(ctx context.Context, s document.Source) (string, error) {
-		life := linkLife
-		credentials, err := cfg.Credentials.Retrieve(ctx)
-		if err != nil {
-			return "", fmt.Errorf("presign %s: %w", s, err)
-		}
-		if credentials.CanExpire {
-			life = min(life, time.Until(credentials.Expires)) // a link dies with the credentials that signed it (Lambda's own don't say when)
-		}
-		if life < minLinkLife {
-			return "", fmt.Errorf("presign %s: the credentials end in %v, too soon for Extend to fetch the file", s, life.Round(time.Second))
-		}
-		in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &s.Key}
-		if s.VersionID != "" {
-			in.VersionId = &s.VersionID
-		}
-		r, err := presign.PresignGetObject(ctx, in, s3.WithPresignExpires(life))
-		if err != nil {
-			return "", fmt.Errorf("presign %s: %w", s, err)
-		}
-		return r.URL, nil
-	}
 }
 
 type sqsQueue struct {

@@ -78,6 +78,23 @@ func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, p
 		answer{reason: reason}
 }
 
+// afterFile says what follows when Extend could not be given the file. There was no
+// POST, so that there can be no run: whatever is unknown may simply be tried again.
+func afterFile(claim *ledger.Record, err error, receives int, pause time.Duration, now time.Time) (ledger.Fact, answer) {
+	if errors.Is(err, errGone) {
+		return ledger.Rejected{Claim: claim.Claim, Code: "OBJECT_GONE", Message: err.Error()}, answer{reason: "OBJECT_GONE"}
+	}
+	fact, a := ledger.Fact(nil), answer{reason: "file not ready"}
+	if e, ok := errors.AsType[*extend.Error](err); ok {
+		fact, a = afterPost(claim, nil, e, receives, pause, now)
+	}
+	if _, unknown := fact.(ledger.Unknown); unknown || fact == nil {
+		a.kind, a.after = back, backoff(receives)
+		return ledger.NotTaken{Claim: claim.Claim, Reason: a.reason, Until: now.Add(a.after)}, a
+	}
+	return fact, a
+}
+
 const (
 	firstLook  = 15 * time.Second
 	maxLook    = 2 * time.Minute

@@ -119,7 +119,7 @@ func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai",
-		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest",
+		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest", "UPLOAD_BUCKET": "in", "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "MAX_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600",
 	}
@@ -142,7 +142,7 @@ func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 			t.Errorf("%q is not in:\n%v", want, err)
 		}
 	}
-	if _, err := New(t.Context(), func(string) string { return "" }); err == nil || strings.Count(err.Error(), "is missing") < 12 {
+	if _, err := LoadConfig(func(string) string { return "" }); err == nil || strings.Count(err.Error(), "is missing") < 12 || !strings.Contains(err.Error(), "PROCESSOR_ID and ROUTES are both empty") {
 		t.Errorf("with no variable at all: %v", err)
 	}
 }

@@ -27,7 +27,8 @@ func (e *Env) Err() error {
 	return fmt.Errorf("configuration: %w\n(the variables come from template.yaml's parameters)", errors.Join(e.faults...))
 }
 
-func (e *Env) fault(name, format string, args ...any) {
+// Fault adds what a caller finds wrong with a variable, or with several of them together.
+func (e *Env) Fault(name, format string, args ...any) {
 	e.faults = append(e.faults, fmt.Errorf("%s %s", name, fmt.Sprintf(format, args...)))
 }
 
@@ -38,7 +39,7 @@ func (e *Env) Optional(name string) string { return e.getenv(name) }
 func (e *Env) Required(name string) string {
 	v := e.getenv(name)
 	if strings.TrimSpace(v) == "" {
-		e.fault(name, "is missing")
+		e.Fault(name, "is missing")
 	}
 	return v
 }
@@ -48,7 +49,7 @@ func (e *Env) Required(name string) string {
 func (e *Env) Prefixed(name, prefix string) string {
 	v := e.Required(name)
 	if v != "" && (!strings.HasPrefix(v, prefix) || v == prefix) {
-		e.fault(name, "is %q: it must begin with %q", v, prefix)
+		e.Fault(name, "is %q: it must begin with %q", v, prefix)
 	}
 	return v
 }
@@ -74,9 +75,9 @@ func (e *Env) number(name string, min, max float64, whole bool) float64 {
 	v, err := strconv.ParseFloat(text, 64)
 	switch {
 	case err != nil || whole && v != math.Trunc(v):
-		e.fault(name, "is %q: it must be a number", text)
+		e.Fault(name, "is %q: it must be a number", text)
 	case !(min <= v && v <= max):
-		e.fault(name, "is %s: it must be between %v and %v", text, min, max)
+		e.Fault(name, "is %s: it must be between %v and %v", text, min, max)
 	}
 	return v
 }
@@ -91,11 +92,11 @@ func (e *Env) URL(name string) *url.URL {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "":
-		e.fault(name, "is %q: it must be an absolute URL such as https://api.extend.ai", text)
+		e.Fault(name, "is %q: it must be an absolute URL such as https://api.extend.ai", text)
 	case u.Scheme == "https":
 	case u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost" || u.Hostname() == "host.docker.internal"):
 	default:
-		e.fault(name, "is %q: it must begin with https://", text)
+		e.Fault(name, "is %q: it must begin with https://", text)
 	}
 	return u
 }

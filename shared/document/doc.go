@@ -21,6 +21,11 @@
 // found when the answer to its creation was lost: runs can be searched by file
 // name and not by metadata.
 //
+// # From a key to a processor
+//
+// A [Route] ties keys to the processor that reads them. [ParseRoutes] refuses
+// [Routes] of which two could match one key, so that their order means nothing.
+//
 // Everything here is a value or a pure function; the package imports the
 // standard library only.
 package document

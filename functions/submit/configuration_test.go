@@ -1,0 +1,78 @@
+package submit
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// A deployment must end with what the function thinks of its environment.
+func TestCloudFormationIsTold(t *testing.T) {
+	const overlapping = `[{"name":"a","prefix":"in/","processor":"dp_a"},{"name":"b","suffix":".pdf","processor":"dp_b"}]`
+	for _, c := range []struct {
+		name, request, properties string
+		env                       map[string]string
+		status                    string
+		reasons                   []string
+	}{
+		{name: "all is well", request: "Create", status: "SUCCESS"},
+		{name: "routes instead of a processor", request: "Update", env: map[string]string{"PROCESSOR_ID": "", "KEY_PREFIX": "", "ROUTES": `[{"name":"a","prefix":"in/","processor":"dp_a"}]`}, status: "SUCCESS"},
+		{name: "everything is wrong", request: "Create", env: map[string]string{"ROUTES": overlapping, "FILES_PER_MINUTE": "0", "TRANSFER": "mail"},
+			properties: `{"ExistingBucketName": "theirs", "UploadBucketName": "ours"}`, status: "FAILED",
+			reasons: []string{`ExistingBucketName "theirs" and UploadBucketName "ours" are both given`, `route "a" and route "b" both match the key`, "FILES_PER_MINUTE is 0", `TRANSFER is "mail"`}},
+		{name: "nothing is read", request: "Create", env: map[string]string{"PROCESSOR_ID": ""}, status: "FAILED", reasons: []string{"PROCESSOR_ID and ROUTES are both empty"}},
+		{name: "a prefix of nothing", request: "Create", env: map[string]string{"PROCESSOR_ID": "", "ROUTES": `[{"name":"a","prefix":"x/","processor":"dp_a"}]`}, status: "FAILED", reasons: []string{"KEY_PREFIX and KEY_SUFFIX are about PROCESSOR_ID"}},
+		{name: "a lease shorter than the function lives", request: "Create", env: map[string]string{"TRANSFER": "upload", "LEASE_SECONDS": "170"}, status: "FAILED", reasons: []string{"LEASE_SECONDS is 170"}},
+		{name: "more than CloudFormation takes", request: "Create", env: map[string]string{"TRANSFER": strings.Repeat("ü", 5000)}, status: "FAILED", reasons: []string{"TRANSFER is"}},
+		{name: "a deletion", request: "Delete", env: map[string]string{"FILES_PER_MINUTE": "0"}, status: "SUCCESS"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got struct{ Status, Reason, PhysicalResourceId, RequestId, LogicalResourceId, StackId string }
+			length := 0
+			cloudFormation := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				length = len(body)
+				if err := json.Unmarshal(body, &got); err != nil || r.Method != http.MethodPut {
+					t.Errorf("%s %s: %v", r.Method, body, err)
+				}
+			}))
+			defer cloudFormation.Close()
+			base := environment(t, cloudFormation.URL, "https://api.extend.ai")
+			handle, err := New(t.Context(), func(name string) string {
+				if v, ok := c.env[name]; ok {
+					return v
+				}
+				return base(name)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.properties == "" {
+				c.properties = "{}"
+			}
+			if _, err := handle(t.Context(), fmt.Appendf(nil, `{"RequestType": %q, "ResponseURL": %q, "StackId": "stack", "RequestId": "request", "ResourceType": "Custom::Configuration",
+				"LogicalResourceId": "Configuration", "ResourceProperties": %s}`, c.request, cloudFormation.URL, c.properties)); err != nil {
+				t.Fatal(err)
+			}
+			if got.Status != c.status || got.PhysicalResourceId != "configuration" || got.RequestId != "request" || got.StackId != "stack" || got.LogicalResourceId != "Configuration" {
+				t.Errorf("%+v", got)
+			}
+			if length > 4096 {
+				t.Errorf("%d bytes: CloudFormation takes 4096", length)
+			}
+			for _, want := range c.reasons {
+				if !strings.Contains(got.Reason, want) {
+					t.Errorf("%q is not in:\n%s", want, got.Reason)
+				}
+			}
+			// Uploads are not touched with an environment that is wrong.
+			if _, err := handle(t.Context(), batch(message{id: "m", body: testEvent})); (err != nil) != (c.status == "FAILED" || c.request == "Delete") {
+				t.Errorf("a batch: %v", err)
+			}
+		})
+	}
+}

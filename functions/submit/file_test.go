@@ -1,0 +1,128 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"extend-intake/shared/boot"
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+// A file is sent as the very version that was uploaded, or not at all.
+func TestSend(t *testing.T) {
+	t.Parallel()
+	const content = "%PDF-1.7 the version that is meant"
+	for _, c := range []struct {
+		name   string
+		source document.Source
+		status int
+		code   string
+		gone   bool
+	}{
+		{name: "a version", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1", ETag: "e"}, status: 200},
+		{name: "without versions", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 200},
+		{name: "deleted", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 404, code: "NoSuchVersion", gone: true},
+		{name: "other bytes by now", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 412, code: "PreconditionFailed", gone: true},
+		{name: "no right", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "AccessDenied"},
+		{name: "S3 is away", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 503, code: "SlowDown"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var sent string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/files/upload" {
+					part, header, err := r.FormFile("file")
+					if err != nil || header.Filename != "a.token.pdf" {
+						t.Errorf("%v %v", header, err)
+						return
+					}
+					body, _ := io.ReadAll(part)
+					sent = string(body)
+					_, _ = io.WriteString(w, `{"success": true, "file": {"object": "file", "id": "file_1", "name": "a.token.pdf", "metadata": {}}}`)
+					return
+				}
+				if r.URL.Path != "/"+bucket+"/in/a b.pdf" || r.URL.Query().Get("versionId") != c.source.VersionID || c.source.VersionID == "" && r.Header.Get("If-Match") != `"e"` {
+					t.Errorf("%s, If-Match %s", r.URL, r.Header.Get("If-Match"))
+				}
+				w.WriteHeader(c.status)
+				if c.status != 200 {
+					fmt.Fprintf(w, `<Error><Code>%s</Code></Error>`, c.code)
+					return
+				}
+				_, _ = io.WriteString(w, content)
+			}))
+			defer server.Close()
+			client, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(server.URL))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := send(boot.S3(aws.Config{
+				Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
+				Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+			}), client.Files)(t.Context(), c.source, "a.token.pdf")
+			if c.status != 200 {
+				if err == nil || errors.Is(err, errGone) != c.gone || sent != "" {
+					t.Errorf("%v, %v; sent %q", f, err, sent)
+				}
+				return
+			}
+			if err != nil || *f != (extend.RunFile{FileName: "a.token.pdf", FileID: "file_1"}) || sent != content {
+				t.Errorf("%+v, %v; sent %q", f, err, sent)
+			}
+		})
+	}
+}
+
+// There was no POST: nothing of this may end as an unknown outcome, which waits ten
+// minutes, and only a final no may end the document.
+func TestAfterFile(t *testing.T) {
+	t.Parallel()
+	refused := func(status int, code string) error {
+		return fmt.Errorf("send: %w", &extend.Error{StatusCode: status, Code: code, Message: "no"})
+	}
+	for _, c := range []struct {
+		name   string
+		err    error
+		state  ledger.State
+		reason string
+		hold   bool
+	}{
+		{"gone", fmt.Errorf("%w: s3://in/a", errGone), ledger.Refused, "", false},
+		{"type not supported", refused(400, "FILE_TYPE_NOT_SUPPORTED"), ledger.Refused, "", false},
+		{"too large", refused(413, ""), ledger.Refused, "", false},
+		{"rate", refused(429, ""), ledger.Waiting, "429", true},
+		{"key revoked", refused(401, "UNAUTHORIZED"), ledger.Waiting, "401 UNAUTHORIZED", true},
+		{"server's fault", refused(500, "INTERNAL_ERROR"), ledger.Waiting, "500 INTERNAL_ERROR", false},
+		{"time-out", context.DeadlineExceeded, ledger.Waiting, "file not ready", false},
+		{"no credentials", errors.New("no credentials"), ledger.Waiting, "file not ready", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t)
+			in.Config.SendsFiles = true
+			in.Config.Rules.Lease = 3 * time.Minute
+			in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { return nil, c.err }
+			m, u := put("a")
+			got := in.receive(m)
+			in.wantState(u, c.state, c.reason)
+			if back := len(got.Back) == 1; back != (c.state == ledger.Waiting) || len(got.Dead) > 0 {
+				t.Errorf("%+v", got)
+			}
+			if held := !in.holdUntil.IsZero(); held != c.hold {
+				t.Errorf("on hold: %v", held)
+			}
+			in.wantCalls(map[string]int{})
+		})
+	}
+}

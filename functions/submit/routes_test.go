@@ -1,0 +1,83 @@
+package submit
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend/extendtest"
+	"extend-intake/shared/ledger"
+)
+
+const contracts = "dp_contracts"
+
+func newRoutedIntake(t *testing.T) *intake {
+	in := newIntake(t, func(o *extendtest.Options) {
+		o.Processors = append(o.Processors, extendtest.Processor{ID: contracts, Type: extendtest.Extract, Versions: []string{"3.0"}})
+	})
+	routes, err := document.ParseRoutes(`[{"name": "contracts", "pattern": "contracts/{customer}/**", "processor": "dp_contracts", "version": "3.0", "priority": 7,
+		"usageTags": ["customer-{customer}", "legal"], "config": {"type": "EXTRACT", "extractionRules": "Dates as written.", "schema": {"type": "object", "properties": {}}}}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Config.Routes = append(routes, in.Config.Routes...)
+	return in
+}
+
+func TestARouteIsSentWhole(t *testing.T) {
+	t.Parallel()
+	in := newRoutedIntake(t)
+	a, b := upload{"contracts/Müller & Co/2026/a.pdf", "v1"}, upload{"in/b.pdf", "v1"}
+	in.want(in.receive(message{id: "m", body: notice(a, b, upload{"elsewhere/c.pdf", "v1"})}), allDone)
+	in.wantProcessing(a)
+	in.wantProcessing(b)
+	in.wantRuns(2)
+	in.wantLog("ignored", "no route", "elsewhere/c.pdf")
+	if rec := in.record(a); rec.Route != "contracts" || rec.ProcessorID != contracts || rec.ProcessorVersion != "3.0" {
+		t.Errorf("%+v", rec)
+	}
+	if rec := in.record(b); rec.Route != "default" || rec.ProcessorID != processor {
+		t.Errorf("%+v", rec)
+	}
+	run, err := in.client.Runs.Get(t.Context(), in.record(a).RunID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var metadata struct {
+		Tags []string `json:"extend:usage_tags"`
+	}
+	if err := json.Unmarshal(run.Metadata, &metadata); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"intake", "contracts", "customer-MllerCo", "legal"}, metadata.Tags); d != "" {
+		t.Error(d)
+	}
+	var config struct{ ExtractionRules string }
+	if err := json.Unmarshal(run.Config, &config); err != nil || config.ExtractionRules != "Dates as written." {
+		t.Errorf("config %s, %v", run.Config, err)
+	}
+}
+
+// Its notice comes back after the routes have changed: it must end, and somebody must see why.
+func TestADocumentWithoutARouteIsRefused(t *testing.T) {
+	t.Parallel()
+	in := newRoutedIntake(t)
+	in.Config.Routes = in.Config.Routes[:1]
+	u := upload{"in/a.pdf", "v1"}
+	in.want(in.receive(message{id: "a", body: string(u.source().Notice())}), allDone)
+	if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != "NO_ROUTE" {
+		t.Errorf("%+v", rec)
+	}
+	in.wantRuns(0)
+}
+
+func TestAnotherBucketIsNotRead(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.Config.Bucket = "ours"
+	m, _ := put("a")
+	in.want(in.receive(m), result{Dead: []letter{{m.body, "s3://intake-uploads/in/a.pdf is not in this stack's bucket ours: whose notification is it?"}}})
+	in.wantRuns(0)
+}

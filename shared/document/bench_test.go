@@ -1,0 +1,36 @@
+package document
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+var benchSource = Source{
+	Bucket: "intake-uploads", Key: "invoices/2026/Invoice 42+7 für Zürich.pdf", VersionID: "L4kqtJlcpXroDTDmpUMLUo",
+	ETag: "9b2cf535f27731c974343645a3985328", Size: 183204, Sequencer: "0066C0FFEE12345678",
+}
+
+// BenchmarkParseNotices is the reading of one upload's notice.
+func BenchmarkParseNotices(b *testing.B) {
+	body := benchSource.Notice()
+	b.ReportAllocs()
+	for b.Loop() {
+		if n, err := ParseNotices(body); err != nil || len(n) != 1 || n[0].Err != nil {
+			b.Fatal(n, err)
+		}
+	}
+}
+
+// BenchmarkTag is a tag's way to Extend and back.
+func BenchmarkTag(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		metadata, err := json.Marshal(NewTag("123456789012/eu-west-1/intake", benchSource, 1, "extend-intake").Metadata())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := ParseTag(metadata); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
