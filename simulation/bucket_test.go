@@ -29,7 +29,9 @@ type object struct {
 	body                          []byte
 }
 
-func (b *bucket) name() string { return fmt.Sprintf("uploads-%d", b.w.seed) }
+func (b *bucket) name() string { return bucketName(b.w.seed) }
+
+func bucketName(seed uint64) string { return fmt.Sprintf("uploads-%d", seed) }
 
 // put stores an object and returns it.
 func (b *bucket) put(key string, body []byte) *object {
