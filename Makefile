@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run up invoke test simulate replay mutations build deploy fuzz clean tools
+.PHONY: help run up invoke test bench simulate replay mutations build deploy fuzz clean tools
 
 SAM := .tools/sam/bin/sam
 # How the functions are built, here and nowhere else: static, for the runtime's C
@@ -37,6 +37,9 @@ build: tools ## build the functions
 
 deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…" ENV=staging; else samconfig.toml's default)
 	$(SAM) deploy $(SAM_OPTIONS)
+
+bench: ## measure the functions beside an empty one, count the AWS calls, and write both into README.md
+	@echo "compiling local/bench …" && $(BUILD) exec go run ./local/bench --write
 
 simulate: ## the proof, at length: N=100000 schedules of faults, or SEED=123 with its trace
 	go test ./simulation -v -timeout 0 $(if $(filter command,$(origin SEED)),-run TestReplaySeed -seed=$(SEED),-run 'TestSimulation|TestOnTheRealTable' -schedules=$(or $(N),100000) -table=300)

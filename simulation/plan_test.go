@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"extend-intake/shared/document"
@@ -131,21 +132,23 @@ var noises = []struct {
 	{`{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "uploads"}`, false},
 	{`{"Records": []}`, false},
 	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectRemoved:Delete", "s3": {"bucket": {"name": "b"}, "object": {"key": "in/a.pdf", "versionId": "v"}}}]}`, false},
-	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "elsewhere/a.pdf", "size": 1, "eTag": "e"}}}]}`, false},
-	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "in/folder/", "size": 0, "eTag": "e"}}}]}`, false},
+	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "BUCKET"}, "object": {"key": "elsewhere/a.pdf", "size": 1, "eTag": "e"}}}]}`, false},
+	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "somebody else's"}, "object": {"key": "in/a.pdf", "size": 1, "eTag": "e"}}}]}`, true},
+	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "BUCKET"}, "object": {"key": "in/folder/", "size": 0, "eTag": "e"}}}]}`, false},
 	{`hello`, true},
 	{`{"some": "json"}`, true},
 	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "in/%zz", "size": 1, "eTag": "e"}}}]}`, true},
 }
 
 func (w *world) noise(n int) {
+	body := strings.ReplaceAll(noises[n].body, "BUCKET", bucketName(w.seed))
 	if noises[n].dead {
 		w.mu.Lock()
-		w.garbage = append(w.garbage, noises[n].body)
+		w.garbage = append(w.garbage, body)
 		w.mu.Unlock()
 	}
-	w.tell("somebody", "", "sends a message: %.60s", noises[n].body)
-	w.queue.send(noises[n].body)
+	w.tell("somebody", "", "sends a message: %.60s", body)
+	w.queue.send(body)
 }
 
 // someUpload picks one of the uploads so far; nil when there is none.

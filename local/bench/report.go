@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+const (
+	beginMark = "<!-- bench -->"
+	endMark   = "<!-- /bench -->"
+)
+
+// between is the file with the text between the two marks.
+func between(path, text string) ([]byte, error) {
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	before, rest, ok := bytes.Cut(whole, []byte(beginMark+"\n"))
+	_, after, ok2 := bytes.Cut(rest, []byte(endMark+"\n"))
+	if !ok || !ok2 || bytes.Contains(after, []byte(beginMark)) {
+		return nil, fmt.Errorf("%s: the tables go between a line %s and a later line %s, once each: add them", filepath.Base(path), beginMark, endMark)
+	}
+	return fmt.Appendf(nil, "%s%s\n%s%s\n%s", before, beginMark, text, endMark, after), nil
+}
+
+// report is all that was measured, in Markdown.
+func report(all []figures, u usage, paths []benchmark, o options) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s/%s with %s, %d processors, against an empty Go function in the same run: %d starts, %d documents. What\n"+
+		"calls AWS waits for a local one, over loopback and without TLS.\n\n",
+		runtime.GOOS, runtime.GOARCH, strings.Join(strings.Fields(runtime.Version())[:1], ""), runtime.NumCPU(), o.starts, o.events)
+	b.WriteString("| function | init | first event | warm, median | warm, p99 | CPU an event | peak memory | zip |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	empty := all[0]
+	for _, f := range all {
+		memory := "not measured"
+		if f.memory > 0 {
+			memory = fmt.Sprintf("%s%s", megabytes(f.memory), ratio(f.name, float64(f.memory), float64(empty.memory)))
+		}
+		fmt.Fprintf(&b, "| %s | %s%s | %s | %s | %s | %s | %s | %s |\n", f.name, ms(f.init), ratio(f.name, float64(f.init), float64(empty.init)),
+			ms(f.first), ms(f.warm), ms(f.p99), ms(f.cpu), memory, megabytes(f.zip))
+	}
+
+	b.WriteString("\n| hot path | time | allocated | allocations |\n| --- | --- | --- | --- |\n")
+	for _, p := range paths {
+		fmt.Fprintf(&b, "| %s | %s | %s | %.0f |\n", p.name, micro(p.ns), kilobytes(p.bytes), p.allocates)
+	}
+
+	items, err := bill(u)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(&b, "\nWhat AWS asks for a million documents that come one at a time, counted over %d of them, from file to event, with outputs of %s in\n"+
+		"deliveries of %s; us-east-1, on demand, prices of %s. Assumed: %.0f ms for the POST to Extend, %.0f ms for a call of AWS, and %.0f files a minute, by which what is\n"+
+		"paid by the minute is shared.\n\n| item | a document | dollars a million |\n| --- | ---: | ---: |\n",
+		u.documents, kilobytes(float64(len(output))), kilobytes(float64(u.deliveryBytes)), pricesAsOf, waitForExtend*1000, waitForAWS*1000, u.filesPerMinute)
+	sum, upload := 0.0, 0.0
+	for _, i := range items {
+		sum += i.perMillion()
+		if i.what == putOfTheFile {
+			upload = i.perMillion()
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.2f |\n", i.what, short(i.perDocument), i.perMillion())
+	}
+	fmt.Fprintf(&b, "| **all** | | **%.2f** |\n| without the put, which whoever uploads pays with or without this stack | | **%.2f** |\n\n", sum, sum-upload)
+	fmt.Fprintf(&b, "Not in it: storage, backups, what leaves AWS when Extend is elsewhere, free tiers, and Extend itself. Documents that wait in the queue cost up\n"+
+		"to %.2f dollars more: submit waits for its turns, of which the plan leaves %.0f a minute.\n", backlog(u), u.filesPerMinute)
+	return b.String(), nil
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
+
+func micro(ns float64) string { return fmt.Sprintf("%.1f µs", ns/1000) }
+
+func kilobytes(n float64) string { return fmt.Sprintf("%.1f KB", n/(1<<10)) }
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
+
+// short is a number with about three digits.
+func short(n float64) string {
+	if n >= 100 {
+		return fmt.Sprintf("%.0f", n)
+	}
+	return fmt.Sprintf("%.3g", n)
+}
+
+func ratio(name string, n, empty float64) string {
+	if name == "empty" || empty == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%.1f×)", n/empty)
+}
