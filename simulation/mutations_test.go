@@ -55,10 +55,9 @@ var mutations = []struct {
 		`Curable(f.FailureReason) && next.Attempt < r.MaxAttempts`,
 		`Curable(f.FailureReason)`}}},
 	{"answer 200 to a delivery that was not stored", []edit{{"functions/webhook/handler.go",
-		`"event_type", event.Type, "error", err)
-		return respond(err), nil`,
-		`"event_type", event.Type, "error", err)
-		return respond(nil), nil`}}},
+		`return respond(h.keep(ctx, event)), nil`,
+		`_ = h.keep(ctx, event)
+	return respond(nil), nil`}}},
 	// One guard alone can be dropped here: reconcile sends the notice again.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
 		{"functions/submit/outcome.go",

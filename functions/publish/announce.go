@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"strconv"
 	"strings"
@@ -25,9 +26,19 @@ type change struct {
 	raw json.RawMessage
 	// As the record says: empty if it does not.
 	sequenceNumber, documentID, revision string
+	rec                                  *ledger.Record // nil if it can't be read
 
 	entry *bustypes.PutEventsRequestEntry // nil if there is nothing to announce
 	size  int                             // of the entry, as EventBridge counts
+}
+
+// log is for the one line about the change.
+func (c *change) log() *slog.Logger {
+	log := slog.With("sequence_number", c.sequenceNumber)
+	if c.rec != nil {
+		return log.With(slog.Any("", c.rec))
+	}
+	return log.With("document_id", c.documentID, "revision", c.revision)
 }
 
 // String names the change in errors.
@@ -77,6 +88,7 @@ func (c *change) read() (*ledger.Record, error) {
 		return nil, faultf("%v", err)
 	}
 	rec, err := ledger.FromItem(item)
+	c.rec = rec
 	switch {
 	case err != nil:
 		return nil, faultf("%v", err)

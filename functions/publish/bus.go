@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -117,6 +116,5 @@ func (h *Handler) oneByOne(ctx context.Context, group []*change, refusal error) 
 }
 
 func (h *Handler) published(ctx context.Context, c *change, result bustypes.PutEventsResultEntry) {
-	slog.InfoContext(ctx, "published", "document_id", c.documentID, "revision", c.revision,
-		"detail_type", aws.ToString(c.entry.DetailType), "bytes", c.size, "event_id", aws.ToString(result.EventId))
+	c.log().InfoContext(ctx, "published", "event_type", aws.ToString(c.entry.DetailType), "event_id", aws.ToString(result.EventId), "bytes", c.size)
 }

@@ -9,12 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+
+	"extend-intake/shared/metric"
 )
 
 // Handler announces changes. All fields are required.
@@ -73,7 +74,7 @@ func (h *Handler) Handle(ctx context.Context, input json.RawMessage) (events.Dyn
 		return answer, nil
 	}
 	err = fmt.Errorf("publish %s: %w", stopped, err)
-	slog.ErrorContext(ctx, "not published, it comes again", "document_id", stopped.documentID, "sequence_number", stopped.sequenceNumber, "error", err)
+	stopped.log().ErrorContext(ctx, "not published, it comes again", "error", err)
 	if stopped.sequenceNumber == "" {
 		return answer, err // the whole batch comes again
 	}
@@ -129,7 +130,7 @@ func (h *Handler) prepare(ctx context.Context, raw json.RawMessage) (c *change, 
 	defer func() {
 		if p := recover(); p != nil {
 			// Left to Lambda, it would stop the stream for hours.
-			slog.ErrorContext(ctx, "panic", "sequence_number", c.sequenceNumber, "panic", p, "stack", string(debug.Stack()))
+			c.log().ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
 			err = faultf("panic: %v", p)
 		}
 	}()
@@ -163,6 +164,6 @@ func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
 	if err != nil {
 		return fmt.Errorf("dead-letter queue: %w", err)
 	}
-	slog.ErrorContext(ctx, "sent to the dead-letter queue", "document_id", c.documentID, "revision", c.revision, "sequence_number", c.sequenceNumber, "reason", reason)
+	c.log().ErrorContext(ctx, "moved to the dead letters", "reason", reason, metric.DeadLetters.One())
 	return nil
 }

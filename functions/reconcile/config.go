@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"net/url"
+	"time"
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/ledger"
@@ -16,6 +17,7 @@ type Config struct {
 	// RequestsPerSecond is the share of the plan's budget that may be spent here.
 	RequestsPerSecond float64
 	Rules             ledger.Rules
+	StalledAfter      time.Duration
 }
 
 // share of the plan's requests. The rest belongs to submit; both together stay
@@ -35,5 +37,6 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	}
 	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
 	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)
+	c.StalledAfter = env.Seconds("STALLED_AFTER_SECONDS", 60, 14*24*3600)
 	return c, env.Err()
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -15,6 +16,7 @@ import (
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 	"extend-intake/shared/outcome"
 )
 
@@ -36,7 +38,10 @@ type Handler struct {
 	Limit *rate.Limiter
 	// Grace is how long a document's own message has for bringing it on.
 	Grace time.Duration
-	Now   func() time.Time
+	// StalledAfter is how long a document can be on the way before somebody should
+	// look.
+	StalledAfter time.Duration
+	Now          func() time.Time
 }
 
 // Summary is what one invocation did.
@@ -114,13 +119,13 @@ func (h *Handler) guard(ctx context.Context, s *Summary, rec *ledger.Record, do 
 	defer func() {
 		if p := recover(); p != nil {
 			s.Faults++
-			slog.ErrorContext(ctx, "panic", "document", rec, "panic", p, "stack", string(debug.Stack()))
+			slog.ErrorContext(ctx, "panic", slog.Any("", rec), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	err = do(ctx, s, rec)
 	if err != nil && !errors.Is(err, errStop) {
 		s.Faults++
-		slog.ErrorContext(ctx, "not reconciled", "document", rec, "error", err)
+		slog.ErrorContext(ctx, "not reconciled", slog.Any("", rec), "error", err)
 		return nil
 	}
 	return err
@@ -136,7 +141,7 @@ func (h *Handler) resend(ctx context.Context, s *Summary, rec *ledger.Record) er
 		return fmt.Errorf("resend: %w", err)
 	}
 	s.Resent++
-	slog.WarnContext(ctx, "resent", "document", rec)
+	h.log(rec).WarnContext(ctx, "resent", metric.RecoveredByReconcile.One())
 	_, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Resent{})
 	return err
 }
@@ -154,29 +159,62 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 	}
 	s.Asked++
 	run, err := h.Runs.Get(ctx, rec.RunID)
-	if err == nil {
-		result, err := h.Recorder.Record(ctx, run, d.Record.Writes)
-		if err == nil && result.Record != nil && result.Record.State.Terminal() {
-			s.Ended++
-			slog.WarnContext(ctx, "found ended", "document", result.Record, "verdict", result.Verdict)
-		}
-		return err
-	}
 	if e, ok := errors.AsType[*extend.Error](err); ok {
 		switch e.StatusCode {
 		case http.StatusNotFound:
-			slog.ErrorContext(ctx, "Extend knows no such run: deleted, or is the API key of another workspace?", "document", rec)
-			d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Gone{RunID: rec.RunID})
-			if d.State().Terminal() {
-				s.Ended++
-			}
-			return err
-		case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
-			slog.ErrorContext(ctx, "Extend refuses the account or the rate", "error", err)
+			return h.gone(ctx, s, rec)
+		case http.StatusTooManyRequests:
+			h.log(rec).WarnContext(ctx, "on hold", "reason", "429", "error", err, metric.RateLimited.One())
+			return errStop
+		case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
+			status := strconv.Itoa(e.StatusCode)
+			h.log(rec).ErrorContext(ctx, "on hold", "reason", status, "error", err, metric.AccountPaused.For(status).One())
 			return errStop
 		}
 	}
+	if err != nil {
+		return err
+	}
+	result, err := h.Recorder.Record(ctx, run, d.Record.Writes)
+	switch {
+	case result.Verdict == ledger.DuplicateRun:
+		h.log(result.Record).With(result.Metrics...).ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
+	case len(result.Metrics) > 0:
+		s.Ended++
+		h.log(result.Record).With(result.Metrics...).WarnContext(ctx, "found ended", "verdict", result.Verdict, metric.RecoveredByReconcile.One())
+	case result.Record != nil:
+		h.log(result.Record).InfoContext(ctx, "asked", "verdict", result.Verdict)
+	}
 	return err
+}
+
+// gone tells the ledger that Extend knows no such run.
+func (h *Handler) gone(ctx context.Context, s *Summary, rec *ledger.Record) error {
+	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Gone{RunID: rec.RunID})
+	if err != nil || d.Record == nil {
+		return err
+	}
+	log := h.log(d.Record)
+	if d.Verdict == ledger.Stored && d.Record.State.Terminal() {
+		s.Ended++
+		log = log.With(metric.Cancelled.One(), metric.RecoveredByReconcile.One())
+	}
+	log.ErrorContext(ctx, "Extend knows no such run: deleted, or is the API key of another workspace?", "verdict", d.Verdict)
+	return nil
+}
+
+// log is for the line about a document that was looked at. The line counts it if it
+// has been on the way for too long.
+func (h *Handler) log(rec *ledger.Record) *slog.Logger {
+	log := slog.With(slog.Any("", rec))
+	since := rec.UploadedAt
+	if rec.Revision > 0 || since.IsZero() { // what is read again is on its way since somebody asked
+		since = rec.SubmittedAt
+	}
+	if !rec.State.Terminal() && !since.IsZero() && h.Now().Sub(since) > h.StalledAfter {
+		log = log.With("since", since, metric.Stalled.One())
+	}
+	return log
 }
 
 // left counts what is still overdue.

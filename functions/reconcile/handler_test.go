@@ -1,10 +1,15 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +20,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/extendtest"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 	"extend-intake/shared/outcome"
 )
 
@@ -48,7 +54,7 @@ func newWorld(t *testing.T, opts extendtest.Options) *world {
 	l := ledger.NewMemory(rules, clock)
 	resend := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
 	w.Handler = &Handler{
-		Ledger: l, Runs: client.Runs, Resend: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, Now: clock,
+		Ledger: l, Runs: client.Runs, Resend: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, StalledAfter: 6 * time.Hour, Now: clock,
 		Recorder: &outcome.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Resend: resend,
 			Keep: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") }},
 	}
@@ -286,10 +292,108 @@ func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
 	}
 }
 
+// lines are what the log says while f runs, without the summary. Not for tests that
+// run side by side.
+func lines(t *testing.T, f func()) (lines []map[string]any) {
+	t.Helper()
+	var out bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(metric.NewHandler(slog.NewJSONHandler(&out, nil), stack)))
+	defer slog.SetDefault(before)
+	f()
+	for d := json.NewDecoder(&out); d.More(); {
+		var line map[string]any
+		if err := d.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		if line["msg"] != "reconciled" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// Each document that is asked about or sent again has one line, and what it counts
+// is on it.
+func TestLinesAndMetrics(t *testing.T) {
+	ended := func(w *world, _ *extend.Run) {
+		if err := w.sim.Wait(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		long  bool // the run takes an hour, and so does the wait
+		bring func(*world, *extend.Run)
+		wait  time.Duration
+		fault int
+		want  string // the message, then the metrics
+	}{
+		{name: "lost webhook", bring: ended, wait: 10 * time.Minute, want: "found ended Credits Processed RecoveredByReconcile"},
+		{name: "under way", long: true, wait: 10 * time.Minute, want: "asked"},
+		{name: "under way for too long", long: true, wait: 7 * time.Hour, want: "asked Stalled"},
+		{name: "cancelled", long: true, bring: func(w *world, run *extend.Run) { _ = w.sim.CancelRun(run.ID) }, wait: 10 * time.Minute,
+			want: "found ended Cancelled RecoveredByReconcile"},
+		{name: "deleted lately", long: true, bring: func(w *world, run *extend.Run) { _ = w.sim.DeleteRun(run.ID) }, wait: 10 * time.Minute,
+			want: "Extend knows no such run: deleted, or is the API key of another workspace?"},
+		{name: "deleted", long: true, bring: func(w *world, run *extend.Run) { _ = w.sim.DeleteRun(run.ID) }, wait: 7 * time.Hour,
+			want: "Extend knows no such run: deleted, or is the API key of another workspace? Cancelled RecoveredByReconcile"},
+		{name: "no credits", wait: 10 * time.Minute, fault: 402, want: "on hold AccountPaused=402"},
+		{name: "rate limit", wait: 10 * time.Minute, fault: 429, want: "on hold RateLimited"},
+		{name: "Extend is down", wait: 10 * time.Minute, fault: 500, want: "not reconciled"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts := extendtest.Options{Fault: func(c extendtest.Call) extendtest.Fault {
+				if c.Route == extendtest.RouteGet && tt.fault != 0 {
+					return extendtest.Fault{Status: tt.fault}
+				}
+				return extendtest.Fault{}
+			}}
+			if tt.long {
+				opts.Processing = extendtest.Fixed(8 * time.Hour)
+			}
+			w := newWorld(t, opts)
+			s, run := w.submitted(1)
+			if tt.bring != nil {
+				tt.bring(w, run)
+			}
+			w.now = w.now.Add(tt.wait)
+			all := lines(t, func() { w.handle() })
+			if len(all) != 1 {
+				t.Fatalf("%d lines, want one: %v", len(all), all)
+			}
+			got := all[0]["msg"].(string)
+			for _, name := range slices.Sorted(maps.Keys(all[0])) {
+				if !slices.ContainsFunc(metric.All, func(m metric.Metric) bool { return m.Name == name }) {
+					continue
+				}
+				if got += " " + name; name == metric.AccountPaused.Name {
+					got += fmt.Sprint("=", all[0]["Reason"])
+				}
+			}
+			if got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+			if all[0]["document_id"] != s.DocumentID() || all[0]["run_id"] != run.ID {
+				t.Errorf("the line is not about %s and %s: %v", s.DocumentID(), run.ID, all[0])
+			}
+		})
+	}
+	t.Run("a message that went missing", func(t *testing.T) {
+		w := newWorld(t, extendtest.Options{})
+		w.apply(w.claimed(1), ledger.Unknown{Claim: 1})
+		w.now = w.now.Add(10 * time.Minute)
+		all := lines(t, func() { w.handle() })
+		if len(all) != 1 || all[0]["msg"] != "resent" || all[0]["RecoveredByReconcile"] != 1.0 || all[0]["document_id"] != source(1).DocumentID() {
+			t.Errorf("lines %v", all)
+		}
+	})
+}
+
 func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := New(t.Context(), func(string) string { return "" })
-	if err == nil || strings.Count(err.Error(), "is missing") != 9 {
+	if err == nil || strings.Count(err.Error(), "is missing") != 10 {
 		t.Errorf("%v", err)
 	}
 }

@@ -50,7 +50,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 			Keep: boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),
 		},
 		Limit: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
-		Grace: cfg.Rules.ReconcileAfter, Now: time.Now,
+		Grace: cfg.Rules.ReconcileAfter, StalledAfter: cfg.StalledAfter, Now: time.Now,
 	}
 	return h.Handle, nil
 }

@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -18,6 +20,7 @@ import (
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 )
 
 // Handler submits uploads. All fields are required.
@@ -109,7 +112,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 			slog.ErrorContext(ctx, "dead letter not sent, the message comes back", "message_id", m.MessageId, "reason", a.reason, "error", err)
 			return false
 		}
-		slog.ErrorContext(ctx, "moved to the dead letters", "message_id", m.MessageId, "reason", a.reason)
+		slog.ErrorContext(ctx, "moved to the dead letters", "message_id", m.MessageId, "reason", a.reason, metric.DeadLetters.One())
 		return true
 	}
 	// What must wait longer comes back now and then and is put off again: SQS hides a
@@ -180,7 +183,7 @@ func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) a
 	}
 	if a.hold {
 		h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
-		slog.ErrorContext(ctx, "on hold", "reason", a.reason, "until", h.holdUntil)
+		slog.ErrorContext(ctx, "on hold", append(countHold(a.reason), "reason", a.reason, "until", h.holdUntil)...)
 	}
 	return a
 }
@@ -240,7 +243,7 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 				return a
 			}
 		default:
-			log.InfoContext(ctx, "nothing to do", "state", d.Record.State, "run_id", d.Record.RunID)
+			log.InfoContext(ctx, "nothing to do", "state", d.Record.State, "run_id", d.Record.RunID, metric.DuplicatesDropped.One())
 			return answer{}
 		}
 	}
@@ -265,7 +268,7 @@ func (h *Handler) refuse(ctx context.Context, log *slog.Logger, claim *ledger.Re
 	if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.Rejected{Claim: claim.Claim, Code: code, Message: message}); err != nil {
 		return h.ledgerFault(ctx, log, err, receives) // the lease runs out
 	}
-	log.WarnContext(ctx, "not submitted", "attempt", claim.Attempt, "state", ledger.Refused, "reason", code)
+	log.WarnContext(ctx, "not submitted", "attempt", claim.Attempt, "state", ledger.Refused, "reason", code, metric.Refused.One())
 	return answer{}
 }
 
@@ -317,7 +320,7 @@ func (h *Handler) told(ctx context.Context, log *slog.Logger, claim *ledger.Reco
 		log = log.With("state", d.State())
 	}
 	if err != nil {
-		log.WarnContext(ctx, "not submitted", "reason", a.reason, "error", err)
+		log.WarnContext(ctx, "not submitted", append(countFact(fact), "reason", a.reason, "error", err)...)
 	}
 	if ledgerErr != nil {
 		// The lease runs out, and a run that was made is found by its token. What Extend
@@ -329,7 +332,7 @@ func (h *Handler) told(ctx context.Context, log *slog.Logger, claim *ledger.Reco
 		return fault
 	}
 	if err == nil {
-		report(ctx, log, "run created", d)
+		report(ctx, log, "run created", d, metric.Submitted.One())
 	}
 	return a
 }
@@ -350,7 +353,7 @@ func (h *Handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record
 		if err != nil {
 			return h.ledgerFault(ctx, log, err, receives), false
 		}
-		report(ctx, log.With("attempt", rec.Attempt, "run_id", run.ID, "state", d.State()), "lost run found", d)
+		report(ctx, log.With("attempt", rec.Attempt, "run_id", run.ID, "state", d.State()), "lost run found", d, metric.Submitted.One(), metric.RecoveredByLook.One())
 	}
 	if len(found) > 0 {
 		return answer{}, false
@@ -427,10 +430,33 @@ func (h *Handler) ledgerFault(ctx context.Context, log *slog.Logger, err error, 
 	return answer{kind: back, after: backoff(receives), reason: "ledger"}
 }
 
-func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decision) {
+func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decision, metrics ...any) {
 	if d.Verdict == ledger.DuplicateRun {
-		log.ErrorContext(ctx, "duplicate run", "kept_run_id", d.Record.RunID)
+		log.ErrorContext(ctx, "duplicate run", "kept_run_id", d.Record.RunID, metric.DuplicateRun.One())
 		return
 	}
-	log.InfoContext(ctx, what)
+	log.InfoContext(ctx, what, metrics...)
+}
+
+// countFact is what a POST without a run counts as.
+func countFact(fact ledger.Fact) []any {
+	switch fact.(type) {
+	case ledger.Rejected:
+		return []any{metric.Refused.One()}
+	case ledger.Unknown:
+		return []any{metric.Unconfirmed.One()}
+	}
+	return nil
+}
+
+// countHold is what a hold counts as: the plan's limit is no fault of the account.
+func countHold(reason string) []any {
+	status, _, _ := strings.Cut(reason, " ")
+	switch {
+	case status == "429":
+		return []any{metric.RateLimited.One()}
+	case slices.Contains(metric.AccountPaused.Values, reason):
+		return []any{metric.AccountPaused.For(reason).One()}
+	}
+	return []any{metric.AccountPaused.For(status).One()}
 }

@@ -15,6 +15,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 	"extend-intake/shared/outcome"
 )
 
@@ -33,12 +34,14 @@ type Handler struct {
 	Now      func() time.Time
 }
 
-// Handle answers one delivery. It never returns an error: the answer says all.
+// Handle answers one delivery, and logs it on one line. It never returns an error: the
+// answer says all.
 func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) (response events.APIGatewayV2HTTPResponse, _ error) {
 	defer func() {
 		if p := recover(); p != nil {
-			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
-			response = respond(fmt.Errorf("panic: %v", p))
+			err := fmt.Errorf("panic: %v", p)
+			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()), metric.WebhookRejected.For(cause(err)).One())
+			response = respond(err)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -49,14 +52,10 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 		if status(err) >= 500 {
 			level = slog.LevelError // not the sender's fault: results are being lost until it is mended
 		}
-		slog.Log(ctx, level, "delivery refused", "status", status(err), "error", err)
+		slog.Log(ctx, level, "delivery refused", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 		return respond(err), nil
 	}
-	if err := h.keep(ctx, event); err != nil {
-		slog.ErrorContext(ctx, "delivery not stored, it comes again", "event_id", event.ID, "event_type", event.Type, "error", err)
-		return respond(err), nil
-	}
-	return respond(nil), nil
+	return respond(h.keep(ctx, event)), nil
 }
 
 // open checks the signature over the raw bytes, and only then reads them.
@@ -95,24 +94,24 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 		log.InfoContext(ctx, "ignored", "reason", "event type is not kept")
 		return nil
 	}
+	var result outcome.Result
 	run, err := h.run(ctx, event)
-	if err != nil {
-		return err
+	if err == nil {
+		result, err = h.Recorder.Record(ctx, run, outcome.Delivered)
+		log = log.With("document_id", result.DocumentID, "run_id", run.ID).With(result.Metrics...)
 	}
-	result, err := h.Recorder.Record(ctx, run, outcome.Delivered)
-	if err != nil {
-		return err
-	}
-	log = log.With("document_id", result.DocumentID, "run_id", run.ID)
 	if rec := result.Record; rec != nil {
 		log = log.With("object", rec.Object, "state", rec.State, "attempt", rec.Attempt, "revision", rec.Revision)
 	}
-	if result.Verdict == ledger.DuplicateRun {
-		log.ErrorContext(ctx, "duplicate run")
-		return nil
+	switch {
+	case err != nil:
+		log.ErrorContext(ctx, "delivery not stored, it comes again", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
+	case result.Verdict == ledger.DuplicateRun:
+		log.ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
+	default:
+		log.InfoContext(ctx, "delivery", "verdict", result.Verdict)
 	}
-	log.InfoContext(ctx, "delivery", "verdict", result.Verdict)
-	return nil
+	return err
 }
 
 // run is the run that the delivery is about. Where the delivery only points to it,

@@ -107,6 +107,16 @@ func TestAnswers(t *testing.T) {
 			e := newEndpoint(t)
 			e.answer(tt.request(e), tt.status)
 			e.wantLog(tt.log)
+			if tt.status != 200 {
+				cause := map[string]string{
+					"header missing": "headers", "ambiguous": "headers", "signature does not match": "signature",
+					"timestamp is outside the window": "stale", "body too large": "too large",
+				}[tt.log]
+				if cause == "" {
+					cause = "malformed"
+				}
+				e.wantLog(tt.log, "reason="+cause, "WebhookRejected=1")
+			}
 			if tt.log == "INFO delivery" {
 				e.want(docID, ledger.Processed, 1)
 				return

@@ -28,6 +28,25 @@ func status(err error) int {
 	return http.StatusInternalServerError // a later try can cure it
 }
 
+// cause is why a delivery is not answered with 200, in the words of the metric.
+func cause(err error) string {
+	for _, c := range []struct {
+		err  error
+		name string
+	}{
+		{webhook.ErrSignature, "signature"},
+		{webhook.ErrStale, "stale"},
+		{webhook.ErrHeader, "headers"},
+		{webhook.ErrMalformed, "malformed"},
+		{errTooLarge, "too large"},
+	} {
+		if errors.Is(err, c.err) {
+			return c.name
+		}
+	}
+	return "not stored" // our fault, and Extend sends it again
+}
+
 // respond answers in fixed words: a stranger learns nothing from them.
 func respond(err error) events.APIGatewayV2HTTPResponse {
 	code := status(err)

@@ -12,12 +12,14 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"extend-intake/shared/metric"
 )
 
 // Run is a function's main: it sets the logger, makes the handler and serves it.
 // Everything that can fail at a cold start is in newHandler, which tests can call.
 func Run[H any](newHandler func(context.Context, func(string) string) (H, error)) {
-	slog.SetDefault(lambdacontext.NewLogger())
+	slog.SetDefault(slog.New(metric.NewHandler(lambdacontext.NewLogHandler(), os.Getenv("STACK"))))
 	h, err := newHandler(context.Background(), os.Getenv)
 	if err != nil {
 		slog.Error("cold start failed", "error", err)

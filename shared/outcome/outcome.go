@@ -5,7 +5,8 @@
 //	rec := &outcome.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
 //	result, err := rec.Record(ctx, run, outcome.Delivered)
 //
-// Recording the same news twice is harmless.
+// Recording the same news twice is harmless. What the news ended is counted here too,
+// once, whoever brought it: Result.Metrics belong on the caller's log line.
 package outcome
 
 import (
@@ -16,11 +17,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 )
 
 // Recorder records what became of runs. All fields are required.
@@ -44,10 +47,14 @@ type Getter interface {
 // Result says what was made of the news.
 type Result struct {
 	// Verdict is the ledger's, or Foreign.
-	Verdict    ledger.Verdict
+	Verdict ledger.Verdict
+	// DocumentID is there beside an error too.
 	DocumentID string
 	// Record is the document as it is now; nil when there is none.
 	Record *ledger.Record
+	// Metrics are log attributes that count what the news ended. They are there
+	// beside an error too, if it came after the ledger knew.
+	Metrics []any
 }
 
 // Foreign is the Verdict on a run whose tag names another stack.
@@ -64,18 +71,43 @@ const (
 const maxRounds = 5
 
 // Record brings a run into the ledger. seen says how new the run is: the Writes of
-// the record before Extend was asked for the run, or Delivered. An error means that
-// nothing is lost and that the same call later can succeed.
+// the record, its attempt still under way, before Extend was asked for the run; or
+// Delivered. An error means that nothing is lost and that the same call later can
+// succeed.
 func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
+	result, err := r.settle(ctx, run, seen)
+	if result.DocumentID == "" {
+		result.DocumentID = run.ID
+		if tag, err := document.ParseTag(run.Metadata); err == nil {
+			result.DocumentID = tag.DocumentID
+		}
+	}
+	return result, err
+}
+
+// settle asks Extend for as long as the ledger can't tell which content is newer.
+func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
+	// over: the record that seen is of had ended. The ledger stores a change of what
+	// has ended only if it is of that very record, so this tells an end from a change.
+	over := false
 	for range maxRounds {
+		noted, err := r.noted(ctx, run)
+		if err != nil {
+			return Result{}, err
+		}
 		result, err := r.record(ctx, run, seen)
-		if err != nil || result.Verdict != ledger.Confirm {
+		if result.Verdict != ledger.Confirm {
+			result.Metrics = count(result, run, over || noted)
 			return result, err
 		}
-		if result.Record != nil {
-			seen = result.Record.Writes
-		} else if seen, err = r.writes(ctx, result.DocumentID); err != nil {
-			return Result{}, err
+		rec := result.Record
+		if rec == nil {
+			if rec, err = r.find(ctx, result.DocumentID); err != nil {
+				return Result{}, err
+			}
+		}
+		if seen, over = NoRecord, false; rec != nil {
+			seen, over = rec.Writes, rec.State.Terminal()
 		}
 		id := run.ID
 		run, err = r.Runs.Get(ctx, id)
@@ -90,16 +122,60 @@ func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Res
 	return Result{}, fmt.Errorf("run %s: its record changed each of %d times while Extend was asked", run.ID, maxRounds)
 }
 
-// writes are those of the record as it is now.
-func (r *Recorder) writes(ctx context.Context, id string) (int64, error) {
+// find is the record as it is now, nil when there is none.
+func (r *Recorder) find(ctx context.Context, id string) (*ledger.Record, error) {
 	rec, err := r.Ledger.Get(ctx, id)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return NoRecord, nil
+		return nil, nil
 	}
-	if err != nil {
-		return 0, err
+	return rec, err
+}
+
+// noted reports whether a failure that another attempt can cure is known already: the
+// verdict on it is Resubmit for as long as that attempt waits.
+func (r *Recorder) noted(ctx context.Context, run *extend.Run) (bool, error) {
+	tag, err := document.ParseTag(run.Metadata)
+	if err != nil || tag.Stack != r.Stack || run.Status != extend.StatusFailed || !ledger.Curable(run.FailureReason) {
+		return false, nil
 	}
-	return rec.Writes, nil
+	rec, err := r.find(ctx, tag.DocumentID)
+	if rec == nil || err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(rec.Runs, func(n ledger.NotedRun) bool { return n.RunID == run.ID }), nil
+}
+
+// count says what the news ended. over: it was known to have ended.
+func count(result Result, run *extend.Run, over bool) (metrics []any) {
+	rec := result.Record
+	switch {
+	case result.Verdict == ledger.DuplicateRun:
+		metrics = append(metrics, metric.DuplicateRun.One())
+	case over:
+		return nil
+	case result.Verdict == ledger.Resubmit: // it failed, and is tried again
+		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
+	case result.Verdict != ledger.Stored:
+		return nil
+	case rec.State == ledger.Processed:
+		metrics = append(metrics, metric.Processed.One())
+		// Only the first result: a later one is counted from somebody's wish, not from the upload.
+		if rec.Revision == 1 && !rec.UploadedAt.IsZero() {
+			metrics = append(metrics, metric.SecondsToOutput.Add(max(0, rec.FinishedAt.Sub(rec.UploadedAt).Seconds())))
+		}
+	case rec.State == ledger.Failed:
+		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
+	case rec.State == ledger.Cancelled:
+		metrics = append(metrics, metric.Cancelled.One())
+	default:
+		return nil
+	}
+	if run.Usage != nil {
+		if credits, err := run.Usage.Credits.Float64(); err == nil {
+			metrics = append(metrics, metric.Credits.Add(credits))
+		}
+	}
+	return metrics
 }
 
 func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
@@ -163,12 +239,13 @@ func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result,
 	if err != nil {
 		return Result{}, err
 	}
+	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record}
 	if d.Verdict == ledger.Resubmit {
 		if err := r.Resend(ctx, d.Record.Source()); err != nil {
-			return Result{}, fmt.Errorf("resend %s: %w", id, err)
+			return result, fmt.Errorf("resend %s: %w", id, err)
 		}
 	}
-	return Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record}, nil
+	return result, nil
 }
 
 // maxSorted bounds the outputs whose names are put in order for the digest, which

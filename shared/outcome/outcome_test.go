@@ -1,17 +1,23 @@
 package outcome
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 )
 
 const stack = "123456789012/eu-west-1/intake"
@@ -70,11 +76,14 @@ func (d *desk) seen(run *extend.Run) int64 {
 	if tag, err := document.ParseTag(run.Metadata); err == nil {
 		id = tag.DocumentID
 	}
-	writes, err := d.writes(d.t.Context(), id)
+	rec, err := d.find(d.t.Context(), id)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return writes
+	if rec == nil {
+		return NoRecord
+	}
+	return rec.Writes
 }
 
 // record brings a run in, and holds the verdict.
@@ -425,5 +434,101 @@ func TestDigest(t *testing.T) {
 		if len(d) != 64 {
 			t.Errorf("digest %q", d)
 		}
+	}
+}
+
+// counted is what a Result's metrics add up to, by name; a dimension's value follows
+// the name.
+func counted(t *testing.T, r Result) map[string]any {
+	t.Helper()
+	var out bytes.Buffer
+	slog.New(metric.NewHandler(slog.NewJSONHandler(&out, nil), stack)).With(r.Metrics...).Info("m")
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	maps.DeleteFunc(line, func(name string, _ any) bool {
+		return name != "Reason" && !slices.ContainsFunc(metric.All, func(m metric.Metric) bool { return m.Name == name })
+	})
+	return line
+}
+
+// What has ended counts once, whoever brings the news and however often.
+func TestAnEndIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	uploaded := source
+	uploaded.UploadedAt = start.Add(-90 * time.Second)
+	type news struct {
+		run     *extend.Run
+		asked   bool // by our own GET; else it was delivered
+		verdict ledger.Verdict
+		want    map[string]any
+		again   bool // after it, a person wants the document read once more
+	}
+	failed := func(reason string) *extend.Run {
+		return with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, reason })
+	}
+	second := func(run *extend.Run) *extend.Run {
+		run.ID = "dpr_2"
+		run.Metadata, _ = json.Marshal(document.NewTag(stack, source, 2).Metadata())
+		return run
+	}
+	done := map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0, "Credits": 1.5}
+	none := map[string]any{}
+	for name, all := range map[string][]news{
+		"processed, delivered twice":     {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 1}`), verdict: ledger.Unchanged, want: none}},
+		"processed, found by a question": {{run: processed(`{"n": 1}`), asked: true, verdict: ledger.Stored, want: done}},
+		"without credits": {{run: with(processed(`{}`), func(r *extend.Run) { r.Usage = nil }), verdict: ledger.Stored,
+			want: map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0}}},
+		"a review": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 2}`), verdict: ledger.Stored, want: none}},
+		"cancelled": {{run: with(processed(`{}`), func(r *extend.Run) { r.Status, r.Usage = extend.StatusCancelled, nil }), asked: true, verdict: ledger.Stored,
+			want: map[string]any{"Cancelled": 1.0}}},
+		"failed for good": {{run: failed("ABORTED"), verdict: ledger.Stored, want: map[string]any{"Failed": 1.0, "Reason": "ABORTED", "Credits": 1.5}},
+			{run: failed("ABORTED"), verdict: ledger.Unchanged, want: none}},
+		"failed, and cured": {{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: map[string]any{"Failed": 1.0, "Reason": "INTERNAL_ERROR", "Credits": 1.5}},
+			{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: none},
+			{run: second(processed(`{}`)), verdict: ledger.Stored, want: done}},
+		"read again by wish": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done, again: true},
+			{run: second(processed(`{"n": 2}`)), verdict: ledger.Stored, want: map[string]any{"Processed": 1.0, "Credits": 1.5}}},
+		"a duplicate run": {{run: processed(`{}`), verdict: ledger.Stored, want: done},
+			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.DuplicateRun, want: map[string]any{"DuplicateRun": 1.0, "Credits": 1.5}},
+			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.Earlier, want: none}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			d.Resend = func(context.Context, document.Source) error { return nil }
+			apply := func(f ledger.Fact) {
+				t.Helper()
+				if _, err := d.Ledger.Apply(t.Context(), docID, f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			apply(ledger.Claim{Source: uploaded, Route: "default"})
+			for i, n := range all {
+				d.asked, d.answers = nil, []any{n.run} // if it must be confirmed, Extend says the same
+				r := d.record(n.run, n.asked, n.verdict)
+				if diff := cmp.Diff(n.want, counted(t, r)); diff != "" {
+					t.Errorf("news %d (-want +got):\n%s", i+1, diff)
+				}
+				if n.again {
+					apply(ledger.Again{Attempt: 2, Reason: "asked for"})
+				}
+			}
+		})
+	}
+}
+
+func TestAFailureIsCountedThoughItsNoticeIsNotSent(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.submitted()
+	d.Resend = func(context.Context, document.Source) error { return errors.New("no queue") }
+	r, err := d.Record(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }), Delivered)
+	if err == nil {
+		t.Error("no error, so the delivery would not come again")
+	}
+	if got := counted(t, r); got["Failed"] != 1.0 || r.DocumentID != docID {
+		t.Errorf("counted %v of %q", got, r.DocumentID)
 	}
 }

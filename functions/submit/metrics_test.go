@@ -1,0 +1,42 @@
+package submit
+
+import (
+	"testing"
+
+	"extend-intake/shared/extend/extendtest"
+)
+
+// Each step is counted on the line that tells of it: an alarm leads to the document.
+func TestWhatIsCounted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		fault extendtest.Fault
+		words []string
+	}{
+		{"taken", extendtest.Fault{}, []string{"run created", "Submitted=1"}},
+		{"refused", extendtest.Fault{Status: 422}, []string{"not submitted", "Refused=1"}},
+		{"unknown", extendtest.Fault{Status: 503}, []string{"not submitted", "Unconfirmed=1"}},
+		{"over the limit", extendtest.Fault{Status: 429}, []string{"on hold", "RateLimited=1"}},
+		{"no credits", extendtest.Fault{Status: 402}, []string{"on hold", "AccountPaused=1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t, onCreate(c.fault))
+			m, _ := put("a")
+			in.receive(m)
+			in.wantLog(c.words...)
+			if c.name == "taken" {
+				in.receive(m)
+				in.wantLog("nothing to do", "DuplicatesDropped=1")
+			}
+		})
+	}
+	in := newIntake(t)
+	in.receive(message{id: "m", body: "?"})
+	in.wantLog("moved to the dead letters", "DeadLetters=1")
+	lost := newIntake(t, onCreate(extendtest.Fault{Status: 503, After: true}))
+	m, _ := put("a")
+	lost.settle(m)
+	lost.wantLog("lost run found", "Submitted=1", "RecoveredByLook=1")
+}
