@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"go.yaml.in/yaml/v3"
 
 	"extend-intake/local/child"
 	"extend-intake/local/emulator"
@@ -192,6 +193,13 @@ func (s *stack) deploy(ctx context.Context, cfg aws.Config, opts stackOptions) e
 		fmt.Sprintf("SAM_BUILD=--build-dir %s --parameter-overrides Architecture=%s", build, arch)); err != nil {
 		return err
 	}
+	without, err := dropMetricMath(filepath.Join(s.root, build, "template.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, alarm := range without {
+		opts.say("alarms", "without "+alarm+", for MiniStack can't watch two metrics at once")
+	}
 
 	opts.say("deploying", "stack "+stackName+" (sam deploy) …")
 	if err := s.update(ctx, opts.parameters); err != nil {
@@ -220,6 +228,48 @@ func (s *stack) update(ctx context.Context, parameters map[string]string) error 
 		args = append(args, fmt.Sprintf("ParameterKey=%s,ParameterValue=%s", name, shellQuoted(value)))
 	}
 	return s.run(ctx, "deploy.log", filepath.Join(s.root, ".tools/sam/bin/sam"), args...)
+}
+
+// dropMetricMath takes the alarms over several metrics out of a built template, and
+// names them.
+func dropMetricMath(path string) (names []string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var resources *yaml.Node
+	top := document.Content[0].Content
+	for i := 0; i < len(top); i += 2 {
+		if top[i].Value == "Resources" {
+			resources = top[i+1]
+		}
+	}
+	if resources == nil {
+		return nil, fmt.Errorf("%s has no resources", path)
+	}
+	var kept []*yaml.Node
+	for i := 0; i < len(resources.Content); i += 2 {
+		name, resource := resources.Content[i], resources.Content[i+1]
+		var alarm struct {
+			Properties struct {
+				Metrics yaml.Node `yaml:"Metrics"`
+			} `yaml:"Properties"`
+		}
+		if err := resource.Decode(&alarm); err == nil && !alarm.Properties.Metrics.IsZero() {
+			names = append(names, name.Value)
+			continue
+		}
+		kept = append(kept, name, resource)
+	}
+	resources.Content = kept
+	if text, err = yaml.Marshal(&document); err != nil {
+		return nil, err
+	}
+	return names, os.WriteFile(path, text, 0o644)
 }
 
 // shellQuoted is a value as SAM's parser of parameters wants it.
