@@ -27,16 +27,33 @@ func loseWebhooks(d extendtest.Delivery) extendtest.DeliveryFault {
 	return extendtest.DeliveryFault{Drop: strings.HasPrefix(d.FileName, lostWebhook)}
 }
 
-var answersLost sync.Map // file names
+// faults are what happens to the first POST of a file of this name.
+var faults = map[string]extendtest.Fault{
+	lostAnswer:  {Status: http.StatusInternalServerError, After: true},
+	lostBoth:    {Status: http.StatusInternalServerError, After: true},
+	refusedOnce: {Status: http.StatusUnprocessableEntity},
+	rateLimited: {Status: http.StatusTooManyRequests, RetryAfter: "1"},
+	noCredits:   {Status: http.StatusPaymentRequired},
+	failsOnce:   {Fate: extendtest.Fate{End: extendtest.EndFailed}},
+	neverEnds:   {Fate: extendtest.Fate{End: extendtest.EndNever}},
+}
 
-func loseAnswers(c extendtest.Call) extendtest.Fault {
-	if c.Route != extendtest.RouteCreate || !strings.HasPrefix(c.FileName, lostAnswer) {
+var faulted sync.Map // the names of files, without token and extension
+
+func fault(c extendtest.Call) extendtest.Fault {
+	if c.Route != extendtest.RouteCreate {
 		return extendtest.Fault{}
 	}
-	if _, before := answersLost.LoadOrStore(c.FileName, true); before {
-		return extendtest.Fault{} // a second POST would make a second run, and be seen
+	name, _, _ := strings.Cut(c.FileName, ".")
+	for prefix, f := range faults {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		if _, before := faulted.LoadOrStore(name, true); !before { // a second POST would make a second run, and be seen
+			return f
+		}
 	}
-	return extendtest.Fault{Status: http.StatusInternalServerError, After: true}
+	return extendtest.Fault{}
 }
 
 // invoke runs a deployed function as its schedule does, without waiting for it.
@@ -102,7 +119,7 @@ func TestLostAnswerEndsWithOneRun(t *testing.T) {
 	if runs := s.runs(src); len(runs) != 1 || runs[0].ID != rec.RunID || rec.Attempt != 1 {
 		t.Errorf("%d runs, the record has %s at attempt %d", len(runs), rec.RunID, rec.Attempt)
 	}
-	if _, ok := answersLost.Load(src.FileName(1)); !ok {
+	if _, ok := faulted.Load(lostAnswer); !ok {
 		t.Error("no answer was lost")
 	}
 }

@@ -40,7 +40,16 @@ type parameter struct {
 type resource struct {
 	Type       string
 	Properties struct {
-		Role              any
+		Role             any
+		AlarmDescription string
+		AlarmActions     any
+		Namespace        string
+		MetricName       string
+		Dimensions       []struct {
+			Name  string
+			Value any
+		}
+		DashboardBody     any
 		Timeout           any
 		VisibilityTimeout any
 		Environment       environment

@@ -37,6 +37,6 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	}
 	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
 	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)
-	c.StalledAfter = env.Seconds("STALLED_AFTER_SECONDS", 60, 14*24*3600)
+	c.StalledAfter = env.Seconds("STALLED_AFTER_SECONDS", 1, 14*24*3600)
 	return c, env.Err()
 }

@@ -96,10 +96,14 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 		}
 		a.after = backoff(faults)
 	}
+	log := slog.With("message_id", m.MessageId)
+	if a.documentID != "" {
+		log = log.With("document_id", a.documentID)
+	}
 	if a.kind == faulty || a.kind == back && receives >= maxReceives {
-		slog.WarnContext(ctx, "message begins anew", "message_id", m.MessageId, "reason", a.reason, "faults", faults, "receives", receives)
+		log.WarnContext(ctx, "message begins anew", "reason", a.reason, "faults", faults, "receives", receives)
 		if err := h.Queue.Again(ctx, m.Body, faults, min(a.after, maxBackoff)); err != nil {
-			slog.ErrorContext(ctx, "message not sent anew, it comes back", "message_id", m.MessageId, "error", err)
+			log.ErrorContext(ctx, "message not sent anew, it comes back", "error", err)
 			return false
 		}
 		return true
@@ -109,10 +113,10 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 		return true
 	case dead:
 		if err := h.Queue.Bury(ctx, m.Body, a.reason); err != nil {
-			slog.ErrorContext(ctx, "dead letter not sent, the message comes back", "message_id", m.MessageId, "reason", a.reason, "error", err)
+			log.ErrorContext(ctx, "dead letter not sent, the message comes back", "reason", a.reason, "error", err)
 			return false
 		}
-		slog.ErrorContext(ctx, "moved to the dead letters", "message_id", m.MessageId, "reason", a.reason, metric.DeadLetters.One())
+		log.ErrorContext(ctx, "moved to the dead letters", "reason", a.reason, metric.DeadLetters.One())
 		return true
 	}
 	// What must wait longer comes back now and then and is put off again: SQS hides a
@@ -121,7 +125,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	after += time.Duration(h.Jitter() * float64(after) / 2)
 	if err := h.Queue.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
 		// It comes back all the same, after the queue's own visibility timeout.
-		slog.WarnContext(ctx, "delay not set", "message_id", m.MessageId, "error", err)
+		log.WarnContext(ctx, "delay not set", "error", err)
 	}
 	return false
 }
@@ -136,6 +140,11 @@ func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 	var all answer
 	for _, n := range notices {
 		a := h.guard(ctx, n, receives)
+		a.documentID = n.DocumentID()
+		if a.hold {
+			h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
+			slog.ErrorContext(ctx, "on hold", append(countHold(a.reason), "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil)...)
+		}
 		if a.kind > all.kind || a.kind == back && all.kind == back && a.after < all.after {
 			all = a // what has to come back comes first: the rest is found again then
 		}
@@ -147,7 +156,7 @@ func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 func (h *Handler) guard(ctx context.Context, n document.Notice, receives int) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			slog.ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
+			slog.ErrorContext(ctx, "panic", "document_id", n.DocumentID(), "panic", p, "stack", string(debug.Stack()))
 			a = answer{kind: faulty, reason: fmt.Sprintf("panic: %v", p)}
 		}
 	}()
@@ -175,17 +184,10 @@ func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) a
 	if wait := h.holdUntil.Sub(h.Now()); wait > 0 {
 		return answer{kind: back, after: wait, reason: "on hold: " + h.holdReason}
 	}
-	var a answer
 	if n.Reprocess.DocumentID != "" {
-		a = h.reprocess(ctx, n.Reprocess, receives)
-	} else {
-		a = h.upload(ctx, n.Source, receives)
+		return h.reprocess(ctx, n.Reprocess, receives)
 	}
-	if a.hold {
-		h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
-		slog.ErrorContext(ctx, "on hold", append(countHold(a.reason), "reason", a.reason, "until", h.holdUntil)...)
-	}
-	return a
+	return h.upload(ctx, n.Source, receives)
 }
 
 // reprocess begins the attempt that a person wants, unless it has begun.

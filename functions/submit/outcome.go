@@ -17,6 +17,8 @@ type answer struct {
 	kind   answerKind
 	after  time.Duration // back: when it is worth another try
 	reason string
+	// documentID is the document that it is about, where there is one.
+	documentID string
 	// hold: it is not about this document. This instance makes no call until then,
 	// and the rest of the batch goes back untouched.
 	hold bool

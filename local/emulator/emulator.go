@@ -78,6 +78,7 @@ func StartMiniStack(ctx context.Context, dir string) (*Server, error) {
 			return append(Environ("http://127.0.0.1:"+port),
 				"BIND_HOST=127.0.0.1", "GATEWAY_PORT="+port,
 				"SFTP_ENABLED=0", "IOT_MTLS_ENABLED=0", // each would open a port of its own
+				"AWS_LAMBDA_LOG_FORMAT=JSON", // the functions inherit it: it does not tell them the template's LoggingConfig
 			)
 		},
 		health: "/_ministack/health",

@@ -25,6 +25,18 @@ type Notice struct {
 	Err error
 }
 
+// DocumentID is that of the document that the notice is about; empty where it speaks
+// of none.
+func (n Notice) DocumentID() string {
+	switch {
+	case n.Reprocess.DocumentID != "":
+		return n.Reprocess.DocumentID
+	case n.Source.Bucket != "":
+		return n.Source.DocumentID()
+	}
+	return ""
+}
+
 // Reprocess asks for an attempt of a document that has ended. It names the attempt,
 // so that the same wish twice is one attempt:
 //

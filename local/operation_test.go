@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/extend/webhook"
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
+)
+
+// logLines are what the functions have logged, the lines of Lambda left out.
+func (s *stack) logLines(ctx context.Context) ([]map[string]any, error) {
+	var lines []map[string]any
+	for _, function := range functions {
+		texts, err := s.functionLogs(ctx, function, 1<<20)
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range texts {
+			if !strings.HasPrefix(text, "{") {
+				continue
+			}
+			var line map[string]any
+			if err := json.Unmarshal([]byte(text), &line); err != nil {
+				return nil, fmt.Errorf("%s logs a line that is no JSON: %s", function, text)
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+// checkLog holds every line against the keys that the README lists.
+func checkLog(lines []map[string]any) error {
+	known := map[string]bool{"Stack": true, "_aws": true}
+	for _, k := range metric.Keys {
+		known[k.Name] = true
+	}
+	for _, m := range metric.All {
+		known[m.Name] = true
+		known[m.Dimension] = true
+	}
+	var errs []error
+	for _, line := range lines {
+		for key := range line {
+			if !known[key] {
+				errs = append(errs, fmt.Errorf("a log line has the key %q, which metric.Keys does not name: %v", key, line))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// One run with every fault that is counted: each metric of the dashboard and the alarms
+// is seen, as CloudWatch would read it from the log, and leads to its document.
+func TestEveryMetricIsCounted(t *testing.T) {
+	t.Parallel()
+	s := theStack(t)
+	put := func(name string) document.Source { return s.put(t, name+".pdf", []byte("counted: "+name)) }
+	refused, limited, unpaid, failing := put(refusedOnce), put(rateLimited), put(noCredits), put(failsOnce)
+	lost, unheard, waiting, twin := put(lostBoth), put(lostWebhook+" counted"), put(neverEnds), put(twinRun)
+
+	s.send(t, "hello, queue") // no notice
+	s.deliver(t, webhook.Sign("wss_another", time.Now(), []byte("{}")), []byte("{}"))
+	s.ended(t, refused, ledger.Refused)
+	for _, src := range []document.Source{limited, unpaid} {
+		s.ended(t, src, ledger.Processed)
+	}
+	if rec := s.ended(t, failing, ledger.Processed); rec.Attempt != 2 {
+		t.Errorf("%s: attempt %d, want the second", failing.Key, rec.Attempt)
+	}
+	s.send(t, notice(limited)) // of what is done
+
+	// Extend makes a second run of one attempt: nobody of ours asked for it.
+	rec := s.ended(t, twin, ledger.Processed)
+	var tag map[string]any
+	if err := json.Unmarshal(s.runs(twin)[0].Metadata, &tag); err != nil {
+		t.Fatal(err)
+	}
+	client, err := extend.NewClient(func(context.Context) (string, error) { return s.apiKey, nil }, extend.WithBaseURL(s.simURL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Runs.Create(t.Context(), extend.CreateRunRequest{
+		ProcessorID: rec.ProcessorID, File: &extend.RunFile{FileName: twin.FileName(1), FileURL: s.aws.URL + "/_ministack/health"}, Metadata: tag,
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	s.eventually(t, "reconcile has asked about the run that does not end", func() (bool, error) {
+		if err := s.invoke(t, "ReconcileFunction"); err != nil {
+			return false, err
+		}
+		return s.counted(t)[metric.Stalled.Name] > 0, nil
+	})
+	if rec, err := s.ledger.Get(t.Context(), waiting.DocumentID()); err != nil {
+		t.Fatal(err)
+	} else if err := s.sim.CancelRun(rec.RunID); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "every metric is counted", func() (bool, error) {
+		if err := s.invoke(t, "ReconcileFunction"); err != nil {
+			return false, err
+		}
+		counted := s.counted(t)
+		var missing []string
+		for _, m := range metric.All {
+			if counted[m.Name] <= 0 {
+				missing = append(missing, m.Name)
+			}
+		}
+		rec, err := s.ledger.Get(t.Context(), lost.DocumentID())
+		return err == nil && rec.State == ledger.Processed && len(missing) == 0, fmt.Errorf("not counted: %v (%v)", missing, err)
+	})
+	s.ended(t, waiting, ledger.Cancelled)
+	s.ended(t, unheard, ledger.Processed)
+	counted := s.counted(t)
+	for _, m := range metric.All {
+		t.Logf("%-21s %g", m.Name, counted[m.Name])
+	}
+}
+
+// counted is what CloudWatch makes of the log: the sum of each metric over the lines
+// whose _aws declares it, under the dimension Stack.
+func (s *stack) counted(t *testing.T) map[string]float64 {
+	t.Helper()
+	lines, err := s.logLines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := make(map[string]float64)
+	for _, line := range lines {
+		if line["_aws"] == nil {
+			continue
+		}
+		text, _ := json.Marshal(line["_aws"])
+		var aws struct {
+			Timestamp         int64
+			CloudWatchMetrics []struct {
+				Namespace  string
+				Dimensions [][]string
+				Metrics    []struct{ Name, Unit string }
+			}
+		}
+		if err := json.Unmarshal(text, &aws); err != nil || aws.Timestamp == 0 {
+			t.Fatalf("CloudWatch can't read %s (%v)", text, err)
+		}
+		for _, d := range aws.CloudWatchMetrics {
+			if d.Namespace != metric.Namespace || line["Stack"] != stackName || !slices.ContainsFunc(d.Dimensions, func(set []string) bool { return slices.Equal(set, []string{"Stack"}) }) {
+				t.Fatalf("not under %s, Stack=%s: %v", metric.Namespace, stackName, line)
+			}
+			for _, set := range d.Dimensions {
+				for _, name := range set {
+					if value, _ := line[name].(string); value == "" {
+						t.Errorf("the dimension %s has no value: %v", name, line)
+					}
+				}
+			}
+			for _, m := range d.Metrics {
+				n, ok := line[m.Name].(float64)
+				if !ok {
+					t.Errorf("%s is declared, and is no number: %v", m.Name, line)
+				}
+				sums[m.Name] += n
+			}
+		}
+		// Deliveries that are refused and messages that are no notices are about no document.
+		if _, ok := line["document_id"]; !ok && line[metric.WebhookRejected.Name] == nil && line[metric.DeadLetters.Name] == nil {
+			t.Errorf("a line that counts names no document: %v", line)
+		}
+	}
+	return sums
+}
+
+// What the simulated Extend does with files of these names, besides what recovery_test
+// does, once each.
+const (
+	refusedOnce = "refused"                   // a final no
+	rateLimited = "rate-limited"              // the plan's limit
+	noCredits   = "no-credits"                // the account's fault
+	failsOnce   = "fails-once"                // a run that another attempt can cure
+	neverEnds   = "never-ends"                // until somebody cancels it
+	twinRun     = "twin"                      // ordinary; the test makes a second run of it
+	lostBoth    = lostWebhook + " and answer" // the run is made, and nobody is told of it
+)
+
+// The alarms and the dashboard live by the names of the metrics.
+func TestAlarmsAndDashboardNameMetrics(t *testing.T) {
+	t.Parallel()
+	tmpl := readTemplate(t)
+	declared := make(map[string]metric.Metric)
+	for _, m := range metric.All {
+		declared[m.Name] = m
+	}
+	alarms := 0
+	for name, r := range tmpl.Resources {
+		if r.Type != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		alarms++
+		p := r.Properties
+		if !strings.Contains(p.AlarmDescription, "README, Alarms - ") {
+			t.Errorf("%s: its description does not say where the README says what to do", name)
+		}
+		if fmt.Sprint(p.AlarmActions) != "map[!If:[HasAlarmTopic [map[!Ref:AlarmTopicArn]] map[!Ref:AWS::NoValue]]]" {
+			t.Errorf("%s does not tell AlarmTopicArn: %v", name, p.AlarmActions)
+		}
+		if p.Namespace != metric.Namespace {
+			continue
+		}
+		m, ok := declared[p.MetricName]
+		if !ok {
+			t.Errorf("%s watches %s, which nothing counts", name, p.MetricName)
+		}
+		for _, d := range p.Dimensions {
+			value := fmt.Sprint(d.Value)
+			switch {
+			case d.Name == "Stack" && value == "map[!Ref:AWS::StackName]":
+			case d.Name == m.Dimension && slices.Contains(m.Values, value):
+			default:
+				t.Errorf("%s watches %s where %s is %s, which is never counted", name, m.Name, d.Name, value)
+			}
+		}
+	}
+	if alarms == 0 {
+		t.Error("there are no alarms")
+	}
+
+	body, ok := tmpl.Resources["Dashboard"].Properties.DashboardBody.(map[string]any)
+	if !ok {
+		t.Fatal("there is no dashboard")
+	}
+	text := body["!Sub"].(string)
+	if !json.Valid([]byte(regexp.MustCompile(`\$\{[^}]*\}`).ReplaceAllString(text, "x"))) {
+		t.Error("the dashboard is no JSON")
+	}
+	for name := range declared {
+		if !strings.Contains(text, `"`+name+`"`) && !strings.Contains(text, `MetricName=\"`+name+`\"`) {
+			t.Errorf("%s is not on the dashboard", name)
+		}
+	}
+	for _, m := range regexp.MustCompile(`\["`+metric.Namespace+`","([^"]*)"`).FindAllStringSubmatch(text, -1) {
+		if _, ok := declared[m[1]]; !ok {
+			t.Errorf("the dashboard shows %s, which nothing counts", m[1])
+		}
+	}
+}
+
+// The README's tables of metrics, keys and alarms are those of the code and the template.
+func TestReadmeOfOperations(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(text)
+	want := func(kind, line string) {
+		if !strings.Contains(readme, "\n"+line) {
+			t.Errorf("README.md, %s: this line is missing:\n%s", kind, line)
+		}
+	}
+	for _, m := range metric.All {
+		dimension := ""
+		if m.Dimension != "" {
+			dimension = " By `" + m.Dimension + "`: " + strings.Join(append(slices.Clone(m.Values), "other"), ", ") + "."
+		}
+		want("Metrics", fmt.Sprintf("| `%s` | %s%s |\n", m.Name, m.Meaning, dimension))
+	}
+	for _, k := range metric.Keys {
+		want("Log", fmt.Sprintf("| `%s` | %s |\n", k.Name, k.Meaning))
+	}
+	headings := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^\| \*\*(.+?)\*\* `).FindAllStringSubmatch(readme, -1) {
+		headings[m[1]] = true
+	}
+	for name, r := range readTemplate(t).Resources {
+		if r.Type != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		if !strings.Contains(readme, "`"+name+"`") {
+			t.Errorf("README.md, Alarms: %s is missing", name)
+		}
+		_, where, _ := strings.Cut(strings.Join(strings.Fields(r.Properties.AlarmDescription), " "), "README, Alarms - ")
+		if where = strings.TrimSuffix(where, "."); !headings[where] {
+			t.Errorf("README.md, Alarms: %s says to look under %q, which is not there", name, where)
+		}
+	}
+}
