@@ -25,7 +25,6 @@ var Keys = []struct{ Name, Meaning string }{
 	{"status", "The answer to a delivery."},
 	{"message_id", "The message of the upload queue."},
 	{"receives", "How often the message has been received."},
-	{"tries", "How often it was tried, of a message with a fault of its own."},
 	{"until", "When it goes on."},
 	{"since", "Since when the document has been in doubt or on the way."},
 	{"kept_run_id", "The run that the record keeps, where there is a second one."},
