@@ -34,7 +34,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	if err != nil {
 		return nil, err
 	}
-	awsConfig, err := boot.AWS(ctx)
+	awsConfig, err := boot.AWS(getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -117,17 +117,12 @@ func (c *cloud) put(body []byte) string {
 	return fmt.Sprintf(`{"FailedEntryCount":%d,"Entries":[%s]}`, failed, strings.Join(results, ","))
 }
 
-// environment is what the template gives the function, with AWS at this address. It
-// changes the process, so its test can't be parallel.
-func environment(t *testing.T, url string) func(string) string {
-	for name, value := range map[string]string{
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_SESSION_TOKEN": "",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
-		"AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "1",
-	} {
-		t.Setenv(name, value)
+// environment is what the template gives the function, with AWS at this address.
+func environment(url string) func(string) string {
+	env := map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": url,
+		"EVENT_BUS_NAME": "intake", "RESULTS_BUCKET": "results", "DEAD_LETTER_QUEUE_URL": url + "/123456789012/dead",
 	}
-	env := map[string]string{"EVENT_BUS_NAME": "intake", "RESULTS_BUCKET": "results", "DEAD_LETTER_QUEUE_URL": url + "/123456789012/dead"}
 	return func(name string) string { return env[name] }
 }
 
@@ -140,7 +135,7 @@ func TestOnTheWire(t *testing.T) {
 	}}
 	server := httptest.NewServer(c)
 	defer server.Close()
-	handle, err := New(t.Context(), environment(t, server.URL))
+	handle, err := New(t.Context(), environment(server.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +190,7 @@ func TestBusIsCheckedAtTheStart(t *testing.T) {
 		{500, "InternalException", ""},
 	} {
 		server := httptest.NewServer(&cloud{t: t, busStatus: tt.status, busError: tt.name})
-		_, err := New(t.Context(), environment(t, server.URL))
+		_, err := New(t.Context(), environment(server.URL))
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}

@@ -41,7 +41,7 @@ func TestCloudFormationIsTold(t *testing.T) {
 				}
 			}))
 			defer cloudFormation.Close()
-			base := environment(t, cloudFormation.URL, "https://api.extend.ai")
+			base := environment(cloudFormation.URL, "https://api.extend.ai")
 			handle, err := New(t.Context(), func(name string) string {
 				if v, ok := c.env[name]; ok {
 					return v

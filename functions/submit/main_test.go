@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,16 +61,10 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // environment is what the template gives the function, with AWS and Extend at
-// these addresses. It changes the process, so its test can't be parallel.
-func environment(t *testing.T, awsURL, extendURL string) func(string) string {
-	for name, value := range map[string]string{
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_SESSION_TOKEN": "",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
-		"AWS_ENDPOINT_URL": awsURL,
-	} {
-		t.Setenv(name, value)
-	}
+// these addresses.
+func environment(awsURL, extendURL string) func(string) string {
 	env := map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": awsURL,
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
 		"EXTEND_BASE_URL": extendURL, "EXTEND_API_KEY": apiKey, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
 		"DEAD_LETTER_QUEUE_URL": awsURL + "/123456789012/dead", "PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": "in/", "UPLOAD_BUCKET": bucket, "TRANSFER": "link",
@@ -84,7 +77,7 @@ func environment(t *testing.T, awsURL, extendURL string) func(string) string {
 func TestNewCallsNobody(t *testing.T) {
 	nobody := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("called: %s %s", r.Method, r.URL) }))
 	defer nobody.Close()
-	handle, err := New(t.Context(), environment(t, nobody.URL, nobody.URL))
+	handle, err := New(t.Context(), environment(nobody.URL, nobody.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +97,7 @@ func TestNewIsWired(t *testing.T) {
 		APIKey: apiKey, Processors: []extendtest.Processor{{ID: processor, Type: extendtest.Extract}},
 		Fault: extendtest.Script(extendtest.RouteCreate, extendtest.Fault{}, extendtest.Fault{Status: 503}),
 	})
-	handle, err := New(t.Context(), environment(t, server.URL, base))
+	handle, err := New(t.Context(), environment(server.URL, base))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func wire(ctx context.Context, getenv func(string) string) (func(context.Context
 	if err != nil {
 		return nil, err
 	}
-	awsConfig, err := boot.AWS(ctx)
+	awsConfig, err := boot.AWS(getenv)
 	if err != nil {
 		return nil, err
 	}

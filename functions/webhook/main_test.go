@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,16 +16,10 @@ import (
 )
 
 // environment is what the template gives the function, with all of AWS at one
-// address. It changes the process, so its test can't be parallel.
-func environment(t *testing.T, awsURL string) map[string]string {
-	for name, value := range map[string]string{
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_SESSION_TOKEN": "",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
-		"AWS_ENDPOINT_URL": awsURL,
-	} {
-		t.Setenv(name, value)
-	}
+// address.
+func environment(awsURL string) map[string]string {
 	return map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": awsURL,
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
 		"EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WEBHOOK_SECRETS": "wss_other, " + secret, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
 		"RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.ai, .amazonaws.com", "MAX_ATTEMPTS": "2",
@@ -65,7 +58,7 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestNewCallsNobody(t *testing.T) {
 	nobody := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("called: %s %s", r.Method, r.URL) }))
 	defer nobody.Close()
-	env := environment(t, nobody.URL)
+	env := environment(nobody.URL)
 	env["EXTEND_BASE_URL"] = nobody.URL
 	handle, err := New(t.Context(), func(name string) string { return env[name] })
 	if err != nil {
@@ -82,7 +75,7 @@ func TestNewIsWired(t *testing.T) {
 	cloud := &fakeAWS{}
 	server := httptest.NewServer(cloud)
 	defer server.Close()
-	env := environment(t, server.URL)
+	env := environment(server.URL)
 	handle, err := New(t.Context(), func(name string) string { return env[name] })
 	if err != nil {
 		t.Fatal(err)

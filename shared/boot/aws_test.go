@@ -3,25 +3,26 @@ package boot
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// The SDK makes its HTTP client when it is first needed, or when a bundle of
-// certificates is given: both ways end in one that works.
 func TestAWSMakesCalls(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Authorization"); !strings.Contains(got, "Credential=AKIDEXAMPLE/") || !strings.Contains(got, "/eu-west-1/sqs/") || r.Header.Get("X-Amz-Security-Token") != "session" {
+			t.Errorf("Authorization %q", got)
+		}
 		_, _ = w.Write([]byte(`{"QueueUrl":"q"}`))
 	}))
-	t.Cleanup(server.Close)
-	for name, value := range map[string]string{
-		"AWS_CA_BUNDLE": "", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-		"AWS_ENDPOINT_URL": server.URL, "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
-	} {
-		t.Setenv(name, value)
+	defer server.Close()
+	env := map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_SESSION_TOKEN": "session",
+		"AWS_ENDPOINT_URL": server.URL,
 	}
-	cfg, err := AWS(t.Context())
+	cfg, err := AWS(func(name string) string { return env[name] })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,5 +30,15 @@ func TestAWSMakesCalls(t *testing.T) {
 	out, err := sqs.NewFromConfig(cfg).GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
 	if err != nil || *out.QueueUrl != "q" {
 		t.Errorf("%v, %v", out, err)
+	}
+}
+
+func TestAWSNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	_, err := AWS(func(string) string { return "" })
+	for _, name := range []string{"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		if err == nil || !strings.Contains(err.Error(), name+" is missing") {
+			t.Errorf("%v, want it to name %s", err, name)
+		}
 	}
 }
