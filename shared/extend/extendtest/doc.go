@@ -58,7 +58,7 @@
 //   - the error body: three shapes have been published or seen ([ErrorShape])
 //   - config of an unchanged processor, credits, page counts and outputs are made up
 //
-// It does not do: sync runs, uploads and fileId, workflows, parse, edit, batches.
+// It does not do: sync runs, workflows, parse, edit, batches.
 //
 // # Misbehaviour
 //

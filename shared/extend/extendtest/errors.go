@@ -10,6 +10,7 @@ import (
 // A refusal is an answer other than 200 by the rules of the API.
 type refusal struct {
 	status     int
+	code       string // "" takes the one that goes with the status
 	message    string
 	retryAfter string
 }
@@ -81,7 +82,7 @@ func (s *Simulator) write(w http.ResponseWriter, status int, requestID string, b
 
 func (s *Simulator) refuse(w http.ResponseWriter, r *http.Request, route string, ref *refusal) {
 	s.count(route, ref.status)
-	code := errorCode(ref.status)
+	code := cmp.Or(ref.code, errorCode(ref.status))
 	s.mu.Lock()
 	s.refused = append(s.refused, Refusal{Method: r.Method, Path: r.URL.Path, Status: ref.status, Code: code, Reason: ref.message})
 	s.mu.Unlock()

@@ -12,6 +12,7 @@ const (
 	RouteGet     = "GET /processor_runs/{id}"
 	RouteList    = "GET /processor_runs"
 	RouteCancel  = "POST /processor_runs/{id}/cancel"
+	RouteUpload  = "POST /files/upload"
 	RouteDelete  = "DELETE /processor_runs/{id}"
 	RoutePayload = "GET " + payloadPath + "{token}" // never asked about: it is no part of the API
 	RouteUnknown = "unknown route"
@@ -26,7 +27,7 @@ type Call struct {
 	FileName string // from the body of RouteCreate
 	Header   http.Header
 	Query    url.Values
-	Body     []byte
+	Body     []byte // none of RouteUpload
 }
 
 // A Fault says what goes wrong with one request. The zero Fault is none.

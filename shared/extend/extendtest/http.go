@@ -27,11 +27,14 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.servePayload(w, token)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	if err != nil {
-		body = nil // refused below, as an empty one is
-	}
 	route, id := routeOf(r)
+	var body []byte
+	if route != RouteUpload { // which is read as it comes
+		var err error
+		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes)); err != nil {
+			body = nil // refused below, as an empty one is
+		}
+	}
 	if ref := s.authenticate(r); ref != nil {
 		s.refuse(w, r, route, ref)
 		return
@@ -86,6 +89,9 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // routeOf reads method and path; RouteUnknown covers everything that this API
 // version does not serve to us.
 func routeOf(r *http.Request) (route, id string) {
+	if r.URL.Path == "/files/upload" && r.Method == http.MethodPost {
+		return RouteUpload, ""
+	}
 	part := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if part[0] != "processor_runs" || len(part) > 1 && part[1] == "" {
 		return RouteUnknown, ""
@@ -114,6 +120,9 @@ func (s *Simulator) serve(r *http.Request, route, id string, query map[string]st
 	switch route {
 	case RouteCreate:
 		return s.create(r, body, fate)
+	case RouteUpload:
+		answer, ref := s.upload(r)
+		return answer, nil, ref
 	case RouteList:
 		answer, ref := s.list(query)
 		return answer, nil, ref

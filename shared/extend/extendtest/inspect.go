@@ -21,6 +21,7 @@ type RunInfo struct {
 	Metadata       json.RawMessage // as it is echoed; nil when none was sent
 	FileName       string
 	FileURL        string // may carry a signature: not for logs
+	FileID         string // of a file that was uploaded, else ""
 	RawText        string
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -149,6 +150,9 @@ func (r *run) info() RunInfo {
 		FileName: r.fileName, FileURL: r.fileURL, RawText: r.rawText,
 		CreatedAt: r.createdAt, UpdatedAt: r.updatedAt, Deleted: r.deleted, Fetches: r.fetches,
 		Output: slices.Clone(r.output), FailureReason: r.failureReason, FailureMessage: r.failureMessage,
+	}
+	if r.uploaded != nil {
+		info.FileID = r.fileID
 	}
 	if c := r.content; c != nil {
 		info.FetchedBytes, info.FetchedSHA256, info.MediaType, info.TextExcerpt = c.size, c.sha256, c.mediaType, c.excerpt

@@ -218,6 +218,7 @@ type StepKind string
 const (
 	RunCreated       StepKind = "run created"
 	RunStarted       StepKind = "run started" // told only of runs that were PENDING first
+	FileUploaded     StepKind = "file uploaded"
 	FileFetched      StepKind = "file fetched"
 	FileNotFetched   StepKind = "file not fetched"
 	RunFinished      StepKind = "run finished" // Detail is the final status

@@ -207,6 +207,9 @@ func (s *Simulator) drain() {
 // fetch reads the file once, with a plain GET, and keeps what the output tells
 // of it. Its errors hold no URL.
 func (s *Simulator) fetch(r *run) (*content, error) {
+	if r.uploaded != nil {
+		return r.uploaded.content, nil
+	}
 	in := newInspector(r.fileName)
 	if r.fileURL == "" {
 		_, _ = io.WriteString(in, r.rawText) // an inspector takes everything

@@ -1,6 +1,7 @@
 package extendtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ type run struct {
 	versionID string
 	fileName  string
 	fileURL   string
+	uploaded  *file // nil: it is fetched, or a text
 	rawText   string
 	priority  int
 	metadata  json.RawMessage // nil: none was sent
@@ -69,7 +71,9 @@ func (s *Simulator) create(hr *http.Request, body []byte, fate Fate) ([]byte, *r
 	if ref != nil {
 		return nil, nil, ref
 	}
-	p := s.processors[req.processorID]
+	s.mu.Lock()
+	p, uploaded := s.processors[req.processorID], s.files[req.fileID]
+	s.mu.Unlock()
 	if p == nil {
 		return nil, nil, &refusal{status: http.StatusNotFound, message: "Processor not found."}
 	}
@@ -77,7 +81,7 @@ func (s *Simulator) create(hr *http.Request, body []byte, fate Fate) ([]byte, *r
 	if !ok {
 		return nil, nil, &refusal{status: http.StatusNotFound, message: "Processor version not found."}
 	}
-	if req.fileID != "" {
+	if req.fileID != "" && uploaded == nil {
 		return nil, nil, &refusal{status: http.StatusNotFound, message: "File not found."}
 	}
 	if ref := checkConfig(req.config, p.Type); ref != nil {
@@ -104,11 +108,12 @@ func (s *Simulator) create(hr *http.Request, body []byte, fate Fate) ([]byte, *r
 	r := &run{
 		n:         n,
 		id:        s.id("dpr_", idLength, strconv.Itoa(n)),
-		fileID:    s.id("file_", idLength, strconv.Itoa(n)),
+		fileID:    cmp.Or(req.fileID, s.id("file_", idLength, strconv.Itoa(n))),
 		processor: p,
 		version:   version,
 		versionID: s.id("dpv_", idLength, p.ID, version),
 		fileName:  req.fileName,
+		uploaded:  uploaded,
 		fileURL:   req.fileURL,
 		rawText:   req.rawText,
 		priority:  req.priority,
@@ -122,6 +127,9 @@ func (s *Simulator) create(hr *http.Request, body []byte, fate Fate) ([]byte, *r
 		slot:      make(chan struct{}),
 		finish:    make(chan struct{}),
 		told:      make(chan struct{}),
+	}
+	if r.fileName == "" {
+		r.fileName = uploaded.name
 	}
 	r.tell = sync.OnceFunc(func() { close(r.told) })
 	r.ctx, r.cancel = context.WithCancel(s.ctx)

@@ -32,6 +32,7 @@ type Simulator struct {
 	busy       int           // background goroutines
 	idle       chan struct{} // closed while busy is 0
 	processors map[string]*Processor
+	files      map[string]*file // uploaded ones
 	webhook    endpoint
 	runs       []*run // in the order of creation
 	byID       map[string]*run
@@ -62,6 +63,7 @@ func New(opts Options) (*Simulator, error) {
 		sending:    withoutRedirects(opts.WebhookClient),
 		schedule:   opts.WebhookSchedule,
 		processors: make(map[string]*Processor),
+		files:      make(map[string]*file),
 		webhook:    endpoint{opts.WebhookURL, opts.WebhookSecret},
 		byID:       make(map[string]*run),
 		events:     make(map[string]*event),

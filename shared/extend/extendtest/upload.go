@@ -1,0 +1,110 @@
+package extendtest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A file is one that was uploaded, for runs to name it.
+type file struct {
+	n         int
+	id, name  string
+	content   *content
+	createdAt time.Time
+}
+
+// upload answers POST /files/upload: a form of exactly one part, named file. The bytes
+// are read as they come, and nothing is kept of them but what an output tells.
+func (s *Simulator) upload(r *http.Request) ([]byte, *refusal) {
+	mediaType, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "multipart/form-data" || parameters["boundary"] == "" {
+		return nil, invalid("Content-Type must be multipart/form-data with a boundary.")
+	}
+	form := multipart.NewReader(r.Body, parameters["boundary"])
+	part, err := form.NextPart()
+	if err != nil || part.FormName() != "file" {
+		return nil, invalid("Expected one part; Path: file")
+	}
+	name, err := fileNameOf(part)
+	if err != nil {
+		return nil, invalid("%v; Path: file", err)
+	}
+	in := newInspector(name)
+	n, err := io.Copy(in, io.LimitReader(part, s.opts.MaxFileBytes+1))
+	switch {
+	case err != nil:
+		return nil, invalid("The form ends before its part does.")
+	case n > s.opts.MaxFileBytes:
+		return nil, &refusal{status: http.StatusBadRequest, code: "FILE_SIZE_TOO_LARGE", message: fmt.Sprintf("The file is larger than %d bytes.", s.opts.MaxFileBytes)}
+	}
+	if _, err := form.NextPart(); !errors.Is(err, io.EOF) {
+		return nil, invalid("Expected one part, and a closing line after it; Path: file")
+	}
+
+	s.mu.Lock()
+	f := &file{n: len(s.files) + 1, name: name, content: in.content(), createdAt: time.Now()}
+	f.id = s.id("file_", idLength, "upload", strconv.Itoa(f.n))
+	s.files[f.id] = f
+	s.mu.Unlock()
+	s.step(Step{Kind: FileUploaded, FileName: name, Bytes: n, Status: http.StatusOK})
+
+	var answer object
+	return answer.raw("success", []byte("true")).raw("file", s.uploadedObject(f)).bytes(), nil
+}
+
+// fileNameOf is the name that browsers and the vendor's SDKs write: UTF-8, a quote as
+// %22. mime's own reading would cut a name at a slash and refuse what is not ASCII.
+func fileNameOf(part *multipart.Part) (string, error) {
+	_, quoted, ok := strings.Cut(part.Header.Get("Content-Disposition"), `; filename="`)
+	name, rest, closed := strings.Cut(quoted, `"`)
+	if !ok || !closed || rest != "" || name == "" {
+		return "", errors.New("Expected a filename")
+	}
+	if strings.ContainsAny(name, `/\`) {
+		return "", errors.New("Expected a filename without slashes")
+	}
+	return strings.ReplaceAll(name, "%22", `"`), nil
+}
+
+func (s *Simulator) uploadedObject(f *file) []byte {
+	var o object
+	o.text("object", "file").text("id", f.id).text("name", f.name)
+	var kind []byte
+	if t := fileType(f.name); t != "" {
+		kind = quote(t)
+	}
+	s.optional(&o, "type", kind)
+	s.optional(&o, "presignedUrl", nil)
+	s.optional(&o, "parentFileId", nil)
+	s.optional(&o, "contents", nil)
+	var metadata object // {} right after creation
+	s.optional(&metadata, "pageCount", nil)
+	s.optional(&metadata, "parentSplit", nil)
+	o.raw("metadata", metadata.bytes())
+	o.text("createdAt", spelled(f.createdAt, f.n)).text("updatedAt", spelled(f.createdAt, f.n))
+	return s.extra(&o).bytes()
+}
+
+// AddProcessor gives the account one more processor.
+func (s *Simulator) AddProcessor(p Processor) error {
+	opts := Options{APIKey: "any", Processors: []Processor{p}}
+	if err := opts.check(); err != nil {
+		return fmt.Errorf("extendtest: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.processors[p.ID] != nil {
+		return fmt.Errorf("extendtest: processor %q is there already", p.ID)
+	}
+	p.Name = cmp.Or(p.Name, p.ID)
+	s.processors[p.ID] = &p
+	return nil
+}
