@@ -18,7 +18,7 @@ help: ## this list
 run: ## see one file travel through the real template on a local AWS (FILE=path/to/your.pdf)
 	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local run
 
-up: ## the same, and stay: upload what you like, until Ctrl-C
+up: ## the same, and stay: upload what you like, until Ctrl-C (README: with the real Extend)
 	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local up
 
 invoke: ## run the files of events/ through the real sam local, in containers (EVENT=submit-s3-put for one)

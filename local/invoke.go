@@ -113,7 +113,7 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 		}
 	}
 
-	s, err := begin(ctx, out, map[string]string{"UploadBucketName": "intake-uploads"}) // the bucket of the events
+	s, err := begin(ctx, out, map[string]string{"UploadBucketName": "intake-uploads"}, nil) // the bucket of the events
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,8 @@
 //
 //	go run ./local run                  one file, from upload to stored output
 //	go run ./local run --file your.pdf
-//	go run ./local up                   stay, and tell what happens to uploads
+//	go run ./local up                   stay, and tell what happens to uploads; with EXTEND_API_KEY
+//	                                    and PROCESSOR in the environment, of a real account at Extend
 //	local/invoke.sh [EVENT…]            events of events/ through the real `sam local`
 //
 // Nothing leaves the machine, and nothing is left on it but the tools in .tools/ and,
@@ -94,6 +95,13 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	case args[0] != "run" && args[0] != "up":
 		return usage
 	}
+	var real *account
+	if args[0] == "up" {
+		var err error
+		if real, err = realAccount(os.Getenv); err != nil {
+			return err
+		}
+	}
 	var upload *os.File
 	if *path != "" {
 		var err error
@@ -103,7 +111,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		defer upload.Close()
 	}
 	if args[0] == "up" {
-		return up(ctx, out, upload)
+		return up(ctx, out, upload, real)
 	}
 	return run(ctx, out, upload)
 }
@@ -129,13 +137,13 @@ func openUpload(path string) (*os.File, error) {
 }
 
 // begin sets up a stack, and tells each step and when it was reached.
-func begin(ctx context.Context, out io.Writer, parameters map[string]string) (*stack, error) {
+func begin(ctx context.Context, out io.Writer, parameters map[string]string, real *account) (*stack, error) {
 	start := time.Now()
 	return startStack(ctx, stackOptions{
 		say: func(what, detail string) {
 			fmt.Fprintf(out, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
 		},
-		parameters: parameters,
+		parameters: parameters, account: real,
 		simulator: extendtest.Options{
 			Processing: extendtest.Fixed(time.Second), // so that there is something to see
 			// The smallest plan, as the template's defaults.
@@ -145,7 +153,7 @@ func begin(ctx context.Context, out io.Writer, parameters map[string]string) (*s
 }
 
 func run(ctx context.Context, out io.Writer, file *os.File) (err error) {
-	s, err := begin(ctx, out, nil)
+	s, err := begin(ctx, out, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -258,8 +266,13 @@ func (s *stack) explain(ctx context.Context, out io.Writer, src document.Source)
 	fmt.Fprintf(out, "\nThe last lines of the local AWS:\n%s", tail(s.aws.Log, 15))
 }
 
-func up(ctx context.Context, out io.Writer, file *os.File) (err error) {
-	s, err := begin(ctx, out, nil)
+func up(ctx context.Context, out io.Writer, file *os.File, real *account) (err error) {
+	if real != nil {
+		if err := real.check(ctx); err != nil {
+			return err
+		}
+	}
+	s, err := begin(ctx, out, nil, real)
 	if err != nil {
 		return err
 	}
@@ -283,7 +296,7 @@ With the AWS command line, after this:
 What happens is told here, until Ctrl-C.
 
 `, s.aws.URL, bucket, strings.Join(emulator.Environ(s.aws.URL)[:5], " "), bucket, s.outputs["DocumentsTableName"],
-		s.outputs["DeadLetterQueueUrl"], stackName, s.outputs["UploadQueueUrl"], s.simURL)
+		s.outputs["DeadLetterQueueUrl"], stackName, s.outputs["UploadQueueUrl"], s.extendURL)
 
 	w := newWatcher(s, out, func(t time.Time) string { return t.Format("15:04:05.000") }, true)
 	if file != nil {
@@ -293,5 +306,12 @@ What happens is told here, until Ctrl-C.
 		}
 		w.line("S3", fmt.Sprintf("%s uploaded, %s", src.Object(), size(src.Size)))
 	}
-	return w.until(ctx, func() (bool, error) { return false, nil })
+	var told time.Time
+	return w.until(ctx, func() (bool, error) {
+		if real == nil || time.Since(told) < time.Second {
+			return false, nil
+		}
+		told = time.Now()
+		return false, w.tellRecords(ctx, out)
+	})
 }

@@ -51,8 +51,8 @@ type stack struct {
 	root string // the repository
 	aws  *emulator.Server
 	sim  *extendtest.Simulator
-	// simURL is where the functions find Extend, webhookURL where Extend finds them.
-	simURL, webhookURL    string
+	// extendURL is where the functions find Extend, webhookURL where Extend finds them.
+	extendURL, webhookURL string
 	apiKey, webhookSecret string
 	outputs               map[string]string // of the template
 	// steps are what the simulator tells; those that nobody takes are dropped.
@@ -72,6 +72,7 @@ type stackOptions struct {
 	say        func(what, detail string)
 	parameters map[string]string  // of the template
 	simulator  extendtest.Options // keys and OnStep are set here, and the processor dp_local is added
+	account    *account           // a real one at Extend, and no simulator
 	// before is called when the local AWS is there and nothing is deployed.
 	before func(context.Context, *stack) error
 }
@@ -111,10 +112,15 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 	}
 	s.closers = append(s.closers, s.aws.Stop)
 	opts.say("local AWS", s.aws.URL+" (MiniStack)")
-	if err := s.startSimulator(opts.simulator); err != nil {
-		return nil, err
+	if a := opts.account; a != nil {
+		s.extendURL, s.apiKey, s.webhookSecret = a.baseURL, a.key, ""
+		opts.say("Extend", fmt.Sprintf("%s, processor %s: each file costs credits", a.baseURL, a.processor))
+	} else {
+		if err := s.startSimulator(opts.simulator); err != nil {
+			return nil, err
+		}
+		opts.say("simulated Extend", s.extendURL)
 	}
-	opts.say("simulated Extend", s.simURL)
 
 	cfg := emulator.AWSConfig(s.aws.URL)
 	s.s3, s.db, s.sqs = boot.S3(cfg), dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
@@ -129,6 +135,11 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 	s.ledger = ledger.New(s.db, s.outputs["DocumentsTableName"], ledger.DefaultRules, time.Now)
 	if err := s.fillSecret(ctx, secretsmanager.NewFromConfig(cfg)); err != nil {
 		return nil, fmt.Errorf("fill the secret: %w", err)
+	}
+	if opts.account != nil {
+		opts.say("secret", "filled with EXTEND_API_KEY")
+		opts.say("results", "are asked for, within two minutes of their end: no webhook can reach this machine")
+		return s, nil
 	}
 	opts.say("secret", "filled with an API key and a webhook secret made up for this run")
 	if err := s.sim.SetWebhook(s.webhookURL, s.webhookSecret); err != nil {
@@ -171,7 +182,7 @@ func (s *stack) startSimulator(opts extendtest.Options) error {
 	if err != nil {
 		return err
 	}
-	s.simURL = "http://" + listener.Addr().String()
+	s.extendURL = "http://" + listener.Addr().String()
 	server := &http.Server{Handler: s.sim, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener) //nolint:errcheck // it ends by Close
 	s.closers = append(s.closers, func() {
@@ -202,7 +213,11 @@ func (s *stack) deploy(ctx context.Context, cfg aws.Config, opts stackOptions) e
 	}
 
 	opts.say("deploying", "stack "+stackName+" (sam deploy) …")
-	if err := s.update(ctx, opts.parameters); err != nil {
+	parameters := opts.parameters
+	if opts.account != nil {
+		parameters = opts.account.parameters()
+	}
+	if err := s.update(ctx, parameters); err != nil {
 		return err
 	}
 
@@ -215,12 +230,15 @@ func (s *stack) deploy(ctx context.Context, cfg aws.Config, opts stackOptions) e
 	for _, o := range stacks.Stacks[0].Outputs {
 		s.outputs[*o.OutputKey] = *o.OutputValue
 	}
+	if opts.account != nil {
+		return nil
+	}
 	return s.exposeWebhook(ctx, cfg, cfn, opts)
 }
 
 // update deploys what was built, with these parameters.
 func (s *stack) update(ctx context.Context, parameters map[string]string) error {
-	all := map[string]string{"Architecture": architectures[runtime.GOARCH], "ProcessorId": processorID, "ExtendBaseUrl": s.simURL}
+	all := map[string]string{"Architecture": architectures[runtime.GOARCH], "ProcessorId": processorID, "ExtendBaseUrl": s.extendURL}
 	maps.Copy(all, parameters)
 	args := []string{"deploy", "--template-file", filepath.Join(s.relative(s.dir), "build", "template.yaml"), "--stack-name", stackName, "--resolve-s3",
 		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides"}
@@ -319,7 +337,11 @@ func (s *stack) exposeWebhook(ctx context.Context, cfg aws.Config, cfn *cloudfor
 }
 
 func (s *stack) fillSecret(ctx context.Context, client *secretsmanager.Client) error {
-	value, err := json.Marshal(boot.Secret{APIKey: s.apiKey, WebhookSecrets: []string{s.webhookSecret}})
+	secret := boot.Secret{APIKey: s.apiKey, WebhookSecrets: []string{}}
+	if s.webhookSecret != "" {
+		secret.WebhookSecrets = append(secret.WebhookSecrets, s.webhookSecret)
+	}
+	value, err := json.Marshal(secret)
 	if err != nil {
 		return err
 	}
@@ -340,7 +362,9 @@ func (s *stack) run(ctx context.Context, logName, name string, args ...string) e
 	cmd.Dir = s.root
 	cmd.Stdout, cmd.Stderr = log, log
 	// Nothing of a real account, and nothing of the make that may have started us.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "MAKE") })
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "EXTEND_") || strings.HasPrefix(v, "MAKE")
+	})
 	cmd.Env = append(append(cmd.Env, emulator.Environ(s.aws.URL)...),
 		"SAM_CLI_TELEMETRY=0", "SAM_CLI_POLL_DELAY=1",
 		"__SAM_CLI_APP_DIR="+s.dir) // where sam keeps notes about its user

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+// An account is a real one at Extend, for `up` without the simulator. Extend can't
+// reach this machine: files are sent to it, and results are asked for.
+type account struct {
+	key, processor     string
+	baseURL, workspace string
+}
+
+// realAccount is the account that the environment names. It is nil where the simulator
+// is wanted.
+func realAccount(getenv func(string) string) (*account, error) {
+	a := account{
+		key: getenv("EXTEND_API_KEY"), processor: getenv("PROCESSOR"),
+		baseURL: strings.TrimSuffix(cmp.Or(getenv("EXTEND_BASE_URL"), extend.BaseURLUS), "/"), workspace: getenv("EXTEND_WORKSPACE_ID"),
+	}
+	switch {
+	case a.key == "" && a.processor == "":
+		return nil, nil
+	case a.key == "":
+		return nil, errors.New("PROCESSOR is for the real Extend: set EXTEND_API_KEY as well, or leave PROCESSOR out for the simulator")
+	case a.processor == "":
+		return nil, errors.New("EXTEND_API_KEY is set, but not PROCESSOR: give PROCESSOR=dp_… to have files read by Extend, which costs credits, or unset EXTEND_API_KEY for the simulator")
+	case !strings.HasPrefix(a.processor, "dp_"):
+		return nil, fmt.Errorf("PROCESSOR is %q: the id of a processor begins with dp_, see its page in Extend Studio", a.processor)
+	}
+	return &a, nil
+}
+
+// check makes a call that costs nothing, so that a wrong key is known before anything
+// is started.
+func (a *account) check(ctx context.Context) error {
+	client, err := extend.NewClient(func(context.Context) (string, error) { return a.key, nil },
+		extend.WithBaseURL(a.baseURL), extend.WithWorkspace(a.workspace))
+	if err != nil {
+		return err
+	}
+	for _, err := range client.Runs.All(ctx, extend.ListRunsRequest{MaxPageSize: 1}) {
+		if err != nil {
+			return fmt.Errorf("the account at Extend can't be used (EXTEND_API_KEY, EXTEND_BASE_URL, EXTEND_WORKSPACE_ID): %w", err)
+		}
+		break
+	}
+	return nil
+}
+
+// parameters are those of the template that an account needs on a machine that has no
+// address.
+func (a *account) parameters() map[string]string {
+	return map[string]string{
+		"ProcessorId": a.processor, "ExtendWorkspaceId": a.workspace,
+		"Transfer": "upload", "ReconcileAfterSeconds": "15",
+	}
+}
+
+// tellRecords tells of every document whose state has changed, and shows what ended:
+// nothing but the table tells of a real account.
+func (w *watcher) tellRecords(ctx context.Context, out io.Writer) error {
+	for _, state := range []ledger.State{
+		ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing,
+		ledger.Processed, ledger.Failed, ledger.Cancelled, ledger.Refused,
+	} {
+		for rec, err := range w.stack.ledger.InState(ctx, state, time.Now().Add(24*time.Hour)) {
+			if err != nil {
+				return err
+			}
+			before := w.shown[rec.DocumentID]
+			if rec, err = w.record(ctx, rec.DocumentID); err != nil {
+				return err
+			}
+			if rec == nil || !rec.State.Terminal() || w.shown[rec.DocumentID] == before {
+				continue
+			}
+			output, err := w.stack.ledger.Output(ctx, rec.DocumentID)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(out)
+			showRecord(out, rec, output)
+			fmt.Fprintln(out)
+		}
+	}
+	return nil
+}

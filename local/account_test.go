@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"extend-intake/shared/extend/extendtest"
+)
+
+func TestRealAccount(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		want string // of the error
+		real bool
+	}{
+		{name: "nothing", env: nil},
+		{name: "another region alone", env: map[string]string{"EXTEND_BASE_URL": "https://api.eu1.extend.ai"}},
+		{name: "key and processor", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x"}, real: true},
+		{name: "key alone", env: map[string]string{"EXTEND_API_KEY": "sk_x"}, want: "EXTEND_API_KEY is set, but not PROCESSOR"},
+		{name: "processor alone", env: map[string]string{"PROCESSOR": "dp_x"}, want: "set EXTEND_API_KEY as well"},
+		{name: "no id of a processor", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "Invoices"}, want: `PROCESSOR is "Invoices"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a, err := realAccount(func(name string) string { return c.env[name] })
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if (a != nil) != c.real {
+				t.Errorf("account %v, want one: %v", a != nil, c.real)
+			}
+			if err != nil && strings.Contains(err.Error(), "sk_x") {
+				t.Errorf("the key is shown: %v", err)
+			}
+		})
+	}
+}
+
+func TestAWrongKeyStartsNothing(t *testing.T) {
+	t.Parallel()
+	_, base := extendtest.NewServer(t, extendtest.Options{APIKey: "sk_right", Processors: []extendtest.Processor{{ID: "dp_x", Type: extendtest.Extract}}})
+	var out bytes.Buffer
+	err := up(t.Context(), &out, nil, &account{key: "sk_wrong", processor: "dp_x", baseURL: base})
+	if err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "sk_wrong") || out.Len() > 0 {
+		t.Errorf("%v, output %q", err, out.String())
+	}
+}
+
+// watched is what a command prints; seen is closed when it has printed the word.
+type watched struct {
+	mu   sync.Mutex
+	text strings.Builder
+	word string
+	seen chan struct{}
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := strings.Contains(w.text.String(), w.word)
+	w.text.Write(p)
+	if !before && strings.Contains(w.text.String(), w.word) {
+		close(w.seen)
+	}
+	return len(p), nil
+}
+
+// `make up` on a real account: the file is sent and the result asked for, and nobody
+// calls this machine. The simulator has the part of the real one.
+func TestUpWithARealAccount(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("deploys the template to a local AWS")
+	}
+	const key = "sk_of-a-real-account"
+	sim, base := extendtest.NewServer(t, extendtest.Options{APIKey: key, WorkspaceID: "ws_x", Processors: []extendtest.Processor{{ID: "dp_x", Type: extendtest.Extract}}})
+	file, err := os.Open("sample/invoice.pdf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	out := &watched{word: "sha256", seen: make(chan struct{})} // a line of the output
+	ended := make(chan error, 1)
+	go func() {
+		ended <- up(ctx, out, file, &account{key: key, processor: "dp_x", baseURL: base, workspace: "ws_x"})
+	}()
+	select {
+	case <-out.seen:
+		stop(errStopped)
+		err = <-ended
+	case err = <-ended:
+	}
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	if !errors.Is(err, errStopped) {
+		t.Fatalf("%v\n%s", err, out.text.String())
+	}
+	for _, want := range []string{base + ", processor dp_x: each file costs credits", "invoice.pdf: PROCESSING", "invoice.pdf: PROCESSED stored, revision 1"} {
+		if !strings.Contains(out.text.String(), want) {
+			t.Errorf("%q is not told:\n%s", want, out.text.String())
+		}
+	}
+	if strings.Contains(out.text.String(), key) {
+		t.Error("the key is shown")
+	}
+	if runs := sim.Runs(); len(runs) != 1 || runs[0].FileID == "" || runs[0].Fetches != 0 || len(runs[0].Deliveries) != 0 {
+		t.Errorf("runs %+v", runs)
+	}
+}
