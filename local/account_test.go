@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"extend-intake/shared/extend/extendtest"
 )
@@ -98,6 +100,10 @@ func TestUpWithARealAccount(t *testing.T) {
 		stop(errStopped)
 		err = <-ended
 	case err = <-ended:
+	case <-time.After(4 * time.Minute): // what is asked for every minute has long been there
+		stop(errStopped)
+		err = fmt.Errorf("no output; %w", <-ended)
+		t.Error(err)
 	}
 	out.mu.Lock()
 	defer out.mu.Unlock()

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
@@ -28,8 +30,8 @@ func (s *stack) logLines(ctx context.Context) ([]map[string]any, error) {
 			return nil, err
 		}
 		for _, text := range texts {
-			if !strings.HasPrefix(text, "{") {
-				continue
+			if first, _, _ := strings.Cut(text, " "); slices.Contains([]string{"START", "END", "REPORT", "INIT_START"}, first) {
+				continue // Lambda's own
 			}
 			var line map[string]any
 			if err := json.Unmarshal([]byte(text), &line); err != nil {
@@ -49,11 +51,16 @@ func checkLog(lines []map[string]any) error {
 	}
 	for _, m := range metric.All {
 		known[m.Name] = true
-		known[m.Dimension] = true
+		if m.Dimension != "" {
+			known[m.Dimension] = true
+		}
 	}
 	var errs []error
 	for _, line := range lines {
 		for key := range line {
+			if _, text := line[key].(string); key == "error" && !text {
+				errs = append(errs, fmt.Errorf("the error of a log line is no text: %v", line))
+			}
 			if !known[key] {
 				errs = append(errs, fmt.Errorf("a log line has the key %q, which metric.Keys does not name: %v", key, line))
 			}
@@ -125,6 +132,41 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	})
 	s.ended(t, waiting, ledger.Cancelled)
 	s.ended(t, unheard, ledger.Processed)
+	// How often these are counted depends on who comes when.
+	anyNumber := []string{metric.Stalled.Name, metric.RecoveredByReconcile.Name, metric.SecondsToOutput.Name, metric.DuplicatesDropped.Name}
+	// Each document once, however often its messages and deliveries came.
+	lines, err := s.logLines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		src  document.Source
+		want map[string]float64
+	}{
+		{refused, map[string]float64{"Refused": 1}},
+		{limited, map[string]float64{"Submitted": 1, "RateLimited": 1, "Processed": 1, "Credits": 1.5}},
+		{unpaid, map[string]float64{"Submitted": 1, "AccountPaused": 1, "Processed": 1, "Credits": 1.5}},
+		{failing, map[string]float64{"Submitted": 2, "Failed": 1, "Processed": 1, "Credits": 1.5}},
+		{lost, map[string]float64{"Submitted": 1, "Unconfirmed": 1, "RecoveredByLook": 1, "Processed": 1, "Credits": 1.5}},
+		{unheard, map[string]float64{"Submitted": 1, "Processed": 1, "Credits": 1.5}},
+		{waiting, map[string]float64{"Submitted": 1, "Cancelled": 1}},
+		{twin, map[string]float64{"Submitted": 1, "Processed": 1, "DuplicateRun": 1, "Credits": 3}},
+	} {
+		got := make(map[string]float64)
+		for _, line := range lines {
+			if line["document_id"] != c.src.DocumentID() {
+				continue
+			}
+			for _, m := range metric.All {
+				if n, ok := line[m.Name].(float64); ok && !slices.Contains(anyNumber, m.Name) {
+					got[m.Name] += n
+				}
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s is counted as (-want +got):\n%s", c.src.Key, diff)
+		}
+	}
 	counted := s.counted(t)
 	for _, m := range metric.All {
 		t.Logf("%-21s %g", m.Name, counted[m.Name])
@@ -210,6 +252,11 @@ func TestAlarmsAndDashboardNameMetrics(t *testing.T) {
 		}
 		alarms++
 		p := r.Properties
+		for _, m := range p.Metrics {
+			if m := m.MetricStat.Metric; m.Namespace == metric.Namespace && declared[m.MetricName].Name == "" {
+				t.Errorf("%s watches %s, which nothing counts", name, m.MetricName)
+			}
+		}
 		if !strings.Contains(p.AlarmDescription, "README, Alarms - ") {
 			t.Errorf("%s: its description does not say where the README says what to do", name)
 		}

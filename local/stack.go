@@ -138,7 +138,7 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 	}
 	if opts.account != nil {
 		opts.say("secret", "filled with EXTEND_API_KEY")
-		opts.say("results", "are asked for, within two minutes of their end: no webhook can reach this machine")
+		opts.say("results", "are asked for every minute at first, then less and less often: no webhook can reach this machine")
 		return s, nil
 	}
 	opts.say("secret", "filled with an API key and a webhook secret made up for this run")

@@ -49,6 +49,11 @@ type resource struct {
 			Name  string
 			Value any
 		}
+		Metrics []struct {
+			MetricStat struct {
+				Metric struct{ Namespace, MetricName string }
+			}
+		}
 		DashboardBody     any
 		Timeout           any
 		VisibilityTimeout any

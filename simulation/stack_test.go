@@ -50,8 +50,8 @@ func (w *world) config() stackConfig {
 		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.test",
 		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "UPLOAD_BUCKET": bucketName(w.seed), "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "MAX_CONCURRENCY": strconv.Itoa(concurrency),
-		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause),
-		"RECONCILE_AFTER_SECONDS": seconds(w.set.reconcile), "STALLED_AFTER_SECONDS": "21600", "MAX_ATTEMPTS": strconv.Itoa(w.set.maxAttempts),
+		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause), "STALLED_AFTER_SECONDS": "21600",
+		"RECONCILE_AFTER_SECONDS": seconds(w.set.reconcile), "MAX_ATTEMPTS": strconv.Itoa(w.set.maxAttempts),
 	}
 	getenv := func(name string) string { return env[name] }
 	s, err := submit.LoadConfig(getenv)

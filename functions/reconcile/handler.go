@@ -87,8 +87,13 @@ func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error
 	if errors.Is(err, errStop) {
 		s.Left, err = h.left(ctx, now, overdue)
 	}
-	slog.InfoContext(ctx, "reconciled", "asked", s.Asked, "ended", s.Ended, "resent", s.Resent, "faults", s.Faults, "left", s.Left, "error", err)
-	return s, err
+	log := slog.With("asked", s.Asked, "ended", s.Ended, "resent", s.Resent, "faults", s.Faults, "left", s.Left)
+	if err != nil {
+		log.ErrorContext(ctx, "not reconciled", "error", err)
+		return s, err
+	}
+	log.InfoContext(ctx, "reconciled")
+	return s, nil
 }
 
 // each does something to every document in a state whose look is overdue, the
@@ -141,9 +146,11 @@ func (h *Handler) resend(ctx context.Context, s *Summary, rec *ledger.Record) er
 		return fmt.Errorf("resend: %w", err)
 	}
 	s.Resent++
+	if _, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Resent{}); err != nil {
+		return err // it is sent once more in a minute
+	}
 	h.log(rec).WarnContext(ctx, "resent", metric.RecoveredByReconcile.One())
-	_, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Resent{})
-	return err
+	return nil
 }
 
 // ask asks Extend about the run, and records the answer as a delivery is recorded.
@@ -208,7 +215,7 @@ func (h *Handler) gone(ctx context.Context, s *Summary, rec *ledger.Record) erro
 func (h *Handler) log(rec *ledger.Record) *slog.Logger {
 	log := slog.With(slog.Any("", rec))
 	since := rec.UploadedAt
-	if rec.Revision > 0 || since.IsZero() { // what is read again is on its way since somebody asked
+	if rec.Revision > 0 || since.IsZero() { // what is read again is on its way since it was sent again
 		since = rec.SubmittedAt
 	}
 	if !rec.State.Terminal() && !since.IsZero() && h.Now().Sub(since) > h.StalledAfter {

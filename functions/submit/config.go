@@ -26,6 +26,8 @@ type Config struct {
 	Rules                             ledger.Rules
 	// Pause is how long an instance makes no call after Extend refused the account.
 	Pause time.Duration
+	// StalledAfter is how long after its upload a document that waits should be looked at.
+	StalledAfter time.Duration
 }
 
 // postTimeout bounds one POST, uploadTimeout the sending of a file before it. Both
@@ -55,6 +57,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		FilesPerSecond:    env.Float("FILES_PER_MINUTE", 5, 100_000) / 60,
 		Rules:             ledger.DefaultRules,
 		Pause:             env.Seconds("PAUSE_SECONDS", 1, 900),
+		StalledAfter:      env.Seconds("STALLED_AFTER_SECONDS", 1, 14*24*3600),
 	}
 	instances := float64(env.Int("MAX_CONCURRENCY", 1, 1000))
 	c.RequestsPerSecond *= share / instances

@@ -10,9 +10,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -143,7 +141,7 @@ func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 		a.documentID = n.DocumentID()
 		if a.hold {
 			h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
-			slog.ErrorContext(ctx, "on hold", append(countHold(a.reason), "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil)...)
+			slog.ErrorContext(ctx, "on hold", append([]any{countHold(a.cause)}, "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil)...)
 		}
 		if a.kind > all.kind || a.kind == back && all.kind == back && a.after < all.after {
 			all = a // what has to come back comes first: the rest is found again then
@@ -218,7 +216,7 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 	// Nothing is claimed that can't be sent: a claim that nobody uses keeps the document waiting.
 	if _, err := h.Key(ctx); err != nil {
 		log.ErrorContext(ctx, "no API key", "error", err)
-		return answer{kind: back, after: h.Config.Pause, reason: "no API key", hold: true}
+		return answer{kind: back, after: h.Config.Pause, reason: noKey, hold: true, cause: noKey}
 	}
 	deadline := h.deadline(ctx)
 	if wait := h.Pace.nextFile(h.Now()); h.Now().Add(wait).After(deadline) {
@@ -240,6 +238,9 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 		case ledger.Held:
 			return answer{kind: back, after: max(d.Record.LeaseUntil.Sub(h.Now()), time.Second), reason: "claimed by another"}
 		case ledger.Look:
+			if d.Written {
+				log.WarnContext(ctx, "claim abandoned: its function ended before it told what became of the POST", "attempt", d.Record.Attempt, metric.Unconfirmed.One())
+			}
 			a, settled := h.look(ctx, log, d.Record, receives, deadline)
 			if !settled {
 				return a
@@ -322,7 +323,10 @@ func (h *Handler) told(ctx context.Context, log *slog.Logger, claim *ledger.Reco
 		log = log.With("state", d.State())
 	}
 	if err != nil {
-		log.WarnContext(ctx, "not submitted", append(countFact(fact), "reason", a.reason, "error", err)...)
+		if ledgerErr == nil { // else it happens again
+			log = log.With(countFact(fact)...).With(h.stalled(d.Record)...)
+		}
+		log.WarnContext(ctx, "not submitted", "reason", a.reason, "error", err)
 	}
 	if ledgerErr != nil {
 		// The lease runs out, and a run that was made is found by its token. What Extend
@@ -348,14 +352,18 @@ func (h *Handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record
 		log.WarnContext(ctx, "look not done", "error", err)
 		// The table of POST's answers holds for a GET as well, but for what it says of runs.
 		_, a := afterPost(rec, nil, err, receives, h.Config.Pause, h.Now())
-		return answer{kind: back, after: max(a.after, firstLook), reason: "look not done: " + a.reason, hold: a.hold}, false
+		return answer{kind: back, after: max(a.after, firstLook), reason: "look not done: " + a.reason, hold: a.hold, cause: a.cause}, false
 	}
 	for _, run := range found {
 		d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Taken{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
 		if err != nil {
 			return h.ledgerFault(ctx, log, err, receives), false
 		}
-		report(ctx, log.With("attempt", rec.Attempt, "run_id", run.ID, "state", d.State()), "lost run found", d, metric.Submitted.One(), metric.RecoveredByLook.One())
+		log := log.With("attempt", rec.Attempt, "run_id", run.ID, "state", d.State())
+		if d.Verdict == ledger.Stored { // else another look was faster
+			log = log.With(metric.Submitted.One(), metric.RecoveredByLook.One())
+		}
+		report(ctx, log, "lost run found", d)
 	}
 	if len(found) > 0 {
 		return answer{}, false
@@ -366,7 +374,7 @@ func (h *Handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record
 	}
 	if d.Verdict == ledger.Look {
 		after := nextLook(d.Record.UnconfirmedSince, h.Config.Rules.ConfirmWindow, h.Now())
-		log.InfoContext(ctx, "run not found yet", "attempt", rec.Attempt, "since", d.Record.UnconfirmedSince)
+		log.With(h.stalled(d.Record)...).InfoContext(ctx, "run not found yet", "attempt", rec.Attempt, "since", d.Record.UnconfirmedSince)
 		return answer{kind: back, after: after, reason: "outcome unknown"}, false
 	}
 	return answer{}, true
@@ -452,13 +460,17 @@ func countFact(fact ledger.Fact) []any {
 }
 
 // countHold is what a hold counts as: the plan's limit is no fault of the account.
-func countHold(reason string) []any {
-	status, _, _ := strings.Cut(reason, " ")
-	switch {
-	case status == "429":
-		return []any{metric.RateLimited.One()}
-	case slices.Contains(metric.AccountPaused.Values, reason):
-		return []any{metric.AccountPaused.For(reason).One()}
+func countHold(cause string) slog.Attr {
+	if cause == strconv.Itoa(http.StatusTooManyRequests) {
+		return metric.RateLimited.One()
 	}
-	return []any{metric.AccountPaused.For(status).One()}
+	return metric.AccountPaused.For(cause).One()
+}
+
+// stalled counts a document that still waits long after it was uploaded.
+func (h *Handler) stalled(rec *ledger.Record) []any {
+	if rec == nil || rec.State.Terminal() || rec.UploadedAt.IsZero() || h.Now().Sub(rec.UploadedAt) <= h.Config.StalledAfter {
+		return nil
+	}
+	return []any{metric.Stalled.One()}
 }

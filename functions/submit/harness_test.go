@@ -213,7 +213,7 @@ func (in *intake) another() *instance {
 	q := &fakeQueue{t: in.t}
 	return &instance{in: in, queue: q, Handler: &Handler{
 		Config: Config{
-			Stack: stack, Rules: rules, Pause: 5 * time.Minute,
+			Stack: stack, Rules: rules, Pause: 5 * time.Minute, StalledAfter: 6 * time.Hour,
 			Bucket: bucket, Routes: document.Routes{{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"}},
 		},
 		Key:    func(context.Context) (string, error) { return apiKey, nil },

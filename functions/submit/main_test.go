@@ -69,7 +69,7 @@ func environment(awsURL, extendURL string) func(string) string {
 		"EXTEND_BASE_URL": extendURL, "EXTEND_API_KEY": apiKey, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
 		"DEAD_LETTER_QUEUE_URL": awsURL + "/123456789012/dead", "PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": "in/", "UPLOAD_BUCKET": bucket, "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10000", "FILES_PER_MINUTE": "100000", "MAX_CONCURRENCY": "2",
-		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600",
+		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",
 	}
 	return func(name string) string { return env[name] }
 }

@@ -1,7 +1,10 @@
 package submit
 
 import (
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"extend-intake/shared/extend/extendtest"
 )
@@ -35,8 +38,32 @@ func TestWhatIsCounted(t *testing.T) {
 	in := newIntake(t)
 	in.receive(message{id: "m", body: "?"})
 	in.wantLog("moved to the dead letters", "DeadLetters=1")
+	// A hold during a look counts as one during a POST.
+	for fault, word := range map[int]string{429: "RateLimited=1", 402: "AccountPaused=1"} {
+		list := extendtest.Script(extendtest.RouteList, extendtest.Fault{Status: fault})
+		create := extendtest.Script(extendtest.RouteCreate, extendtest.Fault{Status: 503})
+		look := newIntake(t, faults(func(c extendtest.Call) extendtest.Fault {
+			if c.Route == extendtest.RouteList {
+				return list(c)
+			}
+			return create(c)
+		}))
+		m, _ := put("a")
+		look.settle(m)
+		look.wantLog("on hold", "look not done: "+strconv.Itoa(fault), word)
+	}
+	waits := newIntake(t, onCreate(extendtest.Fault{Status: 402}, extendtest.Fault{Status: 402}))
+	waits.Config.StalledAfter = waits.now().Sub(time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)) + time.Hour // since the notice's eventTime
+	m, u := put("a")
+	waits.receive(m)
+	if strings.Contains(waits.log.String(), "Stalled") {
+		t.Error("it is said to be stalled at once")
+	}
+	waits.clock.advance(2 * time.Hour)
+	waits.receive(m)
+	waits.wantLog("not submitted", u.id(), "Stalled=1")
 	lost := newIntake(t, onCreate(extendtest.Fault{Status: 503, After: true}))
-	m, _ := put("a")
+	m, _ = put("a")
 	lost.settle(m)
 	lost.wantLog("lost run found", "Submitted=1", "RecoveredByLook=1")
 }

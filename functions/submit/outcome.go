@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,11 @@ type answer struct {
 	// hold: it is not about this document. This instance makes no call until then,
 	// and the rest of the batch goes back untouched.
 	hold bool
+	// cause of a hold: the status that Extend answered, or noKey.
+	cause string
 }
+
+const noKey = "no API key"
 
 type answerKind int
 
@@ -66,11 +71,11 @@ func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, p
 	switch s := e.StatusCode; {
 	case s == http.StatusTooManyRequests:
 		// The plan's limit, for everybody: the rest of the batch would hear the same.
-		return notTaken(reason, answer{after: cmp.Or(e.RetryAfter, min(backoff(receives), maxRateHold)), hold: true})
+		return notTaken(reason, answer{after: cmp.Or(e.RetryAfter, min(backoff(receives), maxRateHold)), hold: true, cause: strconv.Itoa(s)})
 	case s == http.StatusUnauthorized, s == http.StatusPaymentRequired, s == http.StatusForbidden, s == http.StatusGone,
 		300 <= s && s < 400:
 		// The account's fault or the configuration's, not the document's.
-		return notTaken(reason, answer{after: pause, hold: true})
+		return notTaken(reason, answer{after: pause, hold: true, cause: strconv.Itoa(s)})
 	case s == http.StatusRequestTimeout || s >= 500:
 		return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: reason}
 	case e.Retryable:

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"regexp"
@@ -55,20 +54,6 @@ func (e *Error) Error() string {
 		b.WriteString(" (request " + e.RequestID + ")")
 	}
 	return b.String()
-}
-
-// LogValue is everything but the body.
-func (e *Error) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("method", e.Method),
-		slog.String("path", e.Path),
-		slog.Int("status", e.StatusCode),
-		slog.String("code", e.Code),
-		slog.String("message", e.Message),
-		slog.String("request_id", e.RequestID),
-		slog.Bool("retryable", e.Retryable),
-		slog.Duration("retry_after", e.RetryAfter),
-	)
 }
 
 // NotSent reports whether err is positive evidence that the request never left: it was refused here, the context

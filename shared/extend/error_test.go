@@ -112,15 +112,11 @@ func TestErrorText(t *testing.T) {
 func TestErrorIsLoggedWithoutItsBody(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
-	log.Error("refused", "err", &Error{Method: "POST", Path: "/processor_runs", StatusCode: 429, Code: "RATE_LIMIT_EXCEEDED", Message: "Too many.",
-		RequestID: "req_1", Retryable: true, RetryAfter: 3 * time.Second, Body: []byte("private")})
-	diff(t, `level=ERROR msg=refused err.method=POST err.path=/processor_runs err.status=429 err.code=RATE_LIMIT_EXCEEDED err.message="Too many." err.request_id=req_1 err.retryable=true err.retry_after=3s`+"\n", b.String())
+	slog.New(slog.NewJSONHandler(&b, nil)).Error("refused", "error", &Error{Method: "POST", Path: "/processor_runs", StatusCode: 429,
+		Code: "RATE_LIMIT_EXCEEDED", Message: "Too many.", RequestID: "req_1", Retryable: true, RetryAfter: 3 * time.Second, Body: []byte("private")})
+	if want := `"error":"extend: POST /processor_runs: 429 RATE_LIMIT_EXCEEDED: Too many. (request req_1)"}`; !strings.HasSuffix(b.String(), want+"\n") {
+		t.Errorf("got %s want %s", b.String(), want)
+	}
 }
 
 func TestErrorKeepsTheBeginningOfALongBody(t *testing.T) {

@@ -155,7 +155,8 @@ type Decision struct {
 	Verdict Verdict
 	// Record is the record as it is after the decision; nil when there is none.
 	Record *Record
-	write  bool
+	// Written says that the ledger changed by it: the same fact again changes nothing.
+	Written bool
 }
 
 // State is the Record's, or "" when there is none.
@@ -180,7 +181,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 	next.Runs = slices.Clone(rec.Runs)
 	next.Writes++
 	keep := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
-	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: &next, write: true}, nil }
+	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: &next, Written: true}, nil }
 
 	switch f := f.(type) {
 	case Claim:
@@ -320,7 +321,7 @@ func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 		next := Record{DocumentID: s.DocumentID(), Attempt: 1, Writes: 1}
 		next.source(s)
 		r.claim(&next, f, now)
-		return Decision{Verdict: Won, Record: &next, write: true}, nil
+		return Decision{Verdict: Won, Record: &next, Written: true}, nil
 	case Outcome:
 		// A run without a tag, or a document whose record is gone: the tag says what it was.
 		next := Record{DocumentID: f.RunID, Attempt: 1, Writes: 1}
@@ -329,14 +330,14 @@ func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 			next.source(f.Source)
 		}
 		next.outcome(f, now)
-		return Decision{Verdict: Stored, Record: &next, write: true}, nil
+		return Decision{Verdict: Stored, Record: &next, Written: true}, nil
 	}
 	return Decision{Verdict: Unchanged}, nil
 }
 
 func (r Rules) outcome(rec, next *Record, f Outcome, now time.Time) (Decision, error) {
 	keep := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
-	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: next, write: true}, nil }
+	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: next, Written: true}, nil }
 	noted := NotedRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}
 	switch {
 	case f.Attempt < rec.Attempt:
@@ -392,7 +393,7 @@ func (r Rules) note(rec, next *Record, run NotedRun) (Decision, error) {
 		run.Duplicate = rec.Runs[i].Duplicate
 		run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
 		next.Runs[i] = run
-		return Decision{Verdict: v, Record: next, write: true}, nil
+		return Decision{Verdict: v, Record: next, Written: true}, nil
 	}
 	run.Duplicate = run.Attempt == rec.Attempt ||
 		slices.ContainsFunc(rec.Runs, func(n NotedRun) bool { return n.Attempt == run.Attempt && n.RunID != "" })
@@ -400,7 +401,7 @@ func (r Rules) note(rec, next *Record, run NotedRun) (Decision, error) {
 		v = DuplicateRun
 	}
 	next.keep(run)
-	return Decision{Verdict: v, Record: next, write: true}, nil
+	return Decision{Verdict: v, Record: next, Written: true}, nil
 }
 
 // An item of DynamoDB holds 400 KB, and the output has most of it: texts of Extend

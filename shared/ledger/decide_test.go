@@ -286,15 +286,15 @@ func TestDecide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d.Verdict != tt.verdict || d.write != (tt.state != "") {
-				t.Fatalf("verdict %q, written %v; want %q, %v", d.Verdict, d.write, tt.verdict, tt.state != "")
+			if d.Verdict != tt.verdict || d.Written != (tt.state != "") {
+				t.Fatalf("verdict %q, written %v; want %q, %v", d.Verdict, d.Written, tt.verdict, tt.state != "")
 			}
 			if tt.rec != nil {
 				if diff := cmp.Diff(before, *tt.rec); diff != "" {
 					t.Fatalf("Decide changed its argument:\n%s", diff)
 				}
 			}
-			if !d.write {
+			if !d.Written {
 				return
 			}
 			if d.Record.State != tt.state {
@@ -327,7 +327,7 @@ func TestDecideRefusesWhatItDoesNotKnow(t *testing.T) {
 		"runId is missing":            at(Processing, func(r *Record) { r.RunID = "" }),
 	} {
 		d, err := rules.Decide(rec, claim, t0)
-		if !errors.Is(err, ErrRecord) || !strings.Contains(err.Error(), want) || d.write {
+		if !errors.Is(err, ErrRecord) || !strings.Contains(err.Error(), want) || d.Written {
 			t.Errorf("%v, %v; want ErrRecord with %q", d, err, want)
 		}
 	}

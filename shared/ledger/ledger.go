@@ -65,7 +65,7 @@ func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision
 		}
 		fresh = false
 		d, err := l.rules.Decide(rec, f, l.now())
-		if err != nil || !d.write {
+		if err != nil || !d.Written {
 			return d, err
 		}
 		switch err := l.store.swap(ctx, rec, d.Record); {

@@ -33,28 +33,28 @@ type Metric struct {
 
 // What is counted.
 var (
-	Submitted         = Metric{Name: "Submitted", Unit: "Count", Meaning: "Runs that Extend took, each of them paid."}
+	Submitted         = Metric{Name: "Submitted", Unit: "Count", Meaning: "Runs that Extend took, as its answer or a look told; where a lost answer's webhook came first, nobody counts."}
 	DuplicatesDropped = Metric{Name: "DuplicatesDropped", Unit: "Count", Meaning: "Upload notices of documents that had been submitted already."}
-	Refused           = Metric{Name: "Refused", Unit: "Count", Meaning: "Documents to which Extend said a final no."}
-	RateLimited       = Metric{Name: "RateLimited", Unit: "Count", Meaning: "Answers 429: the plan's limit was hit."}
-	Unconfirmed       = Metric{Name: "Unconfirmed", Unit: "Count", Meaning: "POSTs of which nobody knows whether they made a run; each is looked for."}
+	Refused           = Metric{Name: "Refused", Unit: "Count", Meaning: "Documents that were refused for good: by Extend, or because there is no route or no object any more."}
+	RateLimited       = Metric{Name: "RateLimited", Unit: "Count", Meaning: "Times that all calls were put off because of an answer 429: the plan's limit was hit."}
+	Unconfirmed       = Metric{Name: "Unconfirmed", Unit: "Count", Meaning: "POSTs of which nobody knows whether they made a run, also those of functions that died; each is looked for."}
 	RecoveredByLook   = Metric{Name: "RecoveredByLook", Unit: "Count", Meaning: "Lost runs that a look found: paid once, not twice."}
 
-	RecoveredByReconcile = Metric{Name: "RecoveredByReconcile", Unit: "Count", Meaning: "Runs that reconcile found ended, and notices that it sent again: a webhook or a message had been lost."}
+	RecoveredByReconcile = Metric{Name: "RecoveredByReconcile", Unit: "Count", Meaning: "Runs that reconcile found ended, and notices that it sent again: as a rule a webhook or a message had been lost, or was late."}
 	Processed            = Metric{Name: "Processed", Unit: "Count", Meaning: "Attempts that ended with an output."}
 	Failed               = Metric{Name: "Failed", Unit: "Count", Meaning: "Attempts that failed at Extend, also those that are tried again.",
 		Dimension: "Reason", Values: []string{"ABORTED", "CORRUPT_FILE", "FAILED_TO_PROCESS_FILE", "INTERNAL_ERROR", "INVALID_CONFIGURATION",
 			"INVALID_PROCESSOR", "OUT_OF_CREDITS", "PARSING_ERROR", "POST_PROCESSING_FAILURE", "PRE_PROCESSING_FAILURE"}}
 	Cancelled       = Metric{Name: "Cancelled", Unit: "Count", Meaning: "Attempts whose run was cancelled or deleted at Extend."}
-	Credits         = Metric{Name: "Credits", Unit: "Count", Meaning: "What the runs cost that have ended, the failed ones too, where Extend says it."}
+	Credits         = Metric{Name: "Credits", Unit: "Count", Meaning: "What the runs cost whose end was stored, the failed ones too, where Extend says it."}
 	SecondsToOutput = Metric{Name: "SecondsToOutput", Unit: "Seconds", Meaning: "From the upload to the document's first output in the table."}
 
-	WebhookRejected = Metric{Name: "WebhookRejected", Unit: "Count", Meaning: "Deliveries that were not answered with 200.",
+	WebhookRejected = Metric{Name: "WebhookRejected", Unit: "Count", Meaning: "Deliveries that the function did not answer with 200.",
 		Dimension: "Cause", Values: []string{"signature", "stale", "headers", "malformed", "too large", "not stored"}}
 	AccountPaused = Metric{Name: "AccountPaused", Unit: "Count", Meaning: "Times that all calls were put off because Extend refuses the account, or because there is no key.",
 		Dimension: "Reason", Values: []string{"no API key", "401", "402", "403", "410"}}
-	Stalled      = Metric{Name: "Stalled", Unit: "Count", Meaning: "Looks at documents that have been on the way for longer than StalledAfterSeconds."}
-	DeadLetters  = Metric{Name: "DeadLetters", Unit: "Count", Meaning: "Messages and stream records that were moved to a dead-letter queue."}
+	Stalled      = Metric{Name: "Stalled", Unit: "Count", Meaning: "Tries and looks at documents that were uploaded longer than StalledAfterSeconds ago and have not ended."}
+	DeadLetters  = Metric{Name: "DeadLetters", Unit: "Count", Meaning: "Messages and stream records that the functions moved to a dead-letter queue."}
 	DuplicateRun = Metric{Name: "DuplicateRun", Unit: "Count", Meaning: "Second runs of one attempt. It must never happen."}
 )
 

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"extend-intake/shared/document"
@@ -55,6 +54,8 @@ type Result struct {
 	// Metrics are log attributes that count what the news ended. They are there
 	// beside an error too, if it came after the ledger knew.
 	Metrics []any
+
+	written bool
 }
 
 // Foreign is the Verdict on a run whose tag names another stack.
@@ -91,13 +92,9 @@ func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen int64) (Res
 	// has ended only if it is of that very record, so this tells an end from a change.
 	over := false
 	for range maxRounds {
-		noted, err := r.noted(ctx, run)
-		if err != nil {
-			return Result{}, err
-		}
 		result, err := r.record(ctx, run, seen)
 		if result.Verdict != ledger.Confirm {
-			result.Metrics = count(result, run, over || noted)
+			result.Metrics = count(result, run, over)
 			return result, err
 		}
 		rec := result.Record
@@ -131,29 +128,16 @@ func (r *Recorder) find(ctx context.Context, id string) (*ledger.Record, error) 
 	return rec, err
 }
 
-// noted reports whether a failure that another attempt can cure is known already: the
-// verdict on it is Resubmit for as long as that attempt waits.
-func (r *Recorder) noted(ctx context.Context, run *extend.Run) (bool, error) {
-	tag, err := document.ParseTag(run.Metadata)
-	if err != nil || tag.Stack != r.Stack || run.Status != extend.StatusFailed || !ledger.Curable(run.FailureReason) {
-		return false, nil
-	}
-	rec, err := r.find(ctx, tag.DocumentID)
-	if rec == nil || err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(rec.Runs, func(n ledger.NotedRun) bool { return n.RunID == run.ID }), nil
-}
-
-// count says what the news ended. over: it was known to have ended.
+// count says what the news ended. over: it was known to have ended, and this is a change
+// of its result.
 func count(result Result, run *extend.Run, over bool) (metrics []any) {
 	rec := result.Record
 	switch {
+	case !result.written || over:
+		return nil
 	case result.Verdict == ledger.DuplicateRun:
 		metrics = append(metrics, metric.DuplicateRun.One())
-	case over:
-		return nil
-	case result.Verdict == ledger.Resubmit: // it failed, and is tried again
+	case result.Verdict == ledger.Resubmit && run.Status == extend.StatusFailed: // it is tried again
 		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
 	case result.Verdict != ledger.Stored:
 		return nil
@@ -239,7 +223,7 @@ func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result,
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record}
+	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record, written: d.Written}
 	if d.Verdict == ledger.Resubmit {
 		if err := r.Resend(ctx, d.Record.Source()); err != nil {
 			return result, fmt.Errorf("resend %s: %w", id, err)

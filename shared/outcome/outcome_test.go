@@ -489,6 +489,7 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 			{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: none},
 			{run: second(processed(`{}`)), verdict: ledger.Stored, want: done}},
 		"read again by wish": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done, again: true},
+			{run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none}, {run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none},
 			{run: second(processed(`{"n": 2}`)), verdict: ledger.Stored, want: map[string]any{"Processed": 1.0, "Credits": 1.5}}},
 		"a duplicate run": {{run: processed(`{}`), verdict: ledger.Stored, want: done},
 			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.DuplicateRun, want: map[string]any{"DuplicateRun": 1.0, "Credits": 1.5}},
