@@ -65,7 +65,8 @@ type resource struct {
 				DestinationConfig struct{ OnFailure struct{ Type string } }
 			}
 		}
-		Policies []struct {
+		ManagedPolicyArns any
+		Policies          []struct {
 			PolicyDocument struct {
 				Statement []map[string]any
 			}
