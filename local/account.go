@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
+	"extend-intake/shared/boot"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
@@ -23,10 +25,14 @@ type account struct {
 // realAccount is the account that the environment names. It is nil where the simulator
 // is wanted.
 func realAccount(getenv func(string) string) (*account, error) {
-	a := account{
-		key: getenv("EXTEND_API_KEY"), processor: getenv("PROCESSOR"),
-		baseURL: strings.TrimSuffix(cmp.Or(getenv("EXTEND_BASE_URL"), extend.BaseURLUS), "/"), workspace: getenv("EXTEND_WORKSPACE_ID"),
-	}
+	// As the functions will read it: what they would refuse is refused here, before a key is sent anywhere.
+	env := boot.NewEnv(func(name string) string {
+		if name == "EXTEND_BASE_URL" {
+			return strings.TrimSuffix(cmp.Or(getenv(name), extend.BaseURLUS), "/")
+		}
+		return getenv(name)
+	})
+	a := account{key: getenv("EXTEND_API_KEY"), processor: getenv("PROCESSOR"), workspace: getenv("EXTEND_WORKSPACE_ID")}
 	switch {
 	case a.key == "" && a.processor == "":
 		return nil, nil
@@ -34,8 +40,19 @@ func realAccount(getenv func(string) string) (*account, error) {
 		return nil, errors.New("PROCESSOR is for the real Extend: set EXTEND_API_KEY as well, or leave PROCESSOR out for the simulator")
 	case a.processor == "":
 		return nil, errors.New("EXTEND_API_KEY is set, but not PROCESSOR: give PROCESSOR=dp_… to have files read by Extend, which costs credits, or unset EXTEND_API_KEY for the simulator")
-	case !strings.HasPrefix(a.processor, "dp_"):
-		return nil, fmt.Errorf("PROCESSOR is %q: the id of a processor begins with dp_, see its page in Extend Studio", a.processor)
+	}
+	if u := env.URL("EXTEND_BASE_URL"); u != nil {
+		if a.baseURL = u.String(); u.Path != "" || u.RawQuery != "" || u.User != nil {
+			env.Fault("EXTEND_BASE_URL", "is %q: it must be https:// and a host, without a path", u.Redacted())
+		}
+	}
+	for name, id := range map[string]*regexp.Regexp{"PROCESSOR": regexp.MustCompile(`^dp_[A-Za-z0-9_-]+$`), "EXTEND_WORKSPACE_ID": regexp.MustCompile(`^(ws_[A-Za-z0-9_-]+)?$`)} {
+		if v := getenv(name); !id.MatchString(v) {
+			env.Fault(name, "is %q: it must match %s", v, id)
+		}
+	}
+	if err := env.Err(); err != nil {
+		return nil, err
 	}
 	return &a, nil
 }
@@ -43,7 +60,7 @@ func realAccount(getenv func(string) string) (*account, error) {
 // check makes a call that costs nothing, so that a wrong key is known before anything
 // is started.
 func (a *account) check(ctx context.Context) error {
-	client, err := extend.NewClient(func(context.Context) (string, error) { return a.key, nil },
+	client, err := extend.NewClient(extend.StaticKey(a.key),
 		extend.WithBaseURL(a.baseURL), extend.WithWorkspace(a.workspace))
 	if err != nil {
 		return err

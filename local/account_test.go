@@ -28,6 +28,9 @@ func TestRealAccount(t *testing.T) {
 		{name: "key alone", env: map[string]string{"EXTEND_API_KEY": "sk_x"}, want: "EXTEND_API_KEY is set, but not PROCESSOR"},
 		{name: "processor alone", env: map[string]string{"PROCESSOR": "dp_x"}, want: "set EXTEND_API_KEY as well"},
 		{name: "no id of a processor", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "Invoices"}, want: `PROCESSOR is "Invoices"`},
+		{name: "http to a stranger", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x", "EXTEND_BASE_URL": "http://127.0.0.1.evil.example"}, want: "must begin with https://"},
+		{name: "a path", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x", "EXTEND_BASE_URL": "https://api.extend.ai/v1"}, want: "without a path"},
+		{name: "no id of a workspace", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x", "EXTEND_WORKSPACE_ID": "mine"}, want: `EXTEND_WORKSPACE_ID is "mine"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

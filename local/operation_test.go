@@ -95,7 +95,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	if err := json.Unmarshal(s.runs(twin)[0].Metadata, &tag); err != nil {
 		t.Fatal(err)
 	}
-	client, err := extend.NewClient(func(context.Context) (string, error) { return s.apiKey, nil }, extend.WithBaseURL(s.extendURL))
+	client, err := extend.NewClient(extend.StaticKey(s.apiKey), extend.WithBaseURL(s.extendURL))
 	if err != nil {
 		t.Fatal(err)
 	}

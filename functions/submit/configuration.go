@@ -42,9 +42,15 @@ func contradictions(e cfn.Event, fault error) error {
 	if existing != "" && made != "" {
 		fault = errors.Join(fmt.Errorf("ExistingBucketName %q and UploadBucketName %q are both given: name either the bucket that is there, or the one to make", existing, made), fault)
 	}
-	const most = 3800
-	if fault != nil && len(fault.Error()) > most {
-		return errors.New(strings.ToValidUTF8(fault.Error()[:most], "") + "…")
+	if fault == nil {
+		return nil
 	}
-	return fault
+	// CloudFormation takes 4096 bytes, with all the names that it gave and as JSON, in
+	// which a quote is two of them.
+	const most = 3300
+	text := fault.Error()
+	for escaped, _ := json.Marshal(text); len(escaped) > most; escaped, _ = json.Marshal(text) {
+		text = strings.ToValidUTF8(text[:len(text)-max(1, (len(escaped)-most)/6)-len("…")], "") + "…"
+	}
+	return errors.New(text)
 }

@@ -13,6 +13,7 @@ import (
 // A deployment must end with what the function thinks of its environment.
 func TestCloudFormationIsTold(t *testing.T) {
 	const overlapping = `[{"name":"a","prefix":"in/","processor":"dp_a"},{"name":"b","suffix":".pdf","processor":"dp_b"}]`
+	stackID := "arn:aws:cloudformation:eu-west-1:123456789012:stack/" + strings.Repeat("a-long-name-", 10) + "/00000000-0000-0000-0000-000000000000"
 	for _, c := range []struct {
 		name, request, properties string
 		env                       map[string]string
@@ -28,6 +29,7 @@ func TestCloudFormationIsTold(t *testing.T) {
 		{name: "a prefix of nothing", request: "Create", env: map[string]string{"PROCESSOR_ID": "", "ROUTES": `[{"name":"a","prefix":"x/","processor":"dp_a"}]`}, status: "FAILED", reasons: []string{"KEY_PREFIX and KEY_SUFFIX are about PROCESSOR_ID"}},
 		{name: "a lease shorter than the function lives", request: "Create", env: map[string]string{"TRANSFER": "upload", "LEASE_SECONDS": "170"}, status: "FAILED", reasons: []string{"LEASE_SECONDS is 170"}},
 		{name: "more than CloudFormation takes", request: "Create", env: map[string]string{"TRANSFER": strings.Repeat("ü", 5000)}, status: "FAILED", reasons: []string{"TRANSFER is"}},
+		{name: "more than CloudFormation takes, and all of it escaped", request: "Create", env: map[string]string{"ROUTES": "[" + strings.Repeat("0,", 1240) + "0]"}, status: "FAILED", reasons: []string{"ROUTES can't be used"}},
 		{name: "a deletion", request: "Delete", env: map[string]string{"FILES_PER_MINUTE": "0"}, status: "SUCCESS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,11 +56,11 @@ func TestCloudFormationIsTold(t *testing.T) {
 			if c.properties == "" {
 				c.properties = "{}"
 			}
-			if _, err := handle(t.Context(), fmt.Appendf(nil, `{"RequestType": %q, "ResponseURL": %q, "StackId": "stack", "RequestId": "request", "ResourceType": "Custom::Configuration",
-				"LogicalResourceId": "Configuration", "ResourceProperties": %s}`, c.request, cloudFormation.URL, c.properties)); err != nil {
+			if _, err := handle(t.Context(), fmt.Appendf(nil, `{"RequestType": %q, "ResponseURL": %q, "StackId": %q, "RequestId": "request", "ResourceType": "Custom::Configuration",
+				"LogicalResourceId": "Configuration", "ResourceProperties": %s}`, c.request, cloudFormation.URL, stackID, c.properties)); err != nil {
 				t.Fatal(err)
 			}
-			if got.Status != c.status || got.PhysicalResourceId != "configuration" || got.RequestId != "request" || got.StackId != "stack" || got.LogicalResourceId != "Configuration" {
+			if got.Status != c.status || got.PhysicalResourceId != "configuration" || got.RequestId != "request" || got.StackId != stackID || got.LogicalResourceId != "Configuration" {
 				t.Errorf("%+v", got)
 			}
 			if length > 4096 {

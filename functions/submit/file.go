@@ -16,11 +16,15 @@ import (
 )
 
 // File makes a Source known to Extend under a name: by a link, or by sending it. It
-// makes no run. The error wraps errGone, or is Extend's, or is worth another try.
+// makes no run. The error wraps errGone or errArchived, or is Extend's, or is worth another try.
 type File func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error)
 
-// errGone means that the bucket no longer has this version, and never will.
-var errGone = errors.New("the object is gone")
+var (
+	// errGone means that the bucket no longer has this version, and never will.
+	errGone = errors.New("the object is gone")
+	// errArchived means that the object can't be read until a person has restored it.
+	errArchived = errors.New("the object is archived")
+)
 
 // linkLife is how long Extend can fetch the file. It does so at once as a rule;
 // under load the fetch can lag. A link that lives shorter than minLinkLife would
@@ -74,6 +78,8 @@ func send(bucket *s3.Client, files *extend.FileService) File {
 			switch e.ErrorCode() {
 			case "NoSuchKey", "NoSuchVersion", "PreconditionFailed", "MethodNotAllowed": // the last: the version is a delete marker
 				return nil, fmt.Errorf("%w: %s: S3 says %s", errGone, s, e.ErrorCode())
+			case "InvalidObjectState":
+				return nil, fmt.Errorf("%w: %s: restore it, and have the document read again", errArchived, s)
 			}
 		}
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go"
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
@@ -35,6 +36,7 @@ func TestSend(t *testing.T) {
 		{name: "deleted", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 404, code: "NoSuchVersion", gone: true},
 		{name: "other bytes by now", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 412, code: "PreconditionFailed", gone: true},
 		{name: "no right", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "AccessDenied"},
+		{name: "in an archive", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "InvalidObjectState"},
 		{name: "S3 is away", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 503, code: "SlowDown"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -72,7 +74,7 @@ func TestSend(t *testing.T) {
 				Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 			}), client.Files)(t.Context(), c.source, "a.token.pdf")
 			if c.status != 200 {
-				if err == nil || errors.Is(err, errGone) != c.gone || sent != "" {
+				if err == nil || errors.Is(err, errGone) != c.gone || errors.Is(err, errArchived) != (c.code == "InvalidObjectState") || sent != "" {
 					t.Errorf("%v, %v; sent %q", f, err, sent)
 				}
 				return
@@ -99,6 +101,8 @@ func TestAfterFile(t *testing.T) {
 		hold   bool
 	}{
 		{"gone", fmt.Errorf("%w: s3://in/a", errGone), ledger.Refused, "", false},
+		{"archived", fmt.Errorf("%w: s3://in/a", errArchived), ledger.Refused, "", false},
+		{"forbidden", fmt.Errorf("read: %w", &smithy.GenericAPIError{Code: "AccessDenied"}), ledger.Waiting, "file not ready: AccessDenied", false},
 		{"type not supported", refused(400, "FILE_TYPE_NOT_SUPPORTED"), ledger.Refused, "", false},
 		{"too large", refused(413, ""), ledger.Refused, "", false},
 		{"rate", refused(429, ""), ledger.Waiting, "429", true},

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
@@ -91,7 +93,13 @@ func afterFile(claim *ledger.Record, err error, receives int, pause time.Duratio
 	if errors.Is(err, errGone) {
 		return ledger.Rejected{Claim: claim.Claim, Code: "OBJECT_GONE", Message: err.Error()}, answer{reason: "OBJECT_GONE"}
 	}
+	if errors.Is(err, errArchived) {
+		return ledger.Rejected{Claim: claim.Claim, Code: "OBJECT_ARCHIVED", Message: err.Error()}, answer{reason: "OBJECT_ARCHIVED"}
+	}
 	fact, a := ledger.Fact(nil), answer{reason: "file not ready"}
+	if e, ok := errors.AsType[smithy.APIError](err); ok { // S3's
+		a.reason += ": " + e.ErrorCode()
+	}
 	if e, ok := errors.AsType[*extend.Error](err); ok {
 		fact, a = afterPost(claim, nil, e, receives, pause, now)
 	}

@@ -89,7 +89,7 @@ func (h *Handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*
 
 // keep stores what a verified delivery says.
 func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
-	log := slog.With("event_id", event.ID, "event_type", event.Type)
+	log := slog.With("event_id", clip(event.ID), "event_type", clip(event.Type))
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
 		log.InfoContext(ctx, "ignored", "reason", "event type is not kept")
 		return nil
@@ -113,6 +113,9 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 	}
 	return err
 }
+
+// clip keeps a line of the log from being larger than CloudWatch takes.
+func clip(s string) string { return s[:min(len(s), 256)] }
 
 // run is the run that the delivery is about. Where the delivery only points to it,
 // Extend is asked instead: the signature does not cover what is behind the link.

@@ -24,7 +24,7 @@ func (e *Env) Err() error {
 	if len(e.faults) == 0 {
 		return nil
 	}
-	return fmt.Errorf("configuration: %w\n(the variables come from template.yaml's parameters)", errors.Join(e.faults...))
+	return fmt.Errorf("configuration: %w", errors.Join(e.faults...))
 }
 
 // Fault adds what a caller finds wrong with a variable, or with several of them together.

@@ -51,6 +51,8 @@ func TestParseNotices(t *testing.T) {
 		{name: "wrong type", body: `{"Records":7}`, bodyErr: "not an upload notice"},
 		{name: "reprocess without an attempt", body: `{"reprocess":"doc_a"}`, bodyErr: "the number of the new attempt, 2 or more"},
 		{name: "reprocess the first attempt", body: `{"reprocess":"doc_a","attempt":1}`, bodyErr: "the number of the new attempt, 2 or more"},
+		{name: "reprocess, an id that is none", body: `{"reprocess":"doc_` + strings.Repeat("x", 2100) + `","attempt":2}`, bodyErr: "takes a document id"},
+		{name: "a list", body: `[{"reprocess":"doc_a"}]`, bodyErr: "not an upload notice: array where something else belongs (the whole body"},
 		{name: "reprocess a run", body: `{"reprocess":"dpr_a","attempt":2}`, bodyErr: "takes a document id"},
 		{name: "reprocess, an attempt of a wrong type", body: `{"reprocess":"doc_a","attempt":"2"}`, bodyErr: "not an upload notice"},
 		{name: "size of a wrong type", body: strings.Replace(s3(`"a"`), `7`, `"7"`, 1), err: "not an upload notice"},

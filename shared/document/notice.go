@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,11 +70,15 @@ func ParseNotices(body []byte) ([]Notice, error) {
 		Reprocess
 	}
 	if err := json.Unmarshal(body, &shape); err != nil {
+		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			// encoding/json's own words show Go's types.
+			return nil, fmt.Errorf("%w: %s where something else belongs (%s, byte %d)", ErrNotice, t.Value, cmp.Or(t.Field, "the whole body"), t.Offset)
+		}
 		return nil, fmt.Errorf("%w: %v", ErrNotice, err)
 	}
 	switch {
 	case shape.DocumentID != "":
-		if !strings.HasPrefix(shape.DocumentID, "doc_") || shape.Attempt < 2 {
+		if !isDocumentID(shape.DocumentID) || shape.Attempt < 2 {
 			return nil, fmt.Errorf(`%w: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`, ErrNotice)
 		}
 		return []Notice{{Reprocess: shape.Reprocess}}, nil

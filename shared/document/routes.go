@@ -31,7 +31,7 @@ const (
 	// holds 4 KB.
 	maxRoutes = 2500
 	// maxFaults fits into the reason that CloudFormation takes, of 4 KB too.
-	maxFaults    = 3500
+	maxFaults    = 2800
 	maxName      = 40
 	maxTags      = 8
 	maxTagLength = 60

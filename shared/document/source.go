@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +75,11 @@ func (s Source) DocumentID() string {
 // FolderMarker reports whether the object is the empty one that consoles make
 // to show a folder.
 func (s Source) FolderMarker() bool { return s.Size == 0 && strings.HasSuffix(s.Key, "/") }
+
+var documentID = regexp.MustCompile(`^doc_[a-z2-7]{26}$`)
+
+// isDocumentID reports whether a text has the form of a document's id.
+func isDocumentID(id string) bool { return documentID.MatchString(id) }
 
 // Token is what a run of this attempt has in its file name. The token of
 // attempt 1 is the beginning of that of attempt 10: who searches by it must

@@ -130,7 +130,23 @@ func (r *Run) HasOutput() bool {
 
 // Usage is what a run cost.
 type Usage struct {
-	Credits json.Number `json:"credits"` // can be a fraction
+	Credits json.Number `json:"credits"` // can be a fraction; empty where it is not said, or not understood
+}
+
+// UnmarshalJSON never fails: a run that was paid must not be lost over its price.
+func (u *Usage) UnmarshalJSON(text []byte) error {
+	var v struct {
+		Credits json.Number `json:"credits"`
+	}
+	const longest = 40 // digits; more is no price
+	if err := json.Unmarshal(text, &v); err != nil || len(v.Credits) > longest {
+		v.Credits = ""
+	}
+	if _, err := v.Credits.Float64(); err != nil { // beyond every number that a parser on the way keeps
+		v.Credits = ""
+	}
+	u.Credits = v.Credits
+	return nil
 }
 
 // ParseRun reads a run object, as a webhook's payload is one. It fails on anything else: an object that says it
@@ -144,7 +160,7 @@ func ParseRun(object json.RawMessage) (*Run, error) {
 		return nil, fmt.Errorf("run: %w", err)
 	}
 	if v.Object != "" && v.Object != "document_processor_run" {
-		return nil, fmt.Errorf("run: object is a %q", v.Object)
+		return nil, fmt.Errorf("run: object is a %.100q", v.Object)
 	}
 	if v.ID == "" {
 		return nil, errors.New("run: no id")

@@ -422,3 +422,18 @@ func TestDatesInEverySpelling(t *testing.T) {
 		diff(t, RunSummary{ID: "dpr_1", CreatedAt: want}, s)
 	}
 }
+
+// A run that was paid is not lost over a price that can't be read.
+func TestUsageIsTolerant(t *testing.T) {
+	t.Parallel()
+	for usage, want := range map[string]json.Number{
+		`{"credits": 1.50}`: "1.50", `{"credits": -0}`: "-0", `{"credits": 1e2}`: "1e2",
+		`{"credits": null}`: "", `{}`: "", `{"credits": "n/a"}`: "", `{"credits": ""}`: "", `{"credits": {}}`: "", `[]`: "", `"free"`: "", `7`: "",
+		`{"credits": 1e400}`: "", `{"credits": ` + strings.Repeat("9", 1000) + `}`: "",
+	} {
+		run, err := ParseRun(json.RawMessage(`{"object": "document_processor_run", "id": "dpr_1", "status": "PROCESSED", "usage": ` + usage + `}`))
+		if err != nil || run.Usage == nil || run.Usage.Credits != want {
+			t.Errorf("%s: %v, %v; want %q", usage, run, err, want)
+		}
+	}
+}

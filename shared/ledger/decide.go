@@ -475,9 +475,9 @@ func (rec *Record) end(s State, now time.Time) {
 
 func (rec *Record) outcome(f Outcome, now time.Time) {
 	rec.end(f.State, now)
-	rec.RunID, rec.RunURL = f.RunID, cmp.Or(f.RunURL, rec.RunURL)
+	rec.RunID, rec.RunURL = f.RunID, cmp.Or(cut(f.RunURL, maxMessage), rec.RunURL)
 	rec.ProcessorID = cmp.Or(rec.ProcessorID, f.ProcessorID)
-	rec.Type, rec.Reviewed, rec.Edited = f.Type, f.Reviewed, f.Edited
+	rec.Type, rec.Reviewed, rec.Edited = cut(f.Type, maxReason), f.Reviewed, f.Edited
 	rec.FailureReason, rec.FailureMessage = cut(f.FailureReason, maxReason), cut(f.FailureMessage, maxMessage)
 	rec.Credits, rec.Digest = f.Credits, f.Digest
 	if f.State == Processed {

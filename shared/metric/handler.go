@@ -158,6 +158,9 @@ func embedded(samples []sample, stack string, at int64) []slog.Attr {
 	attrs := []slog.Attr{slog.String("Stack", stack)}
 	place := make(map[string]int) // of a dimension's directive
 	for _, s := range sums {
+		if !s.finite() { // each was, their sum is not
+			continue
+		}
 		dimension := s.dimension
 		if values[dimension] == "" {
 			dimension = ""

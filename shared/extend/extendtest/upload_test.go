@@ -1,7 +1,6 @@
 package extendtest_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,7 +16,7 @@ func TestUpload(t *testing.T) {
 	sim, base := extendtest.NewServer(t, extendtest.Options{
 		APIKey: "sk_test", Processors: []extendtest.Processor{{ID: "dp_a", Type: extendtest.Extract}}, MaxFileBytes: 1 << 20,
 	})
-	client, err := extend.NewClient(func(context.Context) (string, error) { return "sk_test", nil }, extend.WithBaseURL(base))
+	client, err := extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(base))
 	if err != nil {
 		t.Fatal(err)
 	}
