@@ -51,7 +51,7 @@ func realAccount(getenv func(string) string) (*account, error) {
 			env.Fault(name, "is %q: it must match %s", v, id)
 		}
 	}
-	if err := env.Err(); err != nil {
+	if err := env.Faults(); err != nil {
 		return nil, err
 	}
 	return &a, nil

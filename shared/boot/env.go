@@ -19,13 +19,16 @@ type Env struct {
 // NewEnv returns an Env over a look-up such as os.Getenv.
 func NewEnv(getenv func(string) string) *Env { return &Env{getenv: getenv} }
 
-// Err is every fault so far, or nil.
+// Err is every fault so far, or nil, in words for who deploys the template.
 func (e *Env) Err() error {
 	if len(e.faults) == 0 {
 		return nil
 	}
-	return fmt.Errorf("configuration: %w", errors.Join(e.faults...))
+	return fmt.Errorf("configuration: %w\n(the variables come from template.yaml's parameters)", e.Faults())
 }
+
+// Faults are every fault so far, one a line, or nil.
+func (e *Env) Faults() error { return errors.Join(e.faults...) }
 
 // Fault adds what a caller finds wrong with a variable, or with several of them together.
 func (e *Env) Fault(name, format string, args ...any) {
