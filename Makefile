@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run up invoke test bench simulate replay mutations build deploy fuzz clean tools
+.PHONY: help run up invoke test scan bench simulate replay mutations build deploy fuzz clean tools
 
 SAM := .tools/sam/bin/sam
 # How the functions are built, here and nowhere else: static, for the runtime's C
@@ -28,9 +28,13 @@ test: tools ## everything that CI checks
 	@echo "gofmt" && files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	@echo "go vet" && $(BUILD) go vet ./...
 	@echo "staticcheck" && $(BUILD) go tool staticcheck ./...
+	@$(BUILD) local/scan.sh
 	@echo "go test $(RACE)" && go test $(RACE) ./...
 	@echo "sam validate --lint" && AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint >/dev/null
 	@echo "sam local" && $(BUILD) local/invoke.sh --if-possible
+
+scan: ## the scanners alone: cfn-lint and checkov on the template, gosec on the code, shellcheck on the scripts
+	@$(BUILD) local/scan.sh
 
 build: tools ## build the functions
 	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)

@@ -77,19 +77,19 @@ func newSAMLocal(ctx context.Context, s *stack, image string) (*samLocal, error)
 
 	// SAM gives a function only the variables that its template names.
 	template := filepath.Join(s.dir, "build", "template.yaml")
-	if text, err = os.ReadFile(template); err != nil {
+	if text, err = os.ReadFile(template); err != nil { // #nosec G304 -- what was built here
 		return nil, err
 	}
 	named := regexp.MustCompile(`(?m)^( +)EXTEND_API_KEY: .*$`).ReplaceAll(text, []byte("$0\n${1}AWS_ENDPOINT_URL: ''"))
 	if bytes.Equal(named, text) {
 		return nil, fmt.Errorf("%s does not name EXTEND_API_KEY", s.relative(template))
 	}
-	if err := os.WriteFile(template, named, 0o644); err != nil {
+	if err := os.WriteFile(template, named, 0o600); err != nil { // #nosec G703 -- in the directory of this run
 		return nil, err
 	}
 
 	temporary := filepath.Join(s.dir, "tmp")
-	if err := os.Mkdir(temporary, 0o755); err != nil {
+	if err := os.Mkdir(temporary, 0o750); err != nil {
 		return nil, err
 	}
 	l.args = []string{
@@ -108,7 +108,7 @@ func newSAMLocal(ctx context.Context, s *stack, image string) (*samLocal, error)
 }
 
 func (l *samLocal) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(l.root, ".tools/sam/bin/sam"), append(append([]string{"local"}, args...), l.args...)...)
+	cmd := exec.Command(filepath.Join(l.root, ".tools/sam/bin/sam"), append(append([]string{"local"}, args...), l.args...)...) // #nosec G204 G702 -- sam, on the template and events of whoever runs this, and without a shell
 	cmd.Dir, cmd.Env = l.root, l.env
 	return cmd
 }
@@ -120,14 +120,14 @@ func (l *samLocal) sweep() {
 		args = append(args, "--filter", "volume="+filepath.Join(l.dir, "build", function))
 	}
 	if left, err := exec.Command("docker", args...).Output(); err == nil && len(left) > 0 {
-		_ = exec.Command("docker", append([]string{"rm", "--force"}, strings.Fields(string(left))...)...).Run()
+		_ = exec.Command("docker", append([]string{"rm", "--force"}, strings.Fields(string(left))...)...).Run() // #nosec G204 -- the containers' ids, from docker
 	}
 }
 
 // invoke is a caller: `sam local invoke`, which makes a container for each event.
 func (l *samLocal) invoke(ctx context.Context, name string, event []byte) (answer []byte, log string, err error) {
 	path := filepath.Join(l.dir, name+".json")
-	if err := os.WriteFile(path, event, 0o600); err != nil {
+	if err := os.WriteFile(path, event, 0o600); err != nil { // #nosec G703 -- in the directory of this run
 		return nil, "", err
 	}
 	cmd := l.command("invoke", functionOf(name), "--event", path)
@@ -168,7 +168,7 @@ func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
 			return nil, fmt.Errorf("sam local start-api: %w\n%s", context.Cause(ctx), tail(log.Name(), 20))
 		}
 		if c, err := net.Dial("tcp", address); err == nil {
-			c.Close()
+			_ = c.Close()
 			tick.Stop()
 			break
 		}
@@ -193,7 +193,7 @@ func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
 		if err != nil {
 			return nil, tail(log.Name(), 20), err
 		}
-		resp.Body.Close()
+		_ = resp.Body.Close()
 		return fmt.Appendf(nil, `{"statusCode":%d}`, resp.StatusCode), tail(log.Name(), 20), nil
 	}, nil
 }
@@ -232,7 +232,7 @@ func (s *stack) deployedVariables(ctx context.Context) (map[string]map[string]st
 			Environment struct{ Variables map[string]string }
 		}
 		err = json.NewDecoder(resp.Body).Decode(&function)
-		resp.Body.Close()
+		_ = resp.Body.Close()
 		if err != nil || function.Environment.Variables == nil {
 			return nil, fmt.Errorf("the variables of %s: status %d, %v", *r.LogicalResourceId, resp.StatusCode, err)
 		}
@@ -266,7 +266,7 @@ func (s *stack) serveRuns() (url string, err error) {
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener) //nolint:errcheck // it ends by Close
-	s.closers = append(s.closers, func() { server.Close() })
+	s.closers = append(s.closers, func() { _ = server.Close() })
 	return "http://" + listener.Addr().String(), nil
 }
 
@@ -294,7 +294,7 @@ func (s *stack) forward(address string) error {
 	if err != nil {
 		return fmt.Errorf("for containers: %w", err)
 	}
-	s.closers = append(s.closers, func() { listener.Close() })
+	s.closers = append(s.closers, func() { _ = listener.Close() })
 	go func() {
 		for {
 			from, err := listener.Accept()
@@ -302,7 +302,7 @@ func (s *stack) forward(address string) error {
 				return // closed
 			}
 			if peer, ok := from.RemoteAddr().(*net.TCPAddr); !ok || !network.Contains(peer.IP) {
-				from.Close() // no container
+				_ = from.Close() // no container
 				continue
 			}
 			go pipe(from, address)

@@ -36,7 +36,7 @@ func showRecord(out io.Writer, rec *ledger.Record, output json.RawMessage) {
 	row("finished", instant(rec.FinishedAt))
 	row("credits", rec.Credits)
 	row("output in", rec.OutputLocation)
-	t.Flush()
+	_ = t.Flush()
 	if output == nil {
 		return
 	}

@@ -84,7 +84,7 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(root, ".local"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(root, ".local"), 0o750); err != nil {
 		return nil, err
 	}
 	// Each run has a directory and ports of its own, so that two don't meet.
@@ -187,7 +187,7 @@ func (s *stack) startSimulator(opts extendtest.Options) error {
 	go server.Serve(listener) //nolint:errcheck // it ends by Close
 	s.closers = append(s.closers, func() {
 		s.sim.Close() // first: it ends the waits of handlers
-		server.Close()
+		_ = server.Close()
 	})
 	return nil
 }
@@ -251,7 +251,7 @@ func (s *stack) update(ctx context.Context, parameters map[string]string) error 
 // dropMetricMath takes the alarms over several metrics out of a built template, and
 // names them.
 func dropMetricMath(path string) (names []string, err error) {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) // #nosec G304 -- what was built here
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +287,7 @@ func dropMetricMath(path string) (names []string, err error) {
 	if text, err = yaml.Marshal(&document); err != nil {
 		return nil, err
 	}
-	return names, os.WriteFile(path, text, 0o644)
+	return names, os.WriteFile(path, text, 0o600)
 }
 
 // shellQuoted is a value as SAM's parser of parameters wants it.
@@ -341,7 +341,7 @@ func (s *stack) fillSecret(ctx context.Context, client *secretsmanager.Client) e
 	if s.webhookSecret != "" {
 		secret.WebhookSecrets = append(secret.WebhookSecrets, s.webhookSecret)
 	}
-	value, err := json.Marshal(secret)
+	value, err := json.Marshal(secret) // #nosec G117 -- it goes where secrets belong
 	if err != nil {
 		return err
 	}
@@ -353,12 +353,12 @@ func (s *stack) fillSecret(ctx context.Context, client *secretsmanager.Client) e
 
 // run runs a program of the setting up. Its output is shown only if it fails.
 func (s *stack) run(ctx context.Context, logName, name string, args ...string) error {
-	log, err := os.Create(filepath.Join(s.dir, logName))
+	log, err := os.Create(filepath.Join(s.dir, logName)) // #nosec G304 -- in the directory of this run
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command(name, args...) // #nosec G204 -- the programs are named by our own code, and run without a shell
 	cmd.Dir = s.root
 	cmd.Stdout, cmd.Stderr = log, log
 	// Nothing of a real account, and nothing of the make that may have started us.
@@ -423,7 +423,7 @@ func (s *stack) groupLogs(ctx context.Context, group string, n int) ([]string, e
 }
 
 func tail(path string, n int) string {
-	output, err := os.ReadFile(path)
+	output, err := os.ReadFile(path) // #nosec G304 -- a log of this run
 	if err != nil {
 		return err.Error()
 	}

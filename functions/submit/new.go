@@ -95,14 +95,14 @@ type sqsQueue struct {
 
 func (q sqsQueue) Delay(ctx context.Context, receipt string, d time.Duration) error {
 	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: &q.uploads, ReceiptHandle: &receipt, VisibilityTimeout: int32(d / time.Second),
+		QueueUrl: &q.uploads, ReceiptHandle: &receipt, VisibilityTimeout: int32(d / time.Second), // #nosec G115 -- at most one and a half times maxBackoff
 	})
 	return err
 }
 
 func (q sqsQueue) Again(ctx context.Context, body string, faults int, d time.Duration) error {
 	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &q.uploads, MessageBody: &body, DelaySeconds: int32(d / time.Second),
+		QueueUrl: &q.uploads, MessageBody: &body, DelaySeconds: int32(d / time.Second), // #nosec G115 -- at most maxBackoff
 		MessageAttributes: map[string]types.MessageAttributeValue{
 			faultsAttribute: {DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(faults))},
 		},

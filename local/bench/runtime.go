@@ -183,7 +183,7 @@ func startInstance(ctx context.Context, name, bootstrap string, env []string) (_
 	i.cmd.Stdout, i.cmd.Stderr = &i.log, &i.log
 	began := time.Now()
 	if i.process, err = child.Start(i.cmd); err != nil {
-		i.server.Close()
+		_ = i.server.Close()
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	select {
@@ -233,7 +233,7 @@ func (i *instance) invoke(ctx context.Context, event []byte) (answer []byte, too
 // stop ends the process and returns the processor time that it took, all in all.
 func (i *instance) stop() time.Duration {
 	i.process.Stop()
-	i.server.Close()
+	_ = i.server.Close()
 	return i.cmd.ProcessState.UserTime() + i.cmd.ProcessState.SystemTime()
 }
 

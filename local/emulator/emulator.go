@@ -143,7 +143,7 @@ func Install(ctx context.Context, log *os.File) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(filepath.Join(root, "local", "tools.sh"))
+	cmd := exec.Command(filepath.Join(root, "local", "tools.sh")) // #nosec G204 -- a script of this repository
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := child.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("local/tools.sh: %w", err)
@@ -193,7 +193,7 @@ func startOnce(ctx context.Context, dir, path string, p program) (*Server, error
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(path, p.args(port)...)
+	cmd := exec.Command(path, p.args(port)...) // #nosec G204 -- a program that local/tools.sh put there
 	cmd.Dir = dir
 	cmd.Env = append(p.env(port), "PATH="+os.Getenv("PATH"), "HOME="+dir, "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -233,7 +233,7 @@ func (s *Server) ready(ctx context.Context, health string) error {
 			return err
 		}
 		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil
 			}

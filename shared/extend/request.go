@@ -236,9 +236,9 @@ func (t *connTrace) notSent(err error) bool {
 // values collects the query parameters that are set.
 func values(pairs ...string) url.Values {
 	v := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			v.Set(pairs[i], pairs[i+1])
+	for ; len(pairs) > 0; pairs = pairs[2:] {
+		if pairs[1] != "" {
+			v.Set(pairs[0], pairs[1])
 		}
 	}
 	return v

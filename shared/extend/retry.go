@@ -104,7 +104,7 @@ func (r Retry) wait(n int, err error, jitter func(time.Duration) time.Duration) 
 }
 
 // halfJitter keeps between half and all of d, so that clients that were refused together do not come back together.
-func halfJitter(d time.Duration) time.Duration { return d - rand.N(d/2+1) }
+func halfJitter(d time.Duration) time.Duration { return d - rand.N(d/2+1) } // #nosec G404 -- no secret: it only spreads the clients
 
 // parseRetryAfter reads the header's two forms, seconds and HTTP date. Nonsense, zero and the past are 0: not said.
 func parseRetryAfter(header string, now time.Time) time.Duration {
