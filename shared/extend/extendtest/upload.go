@@ -66,10 +66,10 @@ func fileNameOf(part *multipart.Part) (string, error) {
 	_, quoted, ok := strings.Cut(part.Header.Get("Content-Disposition"), `; filename="`)
 	name, rest, closed := strings.Cut(quoted, `"`)
 	if !ok || !closed || rest != "" || name == "" {
-		return "", errors.New("Expected a filename")
+		return "", errors.New("a filename is expected")
 	}
 	if strings.ContainsAny(name, `/\`) {
-		return "", errors.New("Expected a filename without slashes")
+		return "", errors.New("a filename without slashes is expected")
 	}
 	return strings.ReplaceAll(name, "%22", `"`), nil
 }
