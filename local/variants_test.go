@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,6 +47,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	parameters := map[string]string{
 		"ExistingBucketName": theirBucket, "Transfer": "upload", "Routes": variantOf, "ProcessorId": "",
 		"RequestsPerSecond": "1000", "FilesPerMinute": "60000",
+		"EventBusName": "default", "Tracing": "Active", "CreditsPerHour": "1000",
+		"AlarmTopicArn": "arn:aws:sns:us-east-1:000000000000:on-call",
 	}
 	s, err := startStack(t.Context(), stackOptions{
 		say:        func(what, detail string) { t.Log(what, detail) },
@@ -65,6 +68,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 				return err
 			}
 			parameters["KmsKeyArn"], err = s.makeKey(ctx)
+			parameters["ExistingBucketKeyArn"] = parameters["KmsKeyArn"]
 			return err
 		},
 	})
@@ -111,13 +115,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if err := json.Unmarshal(runs[0].Metadata, &tag); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{stackName, "invoices", "finance"} {
-		if !slices.Contains(tag.Usage, want) {
-			t.Errorf("usage tags %q, want %q among them", tag.Usage, want)
-		}
-	}
-	if !slices.ContainsFunc(tag.Usage, func(t string) bool { return strings.HasPrefix(t, "customer-M") }) {
-		t.Errorf("usage tags %q, want one of the customer", tag.Usage)
+	if want := []string{stackName, "invoices", "finance", "customer-MllerShne"}; !slices.Equal(tag.Usage, want) {
+		t.Errorf("usage tags %q, want %q", tag.Usage, want)
 	}
 
 	// A route to a processor that is not there, then it is, and a person asks again.
@@ -141,6 +140,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		parameters map[string]string
 		want       []string
 	}{
+		// The first and the last are stopped before anything is made, the other by Configuration.
 		{"two buckets", map[string]string{"UploadBucketName": "ours"}, []string{"ExistingBucketName", "UploadBucketName"}},
 		{"overlapping routes, and no lease that is long enough", map[string]string{
 			"Routes":       `[{"name": "a", "prefix": "in/", "processor": "dp_invoices"}, {"name": "b", "suffix": ".pdf", "processor": "dp_invoices"}]`,
@@ -148,13 +148,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		}, []string{`"a"`, `"b"`, "LEASE_SECONDS"}},
 		{"a rate of zero", map[string]string{"FilesPerMinute": "0"}, []string{"FilesPerMinute"}},
 	} {
-		all := make(map[string]string)
-		for name, value := range parameters {
-			all[name] = value
-		}
-		for name, value := range c.parameters {
-			all[name] = value
-		}
+		all := maps.Clone(parameters)
+		maps.Copy(all, c.parameters)
 		err := s.update(t.Context(), all)
 		log, _ := os.ReadFile(filepath.Join(s.dir, "deploy.log"))
 		told := strings.Join(strings.Fields(string(log)), "") // sam breaks lines within words
@@ -170,6 +165,15 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	}
 	again := s.put(t, "in/b/after all that.pdf", []byte("%PDF-1.4 after all that"))
 	s.ended(t, again, ledger.Processed)
+
+	// From their bucket to one of its own, with the same key.
+	parameters["ExistingBucketName"], parameters["ExistingBucketKeyArn"], parameters["UploadBucketName"] = "", "", "ours"
+	if err := s.update(t.Context(), parameters); err != nil {
+		t.Fatal(err)
+	}
+	s.outputs["UploadBucketName"] = "ours"
+	own := s.put(t, "in/c/in its own bucket.pdf", []byte("%PDF-1.4 in its own bucket"))
+	s.ended(t, own, ledger.Processed)
 	if err := checkAll(s); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.HasSuffix(err.Error(), "Processor not found.") {
 		t.Errorf("%v; want only that one refusal", err)
 	}
