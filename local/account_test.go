@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"extend-intake/local/emulator"
 	"extend-intake/shared/extend/extendtest"
 )
 
@@ -31,6 +34,7 @@ func TestRealAccount(t *testing.T) {
 		{name: "http to a stranger", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x", "EXTEND_BASE_URL": "http://127.0.0.1.evil.example"}, want: "must begin with https://"},
 		{name: "a path", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x", "EXTEND_BASE_URL": "https://api.extend.ai/v1"}, want: "without a path"},
 		{name: "no id of a workspace", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x", "EXTEND_WORKSPACE_ID": "mine"}, want: `EXTEND_WORKSPACE_ID is "mine"`},
+		{name: "another region", env: map[string]string{"EXTEND_API_KEY": "sk_x", "PROCESSOR": "dp_x", "EXTEND_BASE_URL": "https://api.eu1.extend.ai/"}, real: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -48,14 +52,46 @@ func TestRealAccount(t *testing.T) {
 	}
 }
 
+// It sets the environment, so that it runs alone.
 func TestAWrongKeyStartsNothing(t *testing.T) {
-	t.Parallel()
 	_, base := extendtest.NewServer(t, extendtest.Options{APIKey: "sk_right", Processors: []extendtest.Processor{{ID: "dp_x", Type: extendtest.Extract}}})
+	t.Setenv("EXTEND_API_KEY", "sk_wrong")
+	t.Setenv("PROCESSOR", "dp_x")
+	t.Setenv("EXTEND_BASE_URL", base)
+	t.Setenv("FILE", "")
 	var out bytes.Buffer
-	err := up(t.Context(), &out, nil, &account{key: "sk_wrong", processor: "dp_x", baseURL: base})
+	err := command(t.Context(), []string{"up"}, &out)
 	if err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "sk_wrong") || out.Len() > 0 {
 		t.Errorf("%v, output %q", err, out.String())
 	}
+	if os.Getenv("EXTEND_API_KEY") != "" {
+		t.Error("every program that is started from here on is given the key")
+	}
+}
+
+// keyFiles are the files below .local that hold the text.
+func keyFiles(t *testing.T, text string) (paths []string) {
+	t.Helper()
+	root, err := emulator.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(filepath.Join(root, ".local"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var content []byte
+			if content, err = os.ReadFile(path); bytes.Contains(content, []byte(text)) {
+				paths = append(paths, path)
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) { // of another test, which is over
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }
 
 // watched is what a command prints; seen is closed when it has printed the word.
@@ -100,6 +136,9 @@ func TestUpWithARealAccount(t *testing.T) {
 	}()
 	select {
 	case <-out.seen:
+		if paths := keyFiles(t, key); len(paths) > 0 {
+			t.Errorf("the key is in %s", paths)
+		}
 		stop(errStopped)
 		err = <-ended
 	case err = <-ended:
@@ -113,7 +152,7 @@ func TestUpWithARealAccount(t *testing.T) {
 	if !errors.Is(err, errStopped) {
 		t.Fatalf("%v\n%s", err, out.text.String())
 	}
-	for _, want := range []string{base + ", processor dp_x: each file costs credits", "invoice.pdf: PROCESSING", "invoice.pdf: PROCESSED stored, revision 1"} {
+	for _, want := range []string{base + " ws_x, processor dp_x: each file costs credits", "invoice.pdf: PROCESSING", "invoice.pdf: PROCESSED stored, revision 1"} {
 		if !strings.Contains(out.text.String(), want) {
 			t.Errorf("%q is not told:\n%s", want, out.text.String())
 		}

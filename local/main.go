@@ -6,8 +6,8 @@
 //	                                    and PROCESSOR in the environment, of a real account at Extend
 //	local/invoke.sh [EVENT…]            events of events/ through the real `sam local`
 //
-// Nothing leaves the machine, and nothing is left on it but the tools in .tools/ and,
-// after a failure, logs in .local/.
+// Nothing leaves the machine but what is sent to a real account, and nothing is left on
+// it but the tools in .tools/ and, after a failure, logs in .local/.
 package main
 
 import (
@@ -102,6 +102,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	}
+	_ = os.Unsetenv("EXTEND_API_KEY") // what installs tools, builds and deploys has no use for it
 	var upload *os.File
 	if *path != "" {
 		var err error
@@ -312,6 +313,9 @@ What happens is told here, until Ctrl-C.
 			return false, nil
 		}
 		told = time.Now()
-		return false, w.tellRecords(ctx, out)
+		if err := w.tellRecords(ctx, out); err != nil && ctx.Err() == nil {
+			w.line("table", err.Error()) // no reason to end what was paid for
+		}
+		return false, nil
 	})
 }

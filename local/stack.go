@@ -114,7 +114,7 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 	opts.say("local AWS", s.aws.URL+" (MiniStack)")
 	if a := opts.account; a != nil {
 		s.extendURL, s.apiKey, s.webhookSecret = a.baseURL, a.key, ""
-		opts.say("Extend", fmt.Sprintf("%s, processor %s: each file costs credits", a.baseURL, a.processor))
+		opts.say("Extend", fmt.Sprintf("%s, processor %s: each file costs credits", strings.TrimSpace(a.baseURL+" "+a.workspace), a.processor))
 	} else {
 		if err := s.startSimulator(opts.simulator); err != nil {
 			return nil, err
