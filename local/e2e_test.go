@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -61,6 +62,10 @@ var startOnce = sync.OnceValues(func() (*stack, error) {
 var used *stack // set by theStack
 
 func TestMain(m *testing.M) {
+	// They wait for other programs, and for minutes to pass, more than they compute.
+	if err := flag.Set("test.parallel", "4"); err != nil { // what the command line says comes later, and wins
+		panic(err)
+	}
 	code := m.Run()
 	if used != nil {
 		if err := checkAll(used); err != nil {
