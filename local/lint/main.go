@@ -1,4 +1,4 @@
-// Command lint looks for security faults in Go code with all the rules of gosec, and
+// Command lint looks for security faults in Go code with the default rules of gosec, and
 // fails if there is one. Its arguments are directories of packages. An exception
 // stands beside its line, with the rule and the reason, or it is none:
 //
