@@ -55,7 +55,7 @@
 //
 // # What can't be decided
 //
-// Two cases look the same to every program that has only Extend's API, and are
+// Three cases look the same to every program that has only Extend's API, and are
 // therefore counted instead of being called violations:
 //
 //   - The POST's answer is lost, no webhook comes in time, and the list does not show
@@ -64,6 +64,8 @@
 //     difference of two clocks together.
 //   - The POST's answer is lost, and somebody deletes the run at Extend before
 //     anything told of it.
+//   - A run is reviewed, and deleted before its review could be confirmed by a GET.
+//     Deliveries have no order, and so the older result stays.
 //
 // # What else it is not
 //
