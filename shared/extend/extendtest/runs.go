@@ -385,25 +385,31 @@ func (s *Simulator) initial(r *run) []byte {
 	return nil
 }
 
-func (s *Simulator) fileObject(r *run) []byte {
-	var o object
-	o.text("object", "file").text("id", r.fileID).text("name", r.fileName)
+// beginFile is a file object without its times and usage. Its metadata is {} until the
+// pages are counted.
+func (s *Simulator) beginFile(id, name string, pages []byte) object {
+	var o, metadata object
+	o.text("object", "file").text("id", id).text("name", name)
 	var kind []byte
-	if t := fileType(r.fileName); t != "" {
+	if t := fileType(name); t != "" {
 		kind = quote(t)
 	}
 	s.optional(&o, "type", kind)
 	s.optional(&o, "presignedUrl", nil)
 	s.optional(&o, "parentFileId", nil)
 	s.optional(&o, "contents", nil)
-	var metadata object
+	s.optional(&metadata, "pageCount", pages)
+	s.optional(&metadata, "parentSplit", nil)
+	o.raw("metadata", metadata.bytes())
+	return o
+}
+
+func (s *Simulator) fileObject(r *run) []byte {
 	var pages []byte
 	if r.content != nil && r.content.pages != nil {
 		pages = strconv.AppendInt(nil, int64(*r.content.pages), 10)
 	}
-	s.optional(&metadata, "pageCount", pages)
-	s.optional(&metadata, "parentSplit", nil)
-	o.raw("metadata", metadata.bytes())
+	o := s.beginFile(r.fileID, r.fileName, pages)
 	o.text("createdAt", spelled(r.createdAt, r.n+2)).text("updatedAt", spelled(r.updatedAt, r.n))
 	s.usage(&o, r)
 	return s.extra(&o).bytes()

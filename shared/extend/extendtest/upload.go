@@ -75,20 +75,7 @@ func fileNameOf(part *multipart.Part) (string, error) {
 }
 
 func (s *Simulator) uploadedObject(f *file) []byte {
-	var o object
-	o.text("object", "file").text("id", f.id).text("name", f.name)
-	var kind []byte
-	if t := fileType(f.name); t != "" {
-		kind = quote(t)
-	}
-	s.optional(&o, "type", kind)
-	s.optional(&o, "presignedUrl", nil)
-	s.optional(&o, "parentFileId", nil)
-	s.optional(&o, "contents", nil)
-	var metadata object // {} right after creation
-	s.optional(&metadata, "pageCount", nil)
-	s.optional(&metadata, "parentSplit", nil)
-	o.raw("metadata", metadata.bytes())
+	o := s.beginFile(f.id, f.name, nil)
 	o.text("createdAt", spelled(f.createdAt, f.n)).text("updatedAt", spelled(f.createdAt, f.n))
 	return s.extra(&o).bytes()
 }
