@@ -95,10 +95,10 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	case args[0] != "run" && args[0] != "up":
 		return usage
 	}
-	var real *account
+	var paid *account
 	if args[0] == "up" {
 		var err error
-		if real, err = realAccount(os.Getenv); err != nil {
+		if paid, err = realAccount(os.Getenv); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		defer upload.Close()
 	}
 	if args[0] == "up" {
-		return up(ctx, out, upload, real)
+		return up(ctx, out, upload, paid)
 	}
 	return run(ctx, out, upload)
 }
@@ -138,13 +138,13 @@ func openUpload(path string) (*os.File, error) {
 }
 
 // begin sets up a stack, and tells each step and when it was reached.
-func begin(ctx context.Context, out io.Writer, parameters map[string]string, real *account) (*stack, error) {
+func begin(ctx context.Context, out io.Writer, parameters map[string]string, paid *account) (*stack, error) {
 	start := time.Now()
 	return startStack(ctx, stackOptions{
 		say: func(what, detail string) {
 			fmt.Fprintf(out, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
 		},
-		parameters: parameters, account: real,
+		parameters: parameters, account: paid,
 		simulator: extendtest.Options{
 			Processing: extendtest.Fixed(time.Second), // so that there is something to see
 			// The smallest plan, as the template's defaults.
@@ -267,13 +267,13 @@ func (s *stack) explain(ctx context.Context, out io.Writer, src document.Source)
 	fmt.Fprintf(out, "\nThe last lines of the local AWS:\n%s", tail(s.aws.Log, 15))
 }
 
-func up(ctx context.Context, out io.Writer, file *os.File, real *account) (err error) {
-	if real != nil {
-		if err := real.check(ctx); err != nil {
+func up(ctx context.Context, out io.Writer, file *os.File, paid *account) (err error) {
+	if paid != nil {
+		if err := paid.check(ctx); err != nil {
 			return err
 		}
 	}
-	s, err := begin(ctx, out, nil, real)
+	s, err := begin(ctx, out, nil, paid)
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ What happens is told here, until Ctrl-C.
 	}
 	var told time.Time
 	return w.until(ctx, func() (bool, error) {
-		if real == nil || time.Since(told) < time.Second {
+		if paid == nil || time.Since(told) < time.Second {
 			return false, nil
 		}
 		told = time.Now()

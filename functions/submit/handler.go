@@ -141,7 +141,7 @@ func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 		a.documentID = n.DocumentID()
 		if a.hold {
 			h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
-			slog.ErrorContext(ctx, "on hold", append([]any{countHold(a.cause)}, "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil)...)
+			slog.ErrorContext(ctx, "on hold", "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil, countHold(a.cause))
 		}
 		if a.kind > all.kind || a.kind == back && all.kind == back && a.after < all.after {
 			all = a // what has to come back comes first: the rest is found again then
