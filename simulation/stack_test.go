@@ -23,7 +23,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/extendtest"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 const (
@@ -124,9 +124,9 @@ func (w *world) wireReconcile(in *instance) func(context.Context, any) (any, err
 	return func(ctx context.Context, _ any) (any, error) { return h.Handle(ctx, json.RawMessage(`{}`)) }
 }
 
-func (in *instance) recorder(client *extend.Client, rules ledger.Rules) *outcome.Recorder {
+func (in *instance) recorder(client *extend.Client, rules ledger.Rules) *recorder.Recorder {
 	w := in.fn.w
-	return &outcome.Recorder{
+	return &recorder.Recorder{
 		Stack: stackName, Ledger: in.ledger(rules), Runs: runs{in, client.Runs}, Resend: in.resend,
 		Keep: func(_ context.Context, name string, output []byte) (location string, err error) {
 			err = in.do("keep "+name, "", keepFails, keepAnswerLost, func() error {

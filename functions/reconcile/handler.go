@@ -17,7 +17,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 // askTimeout bounds one question to Extend.
@@ -30,8 +30,8 @@ const maxResent = 200
 // Handler brings on what went quiet. All fields are required.
 type Handler struct {
 	Ledger   *ledger.Ledger
-	Runs     outcome.Getter
-	Recorder *outcome.Recorder
+	Runs     recorder.Getter
+	Recorder *recorder.Recorder
 	// Resend puts a document's notice into the upload queue once more.
 	Resend func(context.Context, document.Source) error
 	// Limit paces the questions to Extend.

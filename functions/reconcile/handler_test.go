@@ -21,7 +21,7 @@ import (
 	"extend-intake/shared/extend/extendtest"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 const stack = "123456789012/eu-west-1/intake"
@@ -55,7 +55,7 @@ func newWorld(t *testing.T, opts extendtest.Options) *world {
 	resend := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
 	w.Handler = &Handler{
 		Ledger: l, Runs: client.Runs, Resend: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, StalledAfter: 6 * time.Hour, Now: clock,
-		Recorder: &outcome.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Resend: resend,
+		Recorder: &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Resend: resend,
 			Keep: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") }},
 	}
 	return w

@@ -19,7 +19,7 @@ import (
 	"extend-intake/shared/boot"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 // New returns the function's handler, wired from the environment. The error names
@@ -45,7 +45,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	resend := boot.Resender(sqs.NewFromConfig(awsConfig), cfg.UploadQueue)
 	h := &Handler{
 		Ledger: l, Runs: client.Runs, Resend: resend,
-		Recorder: &outcome.Recorder{
+		Recorder: &recorder.Recorder{
 			Stack: cfg.Stack, Ledger: l, Runs: client.Runs, Resend: resend,
 			Keep: boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),
 		},

@@ -15,7 +15,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 // BenchmarkDelivery is what one delivery costs, from the gateway's request to the
@@ -35,7 +35,7 @@ func BenchmarkDelivery(b *testing.B) {
 			h := &Handler{
 				Secrets: func(context.Context, bool) ([]string, error) { return []string{"wss_bench"}, nil },
 				Now:     time.Now,
-				Recorder: &outcome.Recorder{Stack: "s", Ledger: l, Runs: nobody{},
+				Recorder: &recorder.Recorder{Stack: "s", Ledger: l, Runs: nobody{},
 					Keep:   func(context.Context, string, []byte) (string, error) { return "s3://results/x", nil },
 					Resend: func(context.Context, document.Source) error { return nil }},
 			}

@@ -16,7 +16,7 @@ import (
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 // maxBody is the largest body that a function can be handed: Lambda takes 6 MB of
@@ -27,10 +27,10 @@ const maxBody = 6 << 20
 type Handler struct {
 	// Secrets are those that a delivery may be signed with; with again, read anew.
 	Secrets func(ctx context.Context, again bool) ([]string, error)
-	Runs    outcome.Getter
+	Runs    recorder.Getter
 	// FindRun returns the id of the run that is behind the link of a delivery.
 	FindRun  func(ctx context.Context, link string) (runID string, err error)
-	Recorder *outcome.Recorder
+	Recorder *recorder.Recorder
 	Now      func() time.Time
 }
 
@@ -94,10 +94,10 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 		log.InfoContext(ctx, "ignored", "reason", "event type is not kept")
 		return nil
 	}
-	var result outcome.Result
+	var result recorder.Result
 	run, err := h.run(ctx, event)
 	if err == nil {
-		result, err = h.Recorder.Record(ctx, run, outcome.Delivered)
+		result, err = h.Recorder.Record(ctx, run, recorder.Delivered)
 		log = log.With("document_id", result.DocumentID, "run_id", run.ID).With(result.Metrics...)
 	}
 	if rec := result.Record; rec != nil {

@@ -30,7 +30,7 @@ import (
 	"extend-intake/shared/extend/extendtest"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 // What is around the handler in these tests: the real client against the simulator
@@ -199,7 +199,7 @@ func newEndpoint(t *testing.T, edit ...func(*extendtest.Options)) *endpoint {
 	e.Handler = &Handler{
 		Secrets: secrets.WebhookSecrets, Runs: e.client.Runs, Now: e.clock.now,
 		FindRun: links.runID,
-		Recorder: &outcome.Recorder{
+		Recorder: &recorder.Recorder{
 			Stack: stack, Runs: e.client.Runs, Ledger: e.book,
 			Keep: func(_ context.Context, name string, output []byte) (string, error) {
 				e.mu.Lock()

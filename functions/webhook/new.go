@@ -2,7 +2,7 @@
 // itself, in lambda/, only serves what [New] returns.
 //
 // To learn what happens to a delivery, read handler.go downward; what is answered
-// is in status.go, and what becomes of a verified run in shared/outcome.
+// is in status.go, and what becomes of a verified run in shared/recorder.
 package webhook
 
 import (
@@ -18,7 +18,7 @@ import (
 	"extend-intake/shared/boot"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/outcome"
+	"extend-intake/shared/recorder"
 )
 
 // A delivery is answered before the function, the gateway and Extend give up on it,
@@ -50,7 +50,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	h := &Handler{
 		Secrets: secrets.WebhookSecrets,
 		Runs:    client.Runs, FindRun: newPayloads(cfg.PayloadHosts).runID,
-		Recorder: &outcome.Recorder{
+		Recorder: &recorder.Recorder{
 			Stack: cfg.Stack, Runs: client.Runs,
 			Ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
 			Keep:   boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),

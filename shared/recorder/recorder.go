@@ -1,13 +1,13 @@
-// Package outcome brings the news of a run into the ledger. A webhook delivery, a
+// Package recorder brings the news of a run into the ledger. A webhook delivery, a
 // look for a lost run and a question of reconcile all end here, so that there is
 // one way for an answer of Extend to become a stored output:
 //
-//	rec := &outcome.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
+//	rec := &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
 //	result, err := rec.Record(ctx, run, outcome.Delivered)
 //
 // Recording the same news twice is harmless. What the news ended is counted here too,
 // once, whoever brought it: Result.Metrics belong on the caller's log line.
-package outcome
+package recorder
 
 import (
 	"context"
