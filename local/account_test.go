@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"extend-intake/local/emulator"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 func TestRealAccount(t *testing.T) {
@@ -54,7 +54,7 @@ func TestRealAccount(t *testing.T) {
 
 // It sets the environment, so that it runs alone.
 func TestAWrongKeyStartsNothing(t *testing.T) {
-	_, base := extendtest.NewServer(t, extendtest.Options{APIKey: "sk_right", Processors: []extendtest.Processor{{ID: "dp_x", Type: extendtest.Extract}}})
+	_, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: "sk_right", Processors: []fakeextend.Processor{{ID: "dp_x", Type: fakeextend.Extract}}})
 	t.Setenv("EXTEND_API_KEY", "sk_wrong")
 	t.Setenv("PROCESSOR", "dp_x")
 	t.Setenv("EXTEND_BASE_URL", base)
@@ -121,7 +121,7 @@ func TestUpWithARealAccount(t *testing.T) {
 		t.Skip("deploys the template to a local AWS")
 	}
 	const key = "sk_of-a-real-account"
-	sim, base := extendtest.NewServer(t, extendtest.Options{APIKey: key, WorkspaceID: "ws_x", Processors: []extendtest.Processor{{ID: "dp_x", Type: extendtest.Extract}}})
+	sim, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: key, WorkspaceID: "ws_x", Processors: []fakeextend.Processor{{ID: "dp_x", Type: fakeextend.Extract}}})
 	file, err := os.Open("sample/invoice.pdf")
 	if err != nil {
 		t.Fatal(err)

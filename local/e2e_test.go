@@ -31,7 +31,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/shared/document"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 )
@@ -52,7 +52,7 @@ var startOnce = sync.OnceValues(func() (*stack, error) {
 			"PauseSeconds":          "1",  // an account that is refused is refused once
 			"StalledAfterSeconds":   "1",
 		},
-		simulator: extendtest.Options{
+		simulator: fakeextend.Options{
 			Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second},
 			Fault: fault, DeliveryFault: loseWebhooks,
 		},
@@ -137,7 +137,7 @@ const maxTestFile = 1 << 20
 
 // testOutput is what the simulated Extend reads from a file: proof of what it fetched
 // and, for one file, more than an item of DynamoDB holds.
-func testOutput(info extendtest.RunInfo) json.RawMessage {
+func testOutput(info fakeextend.RunInfo) json.RawMessage {
 	if name, _, ok := strings.Cut(info.FileName, "."); ok && corpus[name] != "" {
 		return json.RawMessage(corpus[name])
 	}
@@ -146,7 +146,7 @@ func testOutput(info extendtest.RunInfo) json.RawMessage {
 		ballast = strings.Repeat("ballast ", 100_000)
 	}
 	value, err := json.Marshal(map[string]any{
-		"sha256": info.FetchedSHA256, "ballast": ballast, "exact": json.RawMessage(extendtest.Exact),
+		"sha256": info.FetchedSHA256, "ballast": ballast, "exact": json.RawMessage(fakeextend.Exact),
 	})
 	if err != nil {
 		panic(err)
@@ -236,8 +236,8 @@ func (s *stack) drained(t *testing.T) {
 }
 
 // runs are the runs that were made of a document.
-func (s *stack) runs(src document.Source) []extendtest.RunInfo {
-	return slices.DeleteFunc(s.sim.Runs(), func(run extendtest.RunInfo) bool {
+func (s *stack) runs(src document.Source) []fakeextend.RunInfo {
+	return slices.DeleteFunc(s.sim.Runs(), func(run fakeextend.RunInfo) bool {
 		tag, err := document.ParseTag(run.Metadata)
 		return err != nil || tag.DocumentID != src.DocumentID()
 	})
@@ -419,7 +419,7 @@ func TestDeliveriesThatAreNotBelieved(t *testing.T) {
 	rec := s.ended(t, src, ledger.Processed)
 	before := s.item(t, src)
 	// What Extend would send of this run, with another content.
-	delivery := func() extendtest.Try {
+	delivery := func() fakeextend.Try {
 		run, _ := s.sim.Run(rec.RunID)
 		return run.Deliveries[0].Tries[0]
 	}

@@ -34,7 +34,7 @@ import (
 
 	"extend-intake/local/emulator"
 	"extend-intake/shared/document"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -145,10 +145,10 @@ func begin(ctx context.Context, out io.Writer, parameters map[string]string, pai
 			fmt.Fprintf(out, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
 		},
 		parameters: parameters, account: paid,
-		simulator: extendtest.Options{
-			Processing: extendtest.Fixed(time.Second), // so that there is something to see
+		simulator: fakeextend.Options{
+			Processing: fakeextend.Fixed(time.Second), // so that there is something to see
 			// The smallest plan, as the template's defaults.
-			RequestsPerSecond: 10, FilesPerMinute: 80, RetryAfter: extendtest.RetryAfterSeconds,
+			RequestsPerSecond: 10, FilesPerMinute: 80, RetryAfter: fakeextend.RetryAfterSeconds,
 		},
 	})
 }

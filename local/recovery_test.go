@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
 	"extend-intake/local/emulator"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -23,26 +23,26 @@ const (
 	lostAnswer  = "lost-answer"  // it makes the run, and answers 500
 )
 
-func loseWebhooks(d extendtest.Delivery) extendtest.DeliveryFault {
-	return extendtest.DeliveryFault{Drop: strings.HasPrefix(d.FileName, lostWebhook)}
+func loseWebhooks(d fakeextend.Delivery) fakeextend.DeliveryFault {
+	return fakeextend.DeliveryFault{Drop: strings.HasPrefix(d.FileName, lostWebhook)}
 }
 
 // faults are what happens to the first POST of a file of this name.
-var faults = map[string]extendtest.Fault{
+var faults = map[string]fakeextend.Fault{
 	lostAnswer:  {Status: http.StatusInternalServerError, After: true},
 	lostBoth:    {Status: http.StatusInternalServerError, After: true},
 	refusedOnce: {Status: http.StatusUnprocessableEntity},
 	rateLimited: {Status: http.StatusTooManyRequests, RetryAfter: "1"},
 	noCredits:   {Status: http.StatusPaymentRequired},
-	failsOnce:   {Fate: extendtest.Fate{End: extendtest.EndFailed}},
-	neverEnds:   {Fate: extendtest.Fate{End: extendtest.EndNever}},
+	failsOnce:   {Fate: fakeextend.Fate{End: fakeextend.EndFailed}},
+	neverEnds:   {Fate: fakeextend.Fate{End: fakeextend.EndNever}},
 }
 
 var faulted sync.Map // the names of files, without token and extension
 
-func fault(c extendtest.Call) extendtest.Fault {
-	if c.Route != extendtest.RouteCreate {
-		return extendtest.Fault{}
+func fault(c fakeextend.Call) fakeextend.Fault {
+	if c.Route != fakeextend.RouteCreate {
+		return fakeextend.Fault{}
 	}
 	name, _, _ := strings.Cut(c.FileName, ".")
 	for prefix, f := range faults {
@@ -53,7 +53,7 @@ func fault(c extendtest.Call) extendtest.Fault {
 			return f
 		}
 	}
-	return extendtest.Fault{}
+	return fakeextend.Fault{}
 }
 
 // invoke runs a deployed function as its schedule does, without waiting for it.

@@ -32,7 +32,7 @@ import (
 	"extend-intake/local/child"
 	"extend-intake/local/emulator"
 	"extend-intake/shared/boot"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -50,13 +50,13 @@ type stack struct {
 	dir  string // everything that it writes
 	root string // the repository
 	aws  *emulator.Server
-	sim  *extendtest.Simulator
+	sim  *fakeextend.Simulator
 	// extendURL is where the functions find Extend, webhookURL where Extend finds them.
 	extendURL, webhookURL string
 	apiKey, webhookSecret string
 	outputs               map[string]string // of the template
 	// steps are what the simulator tells; those that nobody takes are dropped.
-	steps chan extendtest.Step
+	steps chan fakeextend.Step
 
 	s3     *s3.Client
 	db     *dynamodb.Client
@@ -71,7 +71,7 @@ type stack struct {
 type stackOptions struct {
 	say        func(what, detail string)
 	parameters map[string]string  // of the template
-	simulator  extendtest.Options // keys and OnStep are set here, and the processor dp_local is added
+	simulator  fakeextend.Options // keys and OnStep are set here, and the processor dp_local is added
 	account    *account           // a real one at Extend, and no simulator
 	// before is called when the local AWS is there and nothing is deployed.
 	before func(context.Context, *stack) error
@@ -93,7 +93,7 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 		return nil, err
 	}
 	s := &stack{
-		dir: dir, root: root, steps: make(chan extendtest.Step, 1000),
+		dir: dir, root: root, steps: make(chan fakeextend.Step, 1000),
 		apiKey: "sk_" + rand.Text(), webhookSecret: "wss_" + rand.Text(),
 	}
 	defer func() {
@@ -165,17 +165,17 @@ func (s *stack) leave(err error) error {
 	return fmt.Errorf("%w\n(all logs are in %s)", err, s.relative(s.dir))
 }
 
-func (s *stack) startSimulator(opts extendtest.Options) error {
+func (s *stack) startSimulator(opts fakeextend.Options) error {
 	opts.APIKey = s.apiKey
-	opts.Processors = append(opts.Processors, extendtest.Processor{ID: processorID, Name: "Local extractor", Type: extendtest.Extract, Versions: []string{"1.0"}, Subscribed: true})
-	opts.OnStep = func(step extendtest.Step) {
+	opts.Processors = append(opts.Processors, fakeextend.Processor{ID: processorID, Name: "Local extractor", Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true})
+	opts.OnStep = func(step fakeextend.Step) {
 		select {
 		case s.steps <- step:
 		default:
 		}
 	}
 	var err error
-	if s.sim, err = extendtest.New(opts); err != nil {
+	if s.sim, err = fakeextend.New(opts); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

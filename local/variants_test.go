@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -53,8 +53,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	s, err := startStack(t.Context(), stackOptions{
 		say:        func(what, detail string) { t.Log(what, detail) },
 		parameters: parameters,
-		simulator: extendtest.Options{MaxFileBytes: 16 << 20, Processors: []extendtest.Processor{
-			{ID: "dp_invoices", Type: extendtest.Extract, Versions: []string{"2.0", "2.1"}, Subscribed: true},
+		simulator: fakeextend.Options{MaxFileBytes: 16 << 20, Processors: []fakeextend.Processor{
+			{ID: "dp_invoices", Type: fakeextend.Extract, Versions: []string{"2.0", "2.1"}, Subscribed: true},
 		}},
 		before: func(ctx context.Context, s *stack) (err error) {
 			if _, err = s.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(theirBucket)}); err != nil {
@@ -123,7 +123,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if rec := s.ended(t, contract, ledger.Refused); rec.FailureReason != "NOT_FOUND" || rec.FailureMessage != "Processor not found." {
 		t.Errorf("%s %q, want Extend's own words", rec.FailureReason, rec.FailureMessage)
 	}
-	if err := s.sim.AddProcessor(extendtest.Processor{ID: "dp_not_yet", Type: extendtest.Extract, Subscribed: true}); err != nil {
+	if err := s.sim.AddProcessor(fakeextend.Processor{ID: "dp_not_yet", Type: fakeextend.Extract, Subscribed: true}); err != nil {
 		t.Fatal(err)
 	}
 	s.send(t, fmt.Sprintf(`{"reprocess": %q, "attempt": 2}`, contract.DocumentID()))

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"extend-intake/shared/document"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -56,7 +56,7 @@ func (w *watcher) until(ctx context.Context, done func() (bool, error)) error {
 		case step := <-w.stack.steps:
 			w.log() // it may have been earlier
 			w.step(ctx, step)
-			ask = step.Kind == extendtest.WebhookDelivered
+			ask = step.Kind == fakeextend.WebhookDelivered
 		case <-log.C:
 			w.log()
 		case <-records.C:
@@ -76,30 +76,30 @@ func (w *watcher) until(ctx context.Context, done func() (bool, error)) error {
 }
 
 // where is between whom a step of the simulator happens.
-var where = map[extendtest.StepKind]string{
-	extendtest.RunCreated:       "submit → Extend",
-	extendtest.RequestRefused:   "submit → Extend",
-	extendtest.FileFetched:      "Extend → S3",
-	extendtest.FileNotFetched:   "Extend → S3",
-	extendtest.WebhookDelivered: "Extend → webhook",
-	extendtest.WebhookRefused:   "Extend → webhook",
-	extendtest.WebhookGivenUp:   "Extend → webhook",
-	extendtest.WebhookNotSent:   "Extend → webhook",
+var where = map[fakeextend.StepKind]string{
+	fakeextend.RunCreated:       "submit → Extend",
+	fakeextend.RequestRefused:   "submit → Extend",
+	fakeextend.FileFetched:      "Extend → S3",
+	fakeextend.FileNotFetched:   "Extend → S3",
+	fakeextend.WebhookDelivered: "Extend → webhook",
+	fakeextend.WebhookRefused:   "Extend → webhook",
+	fakeextend.WebhookGivenUp:   "Extend → webhook",
+	fakeextend.WebhookNotSent:   "Extend → webhook",
 }
 
-func (w *watcher) step(ctx context.Context, s extendtest.Step) {
+func (w *watcher) step(ctx context.Context, s fakeextend.Step) {
 	what := string(s.Kind)
 	switch s.Kind {
-	case extendtest.RunCreated:
+	case fakeextend.RunCreated:
 		what = fmt.Sprintf("POST makes run %s of %q", s.RunID, s.FileName)
-	case extendtest.FileFetched:
+	case fakeextend.FileFetched:
 		what = fmt.Sprintf("file fetched by its presigned URL, %s", size(s.Bytes))
-	case extendtest.RunFinished:
+	case fakeextend.RunFinished:
 		what = "run ends " + s.Detail
-	case extendtest.WebhookDelivered, extendtest.WebhookRefused:
+	case fakeextend.WebhookDelivered, fakeextend.WebhookRefused:
 		what = fmt.Sprintf("signed delivery of %s, answered %d", size(s.Bytes), s.Status)
 	}
-	if s.Detail != "" && s.Kind != extendtest.RunFinished && s.Kind != extendtest.RunCreated {
+	if s.Detail != "" && s.Kind != fakeextend.RunFinished && s.Kind != fakeextend.RunCreated {
 		what += ": " + s.Detail
 	}
 	from := where[s.Kind]
@@ -114,7 +114,7 @@ func (w *watcher) step(ctx context.Context, s extendtest.Step) {
 		what = tag.Key + ": " + what
 	}
 	w.line(from, what)
-	if s.Kind == extendtest.WebhookDelivered && tag.DocumentID != "" {
+	if s.Kind == fakeextend.WebhookDelivered && tag.DocumentID != "" {
 		w.delivered[tag.DocumentID] = true
 		if _, err := w.record(ctx, tag.DocumentID); err != nil {
 			w.line("table", err.Error())

@@ -13,7 +13,7 @@
 // of the bucket and its notices (bucket_test.go), of the queue with its event source
 // and its dead letters (queue_test.go), of Lambda's instances (lambda_test.go), of the
 // HTTP API and of Extend's bad days (extend_test.go, around the simulator of package
-// extendtest), and of people (plan_test.go). The ledger's table is its own model or, in
+// fakeextend), and of people (plan_test.go). The ledger's table is its own model or, in
 // TestOnTheRealTable, a real one. What the handlers decide, and every word that they
 // exchange with Extend, is the product's own code, wired in stack_test.go. All faults end after a while; then everything must come to
 // rest, and the promises are checked (promises_test.go). Some are checked at every
@@ -73,6 +73,6 @@
 // delivery that points to its payload without naming the run is never followed here; it
 // is answered with 500 and left to reconcile. A review whose webhook is lost for good is not
 // known, for nothing asks about a document that has ended. The vendor's real list
-// lag, retry schedule and limits are unknown; what package extendtest assumes
+// lag, retry schedule and limits are unknown; what package fakeextend assumes
 // of them is in its documentation.
 package simulation

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // rush is a world in which many files arrive at once and nothing else happens.
@@ -103,7 +103,7 @@ func TestReplayOfTheBadDay(t *testing.T) {
 		t.Errorf("%d uploads, %d runs", len(w.expected), w.extend.Accepted())
 	}
 	for _, c := range w.extend.Requests() {
-		if c.Route == extendtest.RouteCreate {
+		if c.Route == fakeextend.RouteCreate {
 			t.Logf("POST answered %d: %d times", c.Status, c.Count)
 		}
 	}

@@ -16,19 +16,19 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // skews is by how much two clocks and the odd latency can shorten a confirm window.
 const skews = 20 * time.Second
 
-func (w *world) newExtend() *extendtest.Simulator {
-	sim, err := extendtest.New(extendtest.Options{
+func (w *world) newExtend() *fakeextend.Simulator {
+	sim, err := fakeextend.New(fakeextend.Options{
 		APIKey:     apiKey,
-		Processors: []extendtest.Processor{{ID: processor, Type: extendtest.Extract, Versions: []string{"1.0"}, Subscribed: true}},
+		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
 		WebhookURL: webhookURL, WebhookSecret: secret,
 		Client: &http.Client{Transport: w.bucket}, WebhookClient: &http.Client{Transport: &gateway{w: w}},
-		Processing: func(r extendtest.RunInfo) time.Duration {
+		Processing: func(r fakeextend.RunInfo) time.Duration {
 			return between(w.dice("processing", r.ID), time.Millisecond, w.set.longestRun)
 		},
 		Output:            w.output,
@@ -55,7 +55,7 @@ func tagOf(metadata []byte) (t tag) {
 }
 
 // output is what Extend reads from a file. Some of it is hard to keep as it is.
-func (w *world) output(r extendtest.RunInfo) json.RawMessage {
+func (w *world) output(r fakeextend.RunInfo) json.RawMessage {
 	dice := w.dice("output", r.ID)
 	number := "12345678901234567890.10"
 	if w.strike(dice, outputInexact) {
@@ -80,10 +80,10 @@ type outageSpan struct {
 }
 
 // apiFault is what goes wrong with one request to Extend.
-func (w *world) apiFault(c extendtest.Call) extendtest.Fault {
+func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 	dice := w.dice("api", c.Route, c.N)
-	f := extendtest.Fault{Delay: w.latency(dice), AnswerDelay: w.latency(dice)}
-	create := c.Route == extendtest.RouteCreate
+	f := fakeextend.Fault{Delay: w.latency(dice), AnswerDelay: w.latency(dice)}
+	create := c.Route == fakeextend.RouteCreate
 	var t tag
 	if create {
 		var body struct {
@@ -140,7 +140,7 @@ func (w *world) apiFault(c extendtest.Call) extendtest.Fault {
 }
 
 // fate is what becomes of a run.
-func (w *world) fate(dice *rand.Rand, f *extendtest.Fate) {
+func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate) {
 	f.FetchDelay = w.latency(dice)
 	f.NullOutput = dice.IntN(2) == 0
 	if w.strike(dice, listLags) {
@@ -154,21 +154,21 @@ func (w *world) fate(dice *rand.Rand, f *extendtest.Fate) {
 	}
 	switch {
 	case w.strike(dice, runFailsCurably):
-		f.End = extendtest.EndFailed
+		f.End = fakeextend.EndFailed
 		f.FailureReason = []string{"INTERNAL_ERROR", "PARSING_ERROR", "PRE_PROCESSING_FAILURE"}[dice.IntN(3)]
 	case w.strike(dice, runFails):
-		f.End, f.FailureReason = extendtest.EndFailed, "PASSWORD_PROTECTED_FILE"
+		f.End, f.FailureReason = fakeextend.EndFailed, "PASSWORD_PROTECTED_FILE"
 	case w.strike(dice, runCancelled):
-		f.End = extendtest.EndCancelled
+		f.End = fakeextend.EndCancelled
 	case w.strike(dice, runDeleted):
-		f.End = extendtest.EndDeleted
+		f.End = fakeextend.EndDeleted
 	case w.strike(dice, runHangs):
-		f.End = extendtest.EndNever // until extendStep finishes it
+		f.End = fakeextend.EndNever // until extendStep finishes it
 	}
 }
 
 // noteLag notes how long a run can stay invisible to a search after its POST was sent.
-func (w *world) noteLag(fileName string, f extendtest.Fault) {
+func (w *world) noteLag(fileName string, f fakeextend.Fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if f.Delay+f.Fate.ListLag > w.set.confirm-skews {
@@ -177,9 +177,9 @@ func (w *world) noteLag(fileName string, f extendtest.Fault) {
 }
 
 // deliveryFault is what is odd about one try to deliver a webhook.
-func (w *world) deliveryFault(d extendtest.Delivery) extendtest.DeliveryFault {
+func (w *world) deliveryFault(d fakeextend.Delivery) fakeextend.DeliveryFault {
 	dice := w.dice("delivery", d.EventID, d.Try)
-	f := extendtest.DeliveryFault{Delay: w.latency(dice)}
+	f := fakeextend.DeliveryFault{Delay: w.latency(dice)}
 	if w.strike(dice, webhookLost) {
 		f.Drop = true
 		return f
@@ -194,7 +194,7 @@ func (w *world) deliveryFault(d extendtest.Delivery) extendtest.DeliveryFault {
 		f.Delay += between(dice, 0, 6*time.Hour)
 	}
 	if w.strike(dice, webhookPointer) {
-		f.Pointer = extendtest.Pointer(1 + dice.IntN(3))
+		f.Pointer = fakeextend.Pointer(1 + dice.IntN(3))
 		f.Envelope, f.Expired = dice.IntN(2) == 0, dice.IntN(3) == 0
 	}
 	f.WrongSignature = w.strike(dice, webhookWrongSignature)
@@ -211,7 +211,7 @@ func (w *world) deliveryFault(d extendtest.Delivery) extendtest.DeliveryFault {
 }
 
 // extendStep watches Extend, and is where people see what they act on.
-func (w *world) extendStep(s extendtest.Step) {
+func (w *world) extendStep(s fakeextend.Step) {
 	document := documentOf(s.FileName)
 	run := ""
 	if s.RunID != "" {
@@ -226,7 +226,7 @@ func (w *world) extendStep(s extendtest.Step) {
 	}
 	dice := w.dice("people", s.RunID, string(s.Kind))
 	switch s.Kind {
-	case extendtest.RunCreated:
+	case fakeextend.RunCreated:
 		w.mu.Lock()
 		w.made++
 		hangs := w.faults.p[runHangs] > 0
@@ -236,13 +236,13 @@ func (w *world) extendStep(s extendtest.Step) {
 				go func() { _ = w.extend.FinishRun(s.RunID) }() // it may be gone
 			})
 		}
-	case extendtest.RunDeleted:
+	case fakeextend.RunDeleted:
 		w.mu.Lock()
 		if rec, ok := w.records[document]; ok && !knows(rec, s.RunID) {
 			w.hidden[s.FileName] = "the run was deleted before anything told of it"
 		}
 		w.mu.Unlock()
-	case extendtest.RunFinished:
+	case fakeextend.RunFinished:
 		if s.Detail == "PROCESSED" {
 			for i := range 2 {
 				if w.strike(dice, reviewed) {

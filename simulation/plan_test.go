@@ -16,7 +16,7 @@ import (
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // forgery is in everything that a stranger makes up.
@@ -189,7 +189,7 @@ func (w *world) forge(dice *rand.Rand) {
 
 // replay is a stranger who saw a delivery and sends it once more.
 func (w *world) replay(dice *rand.Rand) {
-	var seen []extendtest.Try
+	var seen []fakeextend.Try
 	for _, r := range w.extend.Runs() {
 		for _, d := range r.Deliveries {
 			seen = append(seen, d.Tries...)
@@ -233,7 +233,7 @@ func (w *world) untagged(dice *rand.Rand) {
 // create makes a run that is none of ours; whether it works does not matter.
 func (w *world) create(req extend.CreateRunRequest) {
 	client, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(extendURL), extend.WithRetry(extend.Retry{Attempts: 1}),
-		extend.WithHTTPClient(&http.Client{Timeout: time.Minute, Transport: extendtest.Transport(w.extend)}))
+		extend.WithHTTPClient(&http.Client{Timeout: time.Minute, Transport: fakeextend.Transport(w.extend)}))
 	if err != nil {
 		panic(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -21,13 +21,13 @@ func knows(r ledger.Record, runID string) bool {
 
 // promises holds the end of a schedule against what the product promises.
 func (w *world) promises() {
-	info := map[string]extendtest.RunInfo{}
-	made := map[string]map[int][]extendtest.RunInfo{} // by document and attempt
+	info := map[string]fakeextend.RunInfo{}
+	made := map[string]map[int][]fakeextend.RunInfo{} // by document and attempt
 	for _, r := range w.extend.Runs() {
 		info[r.ID] = r
 		if t := tagOf(r.Metadata); t.Stack == stackName {
 			if made[t.DocumentID] == nil {
-				made[t.DocumentID] = map[int][]extendtest.RunInfo{}
+				made[t.DocumentID] = map[int][]fakeextend.RunInfo{}
 			}
 			made[t.DocumentID][t.Attempt] = append(made[t.DocumentID][t.Attempt], r)
 		}
@@ -96,7 +96,7 @@ func (w *world) promises() {
 }
 
 // paidOnce: the document is terminal, and each of its attempts is one run.
-func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]extendtest.RunInfo) {
+func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeextend.RunInfo) {
 	if !rec.State.Terminal() {
 		w.violate("%s: is %s in the end", u.name, rec.State)
 		return
@@ -150,7 +150,7 @@ func (w *world) refused(rec *ledger.Record, attempt int) bool {
 }
 
 // says: the record says of its run what Extend says of it.
-func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[string]extendtest.RunInfo) {
+func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[string]fakeextend.RunInfo) {
 	if rec.State == ledger.Refused {
 		if u := w.expected[rec.DocumentID]; u == nil || u.refused == 0 {
 			w.violate("%s: REFUSED, but Extend never refused it for good", name)
@@ -205,8 +205,8 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 }
 
 // told reports whether a delivery of the run's n-th event was taken.
-func told(r extendtest.RunInfo, n int) bool {
-	return len(r.Deliveries) == n && n > 0 && slices.ContainsFunc(r.Deliveries[n-1].Tries, func(t extendtest.Try) bool {
+func told(r fakeextend.RunInfo, n int) bool {
+	return len(r.Deliveries) == n && n > 0 && slices.ContainsFunc(r.Deliveries[n-1].Tries, func(t fakeextend.Try) bool {
 		return t.Status == 200 && strings.Contains(string(t.Body), `"processor_run.processed"`)
 	})
 }

@@ -21,7 +21,7 @@ import (
 	"extend-intake/functions/webhook"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/recorder"
 )
@@ -246,7 +246,7 @@ func (m messages) Bury(_ context.Context, body, reason string) error {
 // client is a client of Extend as the functions have one.
 func (in *instance) client(timeout time.Duration, retry extend.Retry) *extend.Client {
 	c, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(extendURL), extend.WithRetry(retry),
-		extend.WithHTTPClient(&http.Client{Timeout: timeout, Transport: network{in, extendtest.Transport(in.fn.w.extend)}}))
+		extend.WithHTTPClient(&http.Client{Timeout: timeout, Transport: network{in, fakeextend.Transport(in.fn.w.extend)}}))
 	if err != nil {
 		panic(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"extend-intake/shared/document"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -32,7 +32,7 @@ type world struct {
 	reconcile *function
 	queue     *queue
 	bucket    *bucket
-	extend    *extendtest.Simulator
+	extend    *fakeextend.Simulator
 	table     *ledger.Ledger
 	tableOf   func(ledger.Rules) *ledger.Ledger // nil: the model
 	outside   func(func())                      // does something with the table, outside of the bubble; nil: here
@@ -81,8 +81,8 @@ type settings struct {
 	longestRun    time.Duration
 	longestLag    time.Duration // of a network, as a rule
 	onlyUploads   bool          // nothing but uploads that are to be read
-	errorShape    extendtest.ErrorShape
-	retryAfter    extendtest.RetryAfter
+	errorShape    fakeextend.ErrorShape
+	retryAfter    fakeextend.RetryAfter
 	explicitNulls bool
 	shortPages    bool
 }
@@ -311,7 +311,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 		reconcile: pick(2*time.Minute, 10*time.Minute, 30*time.Minute), pause: pick(time.Minute, 5*time.Minute),
 		maxAttempts: 1 + dice.IntN(3), requests: 10, files: 80,
 		longestRun: pick(time.Second, time.Minute, 15*time.Minute), longestLag: pick(50*time.Millisecond, time.Second),
-		errorShape: extendtest.ErrorShape(dice.IntN(3)), retryAfter: extendtest.RetryAfter(dice.IntN(3)),
+		errorShape: fakeextend.ErrorShape(dice.IntN(3)), retryAfter: fakeextend.RetryAfter(dice.IntN(3)),
 		explicitNulls: dice.IntN(2) == 0, shortPages: dice.IntN(4) == 0,
 	}
 	w.faults = swarm(w.dice("swarm"))

@@ -18,7 +18,7 @@ import (
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
 	"extend-intake/shared/recorder"
@@ -31,19 +31,19 @@ const stack = "123456789012/eu-west-1/intake"
 type world struct {
 	*Handler
 	t      *testing.T
-	sim    *extendtest.Simulator
+	sim    *fakeextend.Simulator
 	client *extend.Client
 	now    time.Time
 	resent []document.Source
 }
 
-func newWorld(t *testing.T, opts extendtest.Options) *world {
+func newWorld(t *testing.T, opts fakeextend.Options) *world {
 	opts.APIKey = "sk_test"
-	opts.Processors = []extendtest.Processor{{ID: "dp_1", Name: "Invoices", Type: extendtest.Extract, Versions: []string{"1.0"}}}
+	opts.Processors = []fakeextend.Processor{{ID: "dp_1", Name: "Invoices", Type: fakeextend.Extract, Versions: []string{"1.0"}}}
 	if opts.Processing == nil {
-		opts.Processing = extendtest.Fixed(0)
+		opts.Processing = fakeextend.Fixed(0)
 	}
-	sim, url := extendtest.NewServer(t, opts)
+	sim, url := fakeextend.NewServer(t, opts)
 	client, err := extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(url), extend.WithHTTPClient(&http.Client{}), extend.WithRetry(extend.Retry{Attempts: 1}))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func (w *world) state(s document.Source) *ledger.Record {
 
 func TestLostWebhookIsFound(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, extendtest.Options{})
+	w := newWorld(t, fakeextend.Options{})
 	s, _ := w.submitted(1)
 	if err := w.sim.Wait(t.Context()); err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestLostWebhookIsFound(t *testing.T) {
 
 func TestQuietRunIsAskedAboutLessAndLess(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, extendtest.Options{Processing: extendtest.Fixed(time.Hour)})
+	w := newWorld(t, fakeextend.Options{Processing: fakeextend.Fixed(time.Hour)})
 	s, run := w.submitted(1)
 	var asked []time.Duration
 	began := w.now
@@ -160,7 +160,7 @@ func TestQuietRunIsAskedAboutLessAndLess(t *testing.T) {
 
 func TestDeletedRunEndsAsCancelled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, extendtest.Options{Processing: extendtest.Fixed(time.Hour)})
+	w := newWorld(t, fakeextend.Options{Processing: fakeextend.Fixed(time.Hour)})
 	s, run := w.submitted(1)
 	if err := w.sim.DeleteRun(run.ID); err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestDeletedRunEndsAsCancelled(t *testing.T) {
 
 func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, extendtest.Options{})
+	w := newWorld(t, fakeextend.Options{})
 	dead := w.claimed(1)
 	unconfirmed := w.claimed(2)
 	w.apply(unconfirmed, ledger.Unknown{Claim: 1})
@@ -206,7 +206,7 @@ func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
 
 func TestBacklogIsWorkedOffOverManyInvocations(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, extendtest.Options{})
+	w := newWorld(t, fakeextend.Options{})
 	const n = 3*maxResent + 50
 	for i := range n {
 		s := w.claimed(i)
@@ -222,7 +222,7 @@ func TestBacklogIsWorkedOffOverManyInvocations(t *testing.T) {
 
 func TestStopsBeforeTheFunctionEnds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, extendtest.Options{})
+	w := newWorld(t, fakeextend.Options{})
 	w.submitted(1)
 	w.submitted(2)
 	w.now = w.now.Add(time.Hour)
@@ -248,11 +248,11 @@ func TestFaultsOfExtend(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, extendtest.Options{Fault: func(c extendtest.Call) extendtest.Fault {
-				if c.Route == extendtest.RouteGet {
-					return extendtest.Fault{Status: tt.status}
+			w := newWorld(t, fakeextend.Options{Fault: func(c fakeextend.Call) fakeextend.Fault {
+				if c.Route == fakeextend.RouteGet {
+					return fakeextend.Fault{Status: tt.status}
 				}
-				return extendtest.Fault{}
+				return fakeextend.Fault{}
 			}})
 			a, _ := w.submitted(1)
 			w.submitted(2)
@@ -269,7 +269,7 @@ func TestFaultsOfExtend(t *testing.T) {
 
 func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, extendtest.Options{})
+	w := newWorld(t, fakeextend.Options{})
 	a, b := w.claimed(1), w.claimed(2)
 	w.apply(a, ledger.Unknown{Claim: 1})
 	w.apply(b, ledger.Unknown{Claim: 1})
@@ -343,14 +343,14 @@ func TestLinesAndMetrics(t *testing.T) {
 		{name: "Extend is down", wait: 10 * time.Minute, fault: 500, want: "not reconciled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			opts := extendtest.Options{Fault: func(c extendtest.Call) extendtest.Fault {
-				if c.Route == extendtest.RouteGet && tt.fault != 0 {
-					return extendtest.Fault{Status: tt.fault}
+			opts := fakeextend.Options{Fault: func(c fakeextend.Call) fakeextend.Fault {
+				if c.Route == fakeextend.RouteGet && tt.fault != 0 {
+					return fakeextend.Fault{Status: tt.fault}
 				}
-				return extendtest.Fault{}
+				return fakeextend.Fault{}
 			}}
 			if tt.long {
-				opts.Processing = extendtest.Fixed(8 * time.Hour)
+				opts.Processing = fakeextend.Fixed(8 * time.Hour)
 			}
 			w := newWorld(t, opts)
 			s, run := w.submitted(1)
@@ -380,7 +380,7 @@ func TestLinesAndMetrics(t *testing.T) {
 		})
 	}
 	t.Run("a message that went missing", func(t *testing.T) {
-		w := newWorld(t, extendtest.Options{})
+		w := newWorld(t, fakeextend.Options{})
 		w.apply(w.claimed(1), ledger.Unknown{Claim: 1})
 		w.now = w.now.Add(10 * time.Minute)
 		all := lines(t, func() { w.handle() })

@@ -20,7 +20,7 @@ import (
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -49,7 +49,7 @@ func TestWaitingUsesUpNoTries(t *testing.T) {
 // because one message has been received often (while the account was refused, say).
 func TestAnOldMessageHoldsTheInstanceNoLonger(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Status: 429}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 429}))
 	m, _ := put("old")
 	m.receives = 15
 	in.receive(m)
@@ -83,8 +83,8 @@ func TestAPanicOverOneUploadOfAMessage(t *testing.T) {
 // The line that an alarm is made of says which refusal it was, also when a look met it.
 func TestHoldByALookSaysWhy(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, faults(func(c extendtest.Call) extendtest.Fault {
-		return map[string]extendtest.Fault{extendtest.RouteCreate: {Cut: true}, extendtest.RouteList: {Status: 402}}[c.Route]
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+		return map[string]fakeextend.Fault{fakeextend.RouteCreate: {Cut: true}, fakeextend.RouteList: {Status: 402}}[c.Route]
 	}))
 	m, _ := put("a")
 	in.receive(m)
@@ -97,7 +97,7 @@ func TestHoldByALookSaysWhy(t *testing.T) {
 // rest of the batch up, and the log still says what Extend answered.
 func TestRefusalHoldsWhenTheLedgerFails(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Status: 401}, extendtest.Fault{Status: 401}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 401}, fakeextend.Fault{Status: 401}))
 	in.Runs = hookedRuns{in.client.Runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
 	a, _ := put("a")
 	in.receive(a)
@@ -107,7 +107,7 @@ func TestRefusalHoldsWhenTheLedgerFails(t *testing.T) {
 	b, ub := put("b")
 	in.receive(b)
 	in.wantNone(ub)
-	in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+	in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 }
 
 // A link that dies before Extend can fetch is a run that fails, and an attempt spent.
@@ -182,7 +182,7 @@ func TestADocumentOutlivesItsRoute(t *testing.T) {
 
 func TestAPersonWantsARefusedDocumentAgain(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Status: 404}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 404}))
 	m, u := put("a")
 	in.want(in.receive(m), result{})
 	in.wantState(u, ledger.Refused, "")

@@ -20,7 +20,7 @@ import (
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -108,7 +108,7 @@ func TestEveryShapeOfNotice(t *testing.T) {
 
 func TestBareEventThatIsNotDoneIsAnError(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Status: 503}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 503}))
 	u := upload{"in/a.pdf", "v1"}
 	for _, event := range []string{notice(u), `{"hello":"world"}`} {
 		if _, err := in.Handle(in.ctx, json.RawMessage(event)); err == nil {
@@ -127,7 +127,7 @@ func TestTheSameUploadAgain(t *testing.T) {
 	}
 	in.want(in.receive(message{id: "twice in one message", body: notice(u, u)}, message{id: "by EventBridge", body: bridgeEvent(u.key)}), allDone)
 	in.wantProcessing(u)
-	in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+	in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 
 	newer := upload{u.key, "v2"}
 	in.want(in.receive(message{id: "v2", body: notice(newer)}), allDone)
@@ -153,7 +153,7 @@ func TestTwoInstancesAtOnce(t *testing.T) {
 		}
 		both.Wait()
 		in.wantProcessing(u)
-		in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+		in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 	}
 }
 
@@ -226,7 +226,7 @@ func TestOneMessageAboutSeveralUploads(t *testing.T) {
 	})
 	t.Run("one is to come back", func(t *testing.T) {
 		t.Parallel()
-		in := newIntake(t, onCreate(extendtest.Fault{}, extendtest.Fault{Status: 500, After: true}))
+		in := newIntake(t, onCreate(fakeextend.Fault{}, fakeextend.Fault{Status: 500, After: true}))
 		in.want(in.receive(m), returns("m", firstLook))
 		in.wantProcessing(first)
 		in.wantState(second, ledger.Unconfirmed, "")
@@ -244,7 +244,7 @@ func TestOneMessageAboutSeveralUploads(t *testing.T) {
 	})
 	t.Run("one is spoilt and one is to come back", func(t *testing.T) {
 		t.Parallel()
-		in := newIntake(t, onCreate(extendtest.Fault{Status: 500}))
+		in := newIntake(t, onCreate(fakeextend.Fault{Status: 500}))
 		m := message{id: "m", body: strings.Replace(notice(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
 		in.want(in.receive(m), returns("m", firstLook)) // the dead one is found again then
 	})
@@ -252,7 +252,7 @@ func TestOneMessageAboutSeveralUploads(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{}, extendtest.Fault{Status: 429, RetryAfter: "30"}))
+	in := newIntake(t, onCreate(fakeextend.Fault{}, fakeextend.Fault{Status: 429, RetryAfter: "30"}))
 	a, ua := put("a")
 	b, ub := put("b")
 	c, uc := put("c")
@@ -264,31 +264,31 @@ func TestRateLimit(t *testing.T) {
 		t.Errorf("the next look at it is due at %v", at)
 	}
 	in.wantNone(uc) // untouched
-	in.wantCalls(map[string]int{extendtest.RouteCreate: 2})
+	in.wantCalls(map[string]int{fakeextend.RouteCreate: 2})
 
 	in.clock.advance(29 * time.Second)
 	d, ud := put("d")
 	in.want(in.receive(d), returns("d", time.Second)) // another batch, the same hold
 	in.wantNone(ud)
-	in.wantCalls(map[string]int{extendtest.RouteCreate: 2})
+	in.wantCalls(map[string]int{fakeextend.RouteCreate: 2})
 
 	in.clock.advance(time.Second)
 	in.want(in.receive(b, c, d), allDone)
 	for _, u := range []upload{ua, ub, uc, ud} {
 		in.wantProcessing(u)
 	}
-	in.wantCalls(map[string]int{extendtest.RouteCreate: 5})
+	in.wantCalls(map[string]int{fakeextend.RouteCreate: 5})
 }
 
 // SQS hides a message for twelve hours at most: a longer wait is waited for in turns.
 func TestALongRetryAfter(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Status: 429, RetryAfter: "86400"}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 429, RetryAfter: "86400"}))
 	m, u := put("a")
 	in.want(in.receive(m), returns("a", maxBackoff))
 	in.clock.advance(maxBackoff)
 	in.want(in.receive(m), returns("a", maxBackoff))
-	in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+	in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 	in.clock.advance(24*time.Hour - maxBackoff)
 	in.want(in.receive(m), allDone)
 	in.wantProcessing(u)
@@ -296,14 +296,14 @@ func TestALongRetryAfter(t *testing.T) {
 
 func TestRateLimitOfALook(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, faults(func(c extendtest.Call) extendtest.Fault {
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
 		switch {
-		case c.Route == extendtest.RouteCreate && c.N == 1:
-			return extendtest.Fault{Status: 502, After: true, HTML: "<html>bad gateway</html>"}
-		case c.Route == extendtest.RouteList && c.N == 1:
-			return extendtest.Fault{Status: 429, RetryAfter: "60"}
+		case c.Route == fakeextend.RouteCreate && c.N == 1:
+			return fakeextend.Fault{Status: 502, After: true, HTML: "<html>bad gateway</html>"}
+		case c.Route == fakeextend.RouteList && c.N == 1:
+			return fakeextend.Fault{Status: 429, RetryAfter: "60"}
 		}
-		return extendtest.Fault{}
+		return fakeextend.Fault{}
 	}))
 	a, ua := put("a")
 	b, ub := put("b")
@@ -324,7 +324,7 @@ func TestTheAccountIsRefused(t *testing.T) {
 	for status, code := range map[int]string{401: "UNAUTHORIZED", 402: "USAGE_BLOCKED", 403: "FORBIDDEN", 410: "ENDPOINT_REMOVED"} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
-			in := newIntake(t, onCreate(extendtest.Fault{Status: status}))
+			in := newIntake(t, onCreate(fakeextend.Fault{Status: status}))
 			a, ua := put("a")
 			b, ub := put("b")
 			in.want(in.receive(a, b), result{Back: map[string]time.Duration{"a": pause, "b": pause}})
@@ -336,7 +336,7 @@ func TestTheAccountIsRefused(t *testing.T) {
 			c, uc := put("c")
 			in.want(in.receive(c), returns("c", time.Second))
 			in.wantNone(uc)
-			in.wantCalls(map[string]int{extendtest.RouteCreate: 1})
+			in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 
 			// What needs no call is not held up.
 			in.want(in.receive(message{id: "t", body: testEvent}, message{id: "o", body: notice(upload{"out/x", "v1"})}), allDone)
@@ -359,7 +359,7 @@ func TestRefusedDocument(t *testing.T) {
 	for _, status := range []int{400, 404, 409, 413, 422} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
-			in := newIntake(t, onCreate(extendtest.Fault{Status: status, Code: "SOME_CODE", Message: "Not this one."}))
+			in := newIntake(t, onCreate(fakeextend.Fault{Status: status, Code: "SOME_CODE", Message: "Not this one."}))
 			a, ua := put("a")
 			b, ub := put("b")
 			in.want(in.receive(a, b), allDone)
@@ -371,14 +371,14 @@ func TestRefusedDocument(t *testing.T) {
 			in.wantLog("WARN not submitted", "REFUSED", fmt.Sprint(status), "document_id="+ua.id())
 
 			in.want(in.receive(a), allDone) // final: a person decides
-			in.wantCalls(map[string]int{extendtest.RouteCreate: 2})
+			in.wantCalls(map[string]int{fakeextend.RouteCreate: 2})
 		})
 	}
 }
 
 func TestARunThatIsMadeButNotAnswered(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]extendtest.Fault{
+	for name, fault := range map[string]fakeextend.Fault{
 		"500":            {Status: 500, After: true},
 		"408":            {Status: 408, After: true},
 		"504 by gateway": {Status: 504, After: true, HTML: "<html>gateway timeout</html>"},
@@ -398,7 +398,7 @@ func TestARunThatIsMadeButNotAnswered(t *testing.T) {
 			in.clock.advance(firstLook)
 			in.want(in.receive(a), allDone)
 			in.wantProcessing(ua)
-			in.wantCalls(map[string]int{extendtest.RouteCreate: 2, extendtest.RouteList: 1, extendtest.RouteGet: 1})
+			in.wantCalls(map[string]int{fakeextend.RouteCreate: 2, fakeextend.RouteList: 1, fakeextend.RouteGet: 1})
 			in.wantLog("INFO lost run found", in.record(ua).RunID)
 		})
 	}
@@ -406,7 +406,7 @@ func TestARunThatIsMadeButNotAnswered(t *testing.T) {
 
 func TestARunThatIsNotMade(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]extendtest.Fault{"500": {Status: 500}, "connection cut": {Cut: true}} {
+	for name, fault := range map[string]fakeextend.Fault{"500": {Status: 500}, "connection cut": {Cut: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := newIntake(t, onCreate(fault))
@@ -432,7 +432,7 @@ func TestARunThatIsNotMade(t *testing.T) {
 			in.wantRuns(0)
 			in.want(in.receive(m), allDone) // the last look, and the second POST at once
 			in.wantProcessing(u)
-			in.wantCalls(map[string]int{extendtest.RouteCreate: 2, extendtest.RouteList: looks + 1})
+			in.wantCalls(map[string]int{fakeextend.RouteCreate: 2, fakeextend.RouteList: looks + 1})
 			if rec := in.record(u); rec.Attempt != 1 {
 				t.Errorf("attempt %d: a new one is a person's decision", rec.Attempt)
 			}
@@ -443,7 +443,7 @@ func TestARunThatIsNotMade(t *testing.T) {
 // What counts is when a look begins: a run can become visible while it goes on.
 func TestALookThatBeginsBeforeTheWindowEnds(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Cut: true}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true}))
 	m, u := put("a")
 	in.want(in.receive(m), returns("a", firstLook))
 	in.clock.advance(rules.ConfirmWindow - time.Second)
@@ -468,7 +468,7 @@ func (s slowRuns) All(ctx context.Context, req extend.ListRunsRequest) iter.Seq2
 
 func TestOnlyOneOfManyLookersPosts(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Cut: true}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true}))
 	m, u := put("a")
 	in.receive(m)
 	in.clock.advance(rules.ConfirmWindow)
@@ -484,7 +484,7 @@ func TestOnlyOneOfManyLookersPosts(t *testing.T) {
 
 func TestALookTakesOnlyItsOwnRun(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Cut: true}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true}))
 	m, u := put("a")
 	in.want(in.receive(m), returns("a", firstLook))
 	// All of these are found by the token, and none is the run.
@@ -520,7 +520,7 @@ func TestALookTakesOnlyItsOwnRun(t *testing.T) {
 
 func TestALookThatFindsTwoRunsSaysSo(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Cut: true, After: true}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true, After: true}))
 	m, u := put("a")
 	in.want(in.receive(m), returns("a", firstLook))
 	tag := document.NewTag(stack, u.source(), 1)
@@ -594,7 +594,7 @@ func TestTheLeaseOfAnother(t *testing.T) {
 	in.clock.advance(2 * time.Minute)
 	in.want(in.receive(m), returns("a", firstLook)) // it may have sent its POST
 	in.wantState(u, ledger.Unconfirmed, "")
-	in.wantCalls(map[string]int{extendtest.RouteList: 1})
+	in.wantCalls(map[string]int{fakeextend.RouteList: 1})
 
 	in.settle(m)
 	in.wantProcessing(u)
@@ -666,7 +666,7 @@ func TestAFaultThatCantBeCounted(t *testing.T) {
 
 func TestTheQueueFails(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Status: 503}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 503}))
 	in.queue.delayErr, in.queue.buryErr = errors.New("no visibility for you"), errors.New("no dead letters for you")
 	spoilt, waiting := message{id: "spoilt", body: "hello"}, message{id: "waiting", body: notice(upload{"in/w.pdf", "v1"})}
 	good, u := put("good")
@@ -679,7 +679,7 @@ func TestTheQueueFails(t *testing.T) {
 
 func TestJitterOnlyAdds(t *testing.T) {
 	t.Parallel()
-	in := newIntake(t, onCreate(extendtest.Fault{Status: 429, RetryAfter: "30"}))
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 429, RetryAfter: "30"}))
 	in.Jitter = func() float64 { return 0.5 }
 	m, _ := put("a")
 	in.want(in.receive(m), returns("a", 37500*time.Millisecond)) // never before Retry-After

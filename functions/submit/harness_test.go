@@ -24,7 +24,7 @@ import (
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -118,16 +118,16 @@ type intake struct {
 	ctx       context.Context
 	log       *logbook
 	clock     *clock
-	sim       *extendtest.Simulator
+	sim       *fakeextend.Simulator
 	client    *extend.Client
 	book      *ledger.Ledger
 	now       func() time.Time
 }
 
 // newIntake talks to the simulator over a socket, and its clock is the test's.
-func newIntake(t *testing.T, edit ...func(*extendtest.Options)) *intake {
+func newIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 	t.Helper()
-	sim, base := extendtest.NewServer(t, options(edit))
+	sim, base := fakeextend.NewServer(t, options(edit))
 	in := &intake{t: t, sim: sim, clock: newClock()}
 	in.now = in.clock.now
 	in.assemble(base, &http.Client{Timeout: postTimeout, Transport: freshConnections()})
@@ -136,19 +136,19 @@ func newIntake(t *testing.T, edit ...func(*extendtest.Options)) *intake {
 
 // newVirtualIntake is for tests in a testing/synctest bubble: no sockets, and the
 // clock is the bubble's.
-func newVirtualIntake(t *testing.T, edit ...func(*extendtest.Options)) *intake {
+func newVirtualIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 	t.Helper()
-	sim, err := extendtest.New(options(edit))
+	sim, err := fakeextend.New(options(edit))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sim.Close)
 	in := &intake{t: t, sim: sim, now: time.Now}
-	in.assemble("https://extend.test", &http.Client{Timeout: postTimeout, Transport: extendtest.Transport(sim)})
+	in.assemble("https://extend.test", &http.Client{Timeout: postTimeout, Transport: fakeextend.Transport(sim)})
 	return in
 }
 
-func options(edit []func(*extendtest.Options)) extendtest.Options {
+func options(edit []func(*fakeextend.Options)) fakeextend.Options {
 	files := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("versionId") == "" {
 			http.Error(w, "no version", http.StatusBadRequest)
@@ -156,10 +156,10 @@ func options(edit []func(*extendtest.Options)) extendtest.Options {
 		}
 		fmt.Fprintf(w, "%%PDF-1.7 %s", r.URL.Path)
 	})
-	o := extendtest.Options{
+	o := fakeextend.Options{
 		APIKey:     apiKey,
-		Processors: []extendtest.Processor{{ID: processor, Type: extendtest.Extract, Versions: []string{"1.0", "2.1"}}},
-		Client:     &http.Client{Transport: extendtest.Transport(files)},
+		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0", "2.1"}}},
+		Client:     &http.Client{Transport: fakeextend.Transport(files)},
 	}
 	for _, e := range edit {
 		e(&o)
@@ -167,13 +167,13 @@ func options(edit []func(*extendtest.Options)) extendtest.Options {
 	return o
 }
 
-func faults(f func(extendtest.Call) extendtest.Fault) func(*extendtest.Options) {
-	return func(o *extendtest.Options) { o.Fault = f }
+func faults(f func(fakeextend.Call) fakeextend.Fault) func(*fakeextend.Options) {
+	return func(o *fakeextend.Options) { o.Fault = f }
 }
 
 // onCreate is a script for the first POSTs.
-func onCreate(f ...extendtest.Fault) func(*extendtest.Options) {
-	return faults(extendtest.Script(extendtest.RouteCreate, f...))
+func onCreate(f ...fakeextend.Fault) func(*fakeextend.Options) {
+	return faults(fakeextend.Script(fakeextend.RouteCreate, f...))
 }
 
 func (in *intake) assemble(base string, hc *http.Client) {

@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/shared/document"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // fakeAWS is one endpoint for the services that the function calls. It keeps what
@@ -93,9 +93,9 @@ func TestNewIsWired(t *testing.T) {
 	cloud := &fakeAWS{}
 	server := httptest.NewServer(cloud)
 	defer server.Close()
-	sim, base := extendtest.NewServer(t, extendtest.Options{
-		APIKey: apiKey, Processors: []extendtest.Processor{{ID: processor, Type: extendtest.Extract}},
-		Fault: extendtest.Script(extendtest.RouteCreate, extendtest.Fault{}, extendtest.Fault{Status: 503}),
+	sim, base := fakeextend.NewServer(t, fakeextend.Options{
+		APIKey: apiKey, Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract}},
+		Fault: fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Status: 503}),
 	})
 	handle, err := New(t.Context(), environment(server.URL, base))
 	if err != nil {

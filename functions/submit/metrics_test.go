@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // Each step is counted on the line that tells of it: an alarm leads to the document.
@@ -14,14 +14,14 @@ func TestWhatIsCounted(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		fault extendtest.Fault
+		fault fakeextend.Fault
 		words []string
 	}{
-		{"taken", extendtest.Fault{}, []string{"run created", "Submitted=1"}},
-		{"refused", extendtest.Fault{Status: 422}, []string{"not submitted", "Refused=1"}},
-		{"unknown", extendtest.Fault{Status: 503}, []string{"not submitted", "Unconfirmed=1"}},
-		{"over the limit", extendtest.Fault{Status: 429}, []string{"on hold", "RateLimited=1"}},
-		{"no credits", extendtest.Fault{Status: 402}, []string{"on hold", "AccountPaused=1"}},
+		{"taken", fakeextend.Fault{}, []string{"run created", "Submitted=1"}},
+		{"refused", fakeextend.Fault{Status: 422}, []string{"not submitted", "Refused=1"}},
+		{"unknown", fakeextend.Fault{Status: 503}, []string{"not submitted", "Unconfirmed=1"}},
+		{"over the limit", fakeextend.Fault{Status: 429}, []string{"on hold", "RateLimited=1"}},
+		{"no credits", fakeextend.Fault{Status: 402}, []string{"on hold", "AccountPaused=1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -40,10 +40,10 @@ func TestWhatIsCounted(t *testing.T) {
 	in.wantLog("moved to the dead letters", "DeadLetters=1")
 	// A hold during a look counts as one during a POST.
 	for fault, word := range map[int]string{429: "RateLimited=1", 402: "AccountPaused=1"} {
-		list := extendtest.Script(extendtest.RouteList, extendtest.Fault{Status: fault})
-		create := extendtest.Script(extendtest.RouteCreate, extendtest.Fault{Status: 503})
-		look := newIntake(t, faults(func(c extendtest.Call) extendtest.Fault {
-			if c.Route == extendtest.RouteList {
+		list := fakeextend.Script(fakeextend.RouteList, fakeextend.Fault{Status: fault})
+		create := fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{Status: 503})
+		look := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+			if c.Route == fakeextend.RouteList {
 				return list(c)
 			}
 			return create(c)
@@ -52,7 +52,7 @@ func TestWhatIsCounted(t *testing.T) {
 		look.settle(m)
 		look.wantLog("on hold", "look not done: "+strconv.Itoa(fault), word)
 	}
-	waits := newIntake(t, onCreate(extendtest.Fault{Status: 402}, extendtest.Fault{Status: 402}))
+	waits := newIntake(t, onCreate(fakeextend.Fault{Status: 402}, fakeextend.Fault{Status: 402}))
 	waits.Config.StalledAfter = waits.now().Sub(time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)) + time.Hour // since the notice's eventTime
 	m, u := put("a")
 	waits.receive(m)
@@ -62,7 +62,7 @@ func TestWhatIsCounted(t *testing.T) {
 	waits.clock.advance(2 * time.Hour)
 	waits.receive(m)
 	waits.wantLog("not submitted", u.id(), "Stalled=1")
-	lost := newIntake(t, onCreate(extendtest.Fault{Status: 503, After: true}))
+	lost := newIntake(t, onCreate(fakeextend.Fault{Status: 503, After: true}))
 	m, _ = put("a")
 	lost.settle(m)
 	lost.wantLog("lost run found", "Submitted=1", "RecoveredByLook=1")

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -106,7 +106,7 @@ func TestListLag(t *testing.T) {
 	t.Parallel()
 	for _, lag := range []time.Duration{time.Second, 40 * time.Second, 9 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			in := newVirtualIntake(t, onCreate(extendtest.Fault{Status: 500, After: true, Fate: extendtest.Fate{ListLag: lag}}))
+			in := newVirtualIntake(t, onCreate(fakeextend.Fault{Status: 500, After: true, Fate: fakeextend.Fate{ListLag: lag}}))
 			m, u := put("a")
 			q := newSQSModel(m)
 			q.drain(in.instance)
@@ -119,7 +119,7 @@ func TestListLag(t *testing.T) {
 func TestARunThatIsMadeAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		in := newVirtualIntake(t, onCreate(extendtest.Fault{Delay: 4 * time.Minute}))
+		in := newVirtualIntake(t, onCreate(fakeextend.Fault{Delay: 4 * time.Minute}))
 		m, u := put("a")
 		newSQSModel(m).drain(in.instance)
 		in.wantProcessing(u)
@@ -148,7 +148,7 @@ func TestTheClaimerDies(t *testing.T) {
 func TestTheTwoInstancesKeepToThePlan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		in := newVirtualIntake(t, func(o *extendtest.Options) {
+		in := newVirtualIntake(t, func(o *fakeextend.Options) {
 			o.RequestsPerSecond, o.FilesPerMinute, o.RefuseFiles = 10, 80, true
 		})
 		var messages []message
@@ -158,7 +158,7 @@ func TestTheTwoInstancesKeepToThePlan(t *testing.T) {
 		}
 		begin := time.Now()
 		both(in, newSQSModel(messages...), planned)
-		in.wantCalls(map[string]int{extendtest.RouteCreate: 160})
+		in.wantCalls(map[string]int{fakeextend.RouteCreate: 160})
 		if refused := in.sim.Refused(); len(refused) > 0 {
 			t.Errorf("%d requests were refused, the first: %+v", len(refused), refused[0])
 		}
@@ -174,10 +174,10 @@ func TestTheTwoInstancesKeepToThePlan(t *testing.T) {
 func TestLooksKeepToThePlan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		in := newVirtualIntake(t, func(o *extendtest.Options) {
+		in := newVirtualIntake(t, func(o *fakeextend.Options) {
 			o.RequestsPerSecond, o.FilesPerMinute, o.RefuseFiles = 10, 100_000, true
-			o.Fault = func(c extendtest.Call) extendtest.Fault {
-				return extendtest.Fault{Cut: c.Route == extendtest.RouteCreate, After: true}
+			o.Fault = func(c fakeextend.Call) fakeextend.Fault {
+				return fakeextend.Fault{Cut: c.Route == fakeextend.RouteCreate, After: true}
 			}
 		})
 		var messages []message
@@ -186,7 +186,7 @@ func TestLooksKeepToThePlan(t *testing.T) {
 			messages = append(messages, m)
 		}
 		both(in, newSQSModel(messages...), func(i *instance) { i.Pace = NewPace(10*share/2, 100_000.0/60/2) })
-		in.wantCalls(map[string]int{extendtest.RouteCreate: 60, extendtest.RouteList: 60, extendtest.RouteGet: 60})
+		in.wantCalls(map[string]int{fakeextend.RouteCreate: 60, fakeextend.RouteList: 60, fakeextend.RouteGet: 60})
 		if refused := in.sim.Refused(); len(refused) > 0 {
 			t.Errorf("%d requests were refused, the first: %+v", len(refused), refused[0])
 		}
@@ -223,40 +223,40 @@ func storm(t *testing.T, seed int) {
 	// Each POST of a file has its own fate, whatever the order of the calls.
 	var mu sync.Mutex
 	posts := map[string]int{}
-	in := newVirtualIntake(t, faults(func(c extendtest.Call) extendtest.Fault {
+	in := newVirtualIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		what := c.Route + c.FileName + c.RunID
 		posts[what]++
 		h := fnv.New32a()
 		fmt.Fprint(h, seed, what, posts[what])
-		if c.Route == extendtest.RouteList {
+		if c.Route == fakeextend.RouteList {
 			fmt.Fprint(h, c.N)
 		}
-		lag := extendtest.Fate{ListLag: time.Duration(h.Sum32()/100%540) * time.Second}
+		lag := fakeextend.Fate{ListLag: time.Duration(h.Sum32()/100%540) * time.Second}
 		switch dice := h.Sum32() % 100; {
-		case c.Route != extendtest.RouteCreate:
-			return []extendtest.Fault{{}, {}, {}, {}, {Status: 500}, {Status: 429, RetryAfter: "20"}, {Cut: true}, {Status: 401}, {Status: 200, HTML: "?"}, {Delay: time.Minute}}[dice/10]
+		case c.Route != fakeextend.RouteCreate:
+			return []fakeextend.Fault{{}, {}, {}, {}, {Status: 500}, {Status: 429, RetryAfter: "20"}, {Cut: true}, {Status: 401}, {Status: 200, HTML: "?"}, {Delay: time.Minute}}[dice/10]
 		case dice < 30:
-			return extendtest.Fault{Fate: lag}
+			return fakeextend.Fault{Fate: lag}
 		case dice < 40:
-			return extendtest.Fault{Status: 500, After: true, Fate: lag}
+			return fakeextend.Fault{Status: 500, After: true, Fate: lag}
 		case dice < 50:
-			return extendtest.Fault{Cut: true, After: true, Fate: lag}
+			return fakeextend.Fault{Cut: true, After: true, Fate: lag}
 		case dice < 60:
-			return extendtest.Fault{Delay: 30 * time.Second, Fate: lag} // the client has gone when the run is made
+			return fakeextend.Fault{Delay: 30 * time.Second, Fate: lag} // the client has gone when the run is made
 		case dice < 65:
-			return extendtest.Fault{Status: 200, HTML: "<html>", After: true, Fate: lag}
+			return fakeextend.Fault{Status: 200, HTML: "<html>", After: true, Fate: lag}
 		case dice < 75:
-			return extendtest.Fault{Cut: true}
+			return fakeextend.Fault{Cut: true}
 		case dice < 80:
-			return extendtest.Fault{Status: 503}
+			return fakeextend.Fault{Status: 503}
 		case dice < 90:
-			return extendtest.Fault{Status: 429, RetryAfter: "7"}
+			return fakeextend.Fault{Status: 429, RetryAfter: "7"}
 		case dice < 95:
-			return extendtest.Fault{Status: 429}
+			return fakeextend.Fault{Status: 429}
 		default:
-			return extendtest.Fault{Status: 402}
+			return fakeextend.Fault{Status: 402}
 		}
 	}))
 	var messages []message

@@ -7,15 +7,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/shared/document"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
 const contracts = "dp_contracts"
 
 func newRoutedIntake(t *testing.T) *intake {
-	in := newIntake(t, func(o *extendtest.Options) {
-		o.Processors = append(o.Processors, extendtest.Processor{ID: contracts, Type: extendtest.Extract, Versions: []string{"3.0"}})
+	in := newIntake(t, func(o *fakeextend.Options) {
+		o.Processors = append(o.Processors, fakeextend.Processor{ID: contracts, Type: fakeextend.Extract, Versions: []string{"3.0"}})
 	})
 	routes, err := document.ParseRoutes(`[{"name": "contracts", "pattern": "contracts/{customer}/**", "processor": "dp_contracts", "version": "3.0", "priority": 7,
 		"usageTags": ["customer-{customer}", "legal"], "config": {"type": "EXTRACT", "extractionRules": "Dates as written.", "schema": {"type": "object", "properties": {}}}}]`)

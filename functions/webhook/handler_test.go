@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/shared/document"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 )
@@ -399,7 +399,7 @@ func TestAPanicIsAnswered(t *testing.T) {
 	e.Recorder.Resend = func(context.Context, document.Source) error { panic("boom") }
 	e.submitted(runID)
 	e.deliver(failed("INTERNAL_ERROR", nil), 500)
-	e.wantLog("ERROR panic", "boom", "outcome.go")
+	e.wantLog("ERROR panic", "boom", "recorder.go")
 }
 
 func TestPointer(t *testing.T) {
@@ -456,8 +456,8 @@ func TestPointer(t *testing.T) {
 	})
 	t.Run("Extend fails", func(t *testing.T) {
 		t.Parallel()
-		e := newEndpoint(t, func(o *extendtest.Options) {
-			o.Fault = extendtest.Script(extendtest.RouteGet, extendtest.Fault{Status: 500}, extendtest.Fault{Status: 429})
+		e := newEndpoint(t, func(o *fakeextend.Options) {
+			o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429})
 		})
 		run := e.run(tag(stack, 1))
 		for range 2 {
@@ -495,29 +495,29 @@ func TestDeliveriesOfTheSimulator(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
-		faults   []extendtest.DeliveryFault // of the first tries
+		faults   []fakeextend.DeliveryFault // of the first tries
 		statuses []int
 		gets     int
 	}{
 		{"once", nil, []int{200}, 0},
-		{"three times", []extendtest.DeliveryFault{{Copies: 2}}, []int{200, 200, 200}, 0},
-		{"forged first", []extendtest.DeliveryFault{{WrongSignature: true}}, []int{401, 200}, 0},
-		{"late first", []extendtest.DeliveryFault{{Age: time.Hour}}, []int{401, 200}, 0},
-		{"as a pointer", []extendtest.DeliveryFault{{Pointer: extendtest.PointerFull}}, []int{200}, 1},
-		{"as a pointer whose link is over", []extendtest.DeliveryFault{{Pointer: extendtest.PointerFull, Expired: true}}, []int{200}, 1},
-		{"as a bare pointer", []extendtest.DeliveryFault{{Pointer: extendtest.PointerBare}}, []int{200}, 1},
-		{"as a bare pointer to the whole delivery", []extendtest.DeliveryFault{{Pointer: extendtest.PointerBare, Envelope: true}}, []int{200}, 1},
-		{"as a bare pointer whose link is over first", []extendtest.DeliveryFault{{Pointer: extendtest.PointerBare, Expired: true}}, []int{500, 200}, 0},
-		{"as a text first", []extendtest.DeliveryFault{{Pointer: extendtest.PointerString}}, []int{400, 200}, 0},
-		{"with an unknown type", []extendtest.DeliveryFault{{EventType: "processor_run.archived"}}, []int{200}, 0},
+		{"three times", []fakeextend.DeliveryFault{{Copies: 2}}, []int{200, 200, 200}, 0},
+		{"forged first", []fakeextend.DeliveryFault{{WrongSignature: true}}, []int{401, 200}, 0},
+		{"late first", []fakeextend.DeliveryFault{{Age: time.Hour}}, []int{401, 200}, 0},
+		{"as a pointer", []fakeextend.DeliveryFault{{Pointer: fakeextend.PointerFull}}, []int{200}, 1},
+		{"as a pointer whose link is over", []fakeextend.DeliveryFault{{Pointer: fakeextend.PointerFull, Expired: true}}, []int{200}, 1},
+		{"as a bare pointer", []fakeextend.DeliveryFault{{Pointer: fakeextend.PointerBare}}, []int{200}, 1},
+		{"as a bare pointer to the whole delivery", []fakeextend.DeliveryFault{{Pointer: fakeextend.PointerBare, Envelope: true}}, []int{200}, 1},
+		{"as a bare pointer whose link is over first", []fakeextend.DeliveryFault{{Pointer: fakeextend.PointerBare, Expired: true}}, []int{500, 200}, 0},
+		{"as a text first", []fakeextend.DeliveryFault{{Pointer: fakeextend.PointerString}}, []int{400, 200}, 0},
+		{"with an unknown type", []fakeextend.DeliveryFault{{EventType: "processor_run.archived"}}, []int{200}, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			e := newEndpoint(t, func(o *extendtest.Options) {
-				o.DeliveryFault = func(d extendtest.Delivery) extendtest.DeliveryFault {
+			e := newEndpoint(t, func(o *fakeextend.Options) {
+				o.DeliveryFault = func(d fakeextend.Delivery) fakeextend.DeliveryFault {
 					if d.Try > len(tt.faults) {
-						return extendtest.DeliveryFault{}
+						return fakeextend.DeliveryFault{}
 					}
 					return tt.faults[d.Try-1]
 				}
@@ -572,8 +572,8 @@ func TestAReview(t *testing.T) {
 
 func TestAReviewThatCantBeAskedAbout(t *testing.T) {
 	t.Parallel()
-	e := newEndpoint(t, func(o *extendtest.Options) {
-		o.Fault = extendtest.Script(extendtest.RouteGet, extendtest.Fault{Status: 500}, extendtest.Fault{Status: 429})
+	e := newEndpoint(t, func(o *fakeextend.Options) {
+		o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429})
 	})
 	e.serve()
 	run := e.run(tag(stack, 1))
@@ -589,9 +589,9 @@ func TestAReviewThatCantBeAskedAbout(t *testing.T) {
 
 func TestAFailureOfTheSimulator(t *testing.T) {
 	t.Parallel()
-	e := newEndpoint(t, func(o *extendtest.Options) {
-		o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{Fate: extendtest.Fate{End: extendtest.EndFailed, FailureReason: "INTERNAL_ERROR"}})
-		o.DeliveryFault = func(d extendtest.Delivery) extendtest.DeliveryFault { return extendtest.DeliveryFault{Copies: 1} }
+	e := newEndpoint(t, func(o *fakeextend.Options) {
+		o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndFailed, FailureReason: "INTERNAL_ERROR"}})
+		o.DeliveryFault = func(d fakeextend.Delivery) fakeextend.DeliveryFault { return fakeextend.DeliveryFault{Copies: 1} }
 	})
 	e.serve()
 	e.claimed() // the delivery is faster than the POST's answer

@@ -27,7 +27,7 @@ import (
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/recorder"
@@ -149,7 +149,7 @@ type endpoint struct {
 	log    *logbook
 	clock  *clock
 	vault  *vault
-	sim    *extendtest.Simulator
+	sim    *fakeextend.Simulator
 	client *extend.Client
 	book   *ledger.Ledger
 
@@ -160,13 +160,13 @@ type endpoint struct {
 	keepErr, resendErr error
 }
 
-func newEndpoint(t *testing.T, edit ...func(*extendtest.Options)) *endpoint {
+func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 	t.Helper()
 	files := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "%PDF-1.7") })
-	options := extendtest.Options{
+	options := fakeextend.Options{
 		APIKey:     apiKey,
-		Processors: []extendtest.Processor{{ID: processor, Type: extendtest.Extract, Subscribed: true}},
-		Client:     &http.Client{Transport: extendtest.Transport(files)},
+		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Subscribed: true}},
+		Client:     &http.Client{Transport: fakeextend.Transport(files)},
 		// One try right after the other: a test waits for none.
 		WebhookSchedule: []time.Duration{0, 0, 0},
 		PayloadBaseURL:  "https://payloads.extend.test",
@@ -174,7 +174,7 @@ func newEndpoint(t *testing.T, edit ...func(*extendtest.Options)) *endpoint {
 	for _, e := range edit {
 		e(&options)
 	}
-	sim, base := extendtest.NewServer(t, options)
+	sim, base := fakeextend.NewServer(t, options)
 	e := &endpoint{
 		t: t, log: &logbook{}, sim: sim, kept: map[string]string{}, vault: &vault{},
 		clock: &clock{at: time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)},
@@ -195,7 +195,7 @@ func newEndpoint(t *testing.T, edit ...func(*extendtest.Options)) *endpoint {
 	}
 	e.book = ledger.NewMemory(rules, e.clock.now)
 	links := newPayloads([]string{"extend.test"})
-	links.client.Transport = extendtest.Transport(sim) // whatever the address is
+	links.client.Transport = fakeextend.Transport(sim) // whatever the address is
 	e.Handler = &Handler{
 		Secrets: secrets.WebhookSecrets, Runs: e.client.Runs, Now: e.clock.now,
 		FindRun: links.runID,
@@ -389,7 +389,7 @@ func (e *endpoint) wantLog(words ...string) {
 func (e *endpoint) gets() int {
 	n := 0
 	for _, c := range e.sim.Requests() {
-		if c.Route == extendtest.RouteGet {
+		if c.Route == fakeextend.RouteGet {
 			n += c.Count
 		}
 	}

@@ -28,7 +28,7 @@ import (
 
 	"extend-intake/local/emulator"
 	"extend-intake/shared/boot"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 const (
@@ -206,9 +206,9 @@ func (w *world) deploy(ctx context.Context, awsURL string, create *dynamodb.Crea
 
 // startExtend starts the simulated Extend, and the endpoint that takes its deliveries.
 func (w *world) startExtend() error {
-	sim, err := extendtest.New(extendtest.Options{
-		APIKey: apiKey, Output: func(extendtest.RunInfo) json.RawMessage { return output },
-		Processors: []extendtest.Processor{{ID: processorID, Type: extendtest.Extract, Versions: []string{"1.0"}, Subscribed: true}},
+	sim, err := fakeextend.New(fakeextend.Options{
+		APIKey: apiKey, Output: func(fakeextend.RunInfo) json.RawMessage { return output },
+		Processors: []fakeextend.Processor{{ID: processorID, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 // Command simulator serves a simulated Extend on this machine, so that the
 // whole intake can be run without an account, a cost or a document that leaves
-// the house. It is ours, not the vendor's: see package extendtest for what it
+// the house. It is ours, not the vendor's: see package fakeextend for what it
 // knows from documentation and what is our reading.
 //
 //	go run ./local/simulator --listen 127.0.0.1:8089 \
@@ -26,7 +26,7 @@ import (
 	"syscall"
 	"time"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 func main() {
@@ -47,8 +47,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	opts.OnStep = func(s extendtest.Step) { fmt.Fprintln(stdout, line(s)) }
-	sim, err := extendtest.New(opts)
+	opts.OnStep = func(s fakeextend.Step) { fmt.Fprintln(stdout, line(s)) }
+	sim, err := fakeextend.New(opts)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // parse reads the command line.
-func parse(args []string, stderr io.Writer) (listen string, opts extendtest.Options, err error) {
+func parse(args []string, stderr io.Writer) (listen string, opts fakeextend.Options, err error) {
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // never fails
 	opts.Seed = binary.BigEndian.Uint64(seed[:])
@@ -109,23 +109,23 @@ It ends on an interrupt.
 		return "", opts, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if len(opts.Processors) == 0 {
-		opts.Processors = []extendtest.Processor{{ID: "dp_local", Type: extendtest.Extract, Name: "Local extractor", Subscribed: true}}
+		opts.Processors = []fakeextend.Processor{{ID: "dp_local", Type: fakeextend.Extract, Name: "Local extractor", Subscribed: true}}
 	}
-	opts.Processing = extendtest.Fixed(took)
-	opts.RetryAfter = extendtest.RetryAfterSeconds
+	opts.Processing = fakeextend.Fixed(took)
+	opts.RetryAfter = fakeextend.RetryAfterSeconds
 	return listen, opts, checkLoopback(listen)
 }
 
-func parseProcessor(value string) (extendtest.Processor, error) {
+func parseProcessor(value string) (fakeextend.Processor, error) {
 	id, rest, _ := strings.Cut(value, ":")
 	kind, name, _ := strings.Cut(rest, ":")
 	if kind == "" {
-		kind = extendtest.Extract
+		kind = fakeextend.Extract
 	}
 	if id == "" {
-		return extendtest.Processor{}, errors.New("id is empty")
+		return fakeextend.Processor{}, errors.New("id is empty")
 	}
-	return extendtest.Processor{ID: id, Type: kind, Name: name, Subscribed: true}, nil
+	return fakeextend.Processor{ID: id, Type: kind, Name: name, Subscribed: true}, nil
 }
 
 // checkLoopback keeps the simulator off the network: it fetches any URL that a
@@ -142,7 +142,7 @@ func checkLoopback(address string) error {
 }
 
 // line tells a step in one line.
-func line(s extendtest.Step) string {
+func line(s fakeextend.Step) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %-17s", s.At.Format("15:04:05.000"), s.Kind)
 	add := func(format string, value any, given bool) {

@@ -3,7 +3,7 @@
 // one way for an answer of Extend to become a stored output:
 //
 //	rec := &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
-//	result, err := rec.Record(ctx, run, outcome.Delivered)
+//	result, err := rec.Record(ctx, run, recorder.Delivered)
 //
 // Recording the same news twice is harmless. What the news ended is counted here too,
 // once, whoever brought it: Result.Metrics belong on the caller's log line.

@@ -1,4 +1,4 @@
-package extendtest
+package fakeextend
 
 import (
 	"cmp"
@@ -84,12 +84,12 @@ func (s *Simulator) uploadedObject(f *file) []byte {
 func (s *Simulator) AddProcessor(p Processor) error {
 	opts := Options{APIKey: "any", Processors: []Processor{p}}
 	if err := opts.check(); err != nil {
-		return fmt.Errorf("extendtest: %w", err)
+		return fmt.Errorf("fakeextend: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.processors[p.ID] != nil {
-		return fmt.Errorf("extendtest: processor %q is there already", p.ID)
+		return fmt.Errorf("fakeextend: processor %q is there already", p.ID)
 	}
 	p.Name = cmp.Or(p.Name, p.ID)
 	s.processors[p.ID] = &p

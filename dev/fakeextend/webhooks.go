@@ -1,4 +1,4 @@
-package extendtest
+package fakeextend
 
 import (
 	"bytes"
@@ -118,7 +118,7 @@ func (s *Simulator) Redeliver(ctx context.Context, id string) (int, error) {
 	}
 	s.mu.Unlock()
 	if ev == nil {
-		return 0, fmt.Errorf("extendtest: no event for %q", id)
+		return 0, fmt.Errorf("fakeextend: no event for %q", id)
 	}
 	fault, n := s.ask(ev, true)
 	if !pause(ctx, fault.Delay) {
@@ -126,10 +126,10 @@ func (s *Simulator) Redeliver(ctx context.Context, id string) (int, error) {
 	}
 	try, ok := s.try(ctx, ev, fault, n)
 	if !ok {
-		return 0, fmt.Errorf("extendtest: event %s was not sent", ev.id)
+		return 0, fmt.Errorf("fakeextend: event %s was not sent", ev.id)
 	}
 	if try.Err != "" {
-		return 0, fmt.Errorf("extendtest: event %s: %s", ev.id, try.Err)
+		return 0, fmt.Errorf("fakeextend: event %s: %s", ev.id, try.Err)
 	}
 	return try.Status, nil
 }
@@ -177,7 +177,7 @@ func (s *Simulator) try(ctx context.Context, ev *event, fault DeliveryFault, n i
 	timestamp := strconv.FormatInt(now.Add(-fault.Age).Unix(), 10)
 	try := Try{At: now, Body: body, Header: http.Header{}}
 	try.Header.Set("Content-Type", "application/json")
-	try.Header.Set("User-Agent", "extendtest")
+	try.Header.Set("User-Agent", "fakeextend")
 	try.Header.Set("X-Extend-Request-Timestamp", timestamp)
 	try.Header.Set("X-Extend-Request-Signature", sign(secret, timestamp, body))
 	status, err := s.send(ctx, to.url, try.Header, body)

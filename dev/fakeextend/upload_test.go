@@ -1,4 +1,4 @@
-package extendtest_test
+package fakeextend_test
 
 import (
 	"fmt"
@@ -7,14 +7,14 @@ import (
 	"testing"
 
 	"extend-intake/shared/extend"
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // The client's upload, and a run of what was uploaded.
 func TestUpload(t *testing.T) {
 	t.Parallel()
-	sim, base := extendtest.NewServer(t, extendtest.Options{
-		APIKey: "sk_test", Processors: []extendtest.Processor{{ID: "dp_a", Type: extendtest.Extract}}, MaxFileBytes: 1 << 20,
+	sim, base := fakeextend.NewServer(t, fakeextend.Options{
+		APIKey: "sk_test", Processors: []fakeextend.Processor{{ID: "dp_a", Type: fakeextend.Extract}}, MaxFileBytes: 1 << 20,
 	})
 	client, err := extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(base))
 	if err != nil {
@@ -49,7 +49,7 @@ func TestUpload(t *testing.T) {
 // What the real one would not take, the simulator must not take either.
 func TestUploadIsStrict(t *testing.T) {
 	t.Parallel()
-	_, base := extendtest.NewServer(t, extendtest.Options{APIKey: "sk_test", Processors: []extendtest.Processor{{ID: "dp_a", Type: extendtest.Extract}}})
+	_, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: "sk_test", Processors: []fakeextend.Processor{{ID: "dp_a", Type: fakeextend.Extract}}})
 	part := func(disposition, content string) string {
 		return "--b\r\nContent-Disposition: " + disposition + "\r\n\r\n" + content + "\r\n"
 	}

@@ -1,10 +1,10 @@
-// Package extendtest is a strict, in-memory simulator of Extend, for tests and
+// Package fakeextend is a strict, in-memory simulator of Extend, for tests and
 // for the local run. It is ours, not the vendor's; it contains no code of Extend
 // and no document ever leaves the machine through it.
 //
-//	sim, baseURL := extendtest.NewServer(t, extendtest.Options{
+//	sim, baseURL := fakeextend.NewServer(t, fakeextend.Options{
 //		APIKey:     "sk_test",
-//		Processors: []extendtest.Processor{{ID: "dp_invoices", Type: extendtest.Extract, Subscribed: true}},
+//		Processors: []fakeextend.Processor{{ID: "dp_invoices", Type: fakeextend.Extract, Subscribed: true}},
 //	})
 //	// … let the code under test talk to baseURL …
 //	if err := sim.Wait(t.Context()); err != nil { … }
@@ -74,4 +74,4 @@
 // with [Transport] under its clients, the simulator therefore runs in virtual
 // time: retries of an hour take none, and exact instants can be asserted. Ids
 // come from [Options.Seed] and the order of calls alone.
-package extendtest
+package fakeextend

@@ -1,4 +1,4 @@
-package extendtest
+package fakeextend
 
 import (
 	"context"
@@ -52,7 +52,7 @@ type Simulator struct {
 // New makes a simulator, or names every fault of the options.
 func New(opts Options) (*Simulator, error) {
 	if err := opts.check(); err != nil {
-		return nil, fmt.Errorf("extendtest: %w", err)
+		return nil, fmt.Errorf("fakeextend: %w", err)
 	}
 	if opts.MaxFileBytes == 0 {
 		opts.MaxFileBytes = defaultMaxFileBytes
@@ -119,7 +119,7 @@ func (s *Simulator) Close() {
 // remove the endpoint.
 func (s *Simulator) SetWebhook(url, secret string) error {
 	if err := checkWebhook(url, secret); err != nil {
-		return fmt.Errorf("extendtest: %w", err)
+		return fmt.Errorf("fakeextend: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

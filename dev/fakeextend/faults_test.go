@@ -1,4 +1,4 @@
-package extendtest_test
+package fakeextend_test
 
 import (
 	"context"
@@ -15,17 +15,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // Error bodies have the documented shapes.
 func TestErrorShapes(t *testing.T) {
 	t.Parallel()
-	for shape, suffix := range map[extendtest.ErrorShape]string{extendtest.Structured: "_structured", extendtest.Plain: "", extendtest.Nested: "_structured"} {
-		w := newWorld(t, func(o *extendtest.Options) {
+	for shape, suffix := range map[fakeextend.ErrorShape]string{fakeextend.Structured: "_structured", fakeextend.Plain: "", fakeextend.Nested: "_structured"} {
+		w := newWorld(t, func(o *fakeextend.Options) {
 			plain(o)
 			o.ErrorShape = shape
-			o.Fault = extendtest.Script(extendtest.RouteList, extendtest.Fault{Status: 429}, extendtest.Fault{Status: 500})
+			o.Fault = fakeextend.Script(fakeextend.RouteList, fakeextend.Fault{Status: 429}, fakeextend.Fault{Status: 500})
 		})
 		for _, test := range []struct {
 			status int
@@ -41,15 +41,15 @@ func TestErrorShapes(t *testing.T) {
 			status, header, answer := w.do(http.MethodGet, test.path, "", test.adjust)
 			eq(t, "status", status, test.status)
 			got := object(t, answer)
-			if shape == extendtest.Nested {
+			if shape == fakeextend.Nested {
 				got = object(t, got["error"])
 			}
-			if shape == extendtest.Plain && status == 500 {
+			if shape == fakeextend.Plain && status == 500 {
 				continue // no such example
 			}
 			want := fixture(t, fmt.Sprintf("error_%d%s", status, suffix))
 			sameShape(t, got, want)
-			if shape != extendtest.Plain {
+			if shape != fakeextend.Plain {
 				eq(t, "code", string(got["code"]), string(want["code"]))
 				eq(t, "retryable", string(got["retryable"]), string(want["retryable"]))
 				eq(t, "request id", header.Get("x-extend-request-id"), str(t, got["requestId"]))
@@ -64,25 +64,25 @@ func TestFaultsOfAPost(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		fault  extendtest.Fault
+		fault  fakeextend.Fault
 		status int // 0: no answer
 		runs   int
 	}{
-		{"none", extendtest.Fault{}, 200, 1},
-		{"429", extendtest.Fault{Status: 429}, 429, 0},
-		{"402", extendtest.Fault{Status: 402}, 402, 0},
-		{"403", extendtest.Fault{Status: 403}, 403, 0},
-		{"410", extendtest.Fault{Status: 410}, 410, 0},
-		{"500 before", extendtest.Fault{Status: 500}, 500, 0},
-		{"500 after", extendtest.Fault{Status: 500, After: true}, 500, 1},
-		{"gateway", extendtest.Fault{Status: 502, HTML: "<html>Bad Gateway</html>"}, 502, 0},
-		{"gateway after", extendtest.Fault{Status: 502, HTML: "<html>Bad Gateway</html>", After: true}, 502, 1},
-		{"cut before", extendtest.Fault{Cut: true}, 0, 0},
-		{"cut after", extendtest.Fault{Cut: true, After: true}, 0, 1},
+		{"none", fakeextend.Fault{}, 200, 1},
+		{"429", fakeextend.Fault{Status: 429}, 429, 0},
+		{"402", fakeextend.Fault{Status: 402}, 402, 0},
+		{"403", fakeextend.Fault{Status: 403}, 403, 0},
+		{"410", fakeextend.Fault{Status: 410}, 410, 0},
+		{"500 before", fakeextend.Fault{Status: 500}, 500, 0},
+		{"500 after", fakeextend.Fault{Status: 500, After: true}, 500, 1},
+		{"gateway", fakeextend.Fault{Status: 502, HTML: "<html>Bad Gateway</html>"}, 502, 0},
+		{"gateway after", fakeextend.Fault{Status: 502, HTML: "<html>Bad Gateway</html>", After: true}, 502, 1},
+		{"cut before", fakeextend.Fault{Cut: true}, 0, 0},
+		{"cut after", fakeextend.Fault{Cut: true, After: true}, 0, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, func(o *extendtest.Options) { o.Fault = extendtest.Script(extendtest.RouteCreate, test.fault) })
+			w := newWorld(t, func(o *fakeextend.Options) { o.Fault = fakeextend.Script(fakeextend.RouteCreate, test.fault) })
 			resp, err := w.send(t.Context(), http.MethodPost, "/processor_runs", file(extractor, "/a.pdf"))
 			if test.status == 0 {
 				if err == nil {
@@ -97,7 +97,7 @@ func TestFaultsOfAPost(t *testing.T) {
 				eq(t, "JSON", json.Valid(body), test.fault.HTML == "")
 			}
 			eq(t, "runs", w.sim.Accepted(), test.runs)
-			eq(t, "counted", fmt.Sprint(w.sim.Requests()), fmt.Sprint([]extendtest.RequestCount{{Route: extendtest.RouteCreate, Status: test.status, Count: 1}}))
+			eq(t, "counted", fmt.Sprint(w.sim.Requests()), fmt.Sprint([]fakeextend.RequestCount{{Route: fakeextend.RouteCreate, Status: test.status, Count: 1}}))
 			eq(t, "refused", len(w.sim.Refused()), 0)
 			w.wait()
 			eq(t, "webhooks", len(w.deliveries()), test.runs) // a lost answer does not keep the webhook
@@ -109,10 +109,10 @@ func TestFaultsOfAPost(t *testing.T) {
 func TestRetryAfterOfAFault(t *testing.T) {
 	t.Parallel()
 	date := "Fri, 24 Jul 2026 10:00:00 GMT"
-	w := newWorld(t, func(o *extendtest.Options) {
-		o.Fault = extendtest.Script(extendtest.RouteGet,
-			extendtest.Fault{Status: 429, RetryAfter: "7"}, extendtest.Fault{Status: 429, RetryAfter: date},
-			extendtest.Fault{Status: 429}, extendtest.Fault{Status: 503, Code: "BUSY", Header: http.Header{"x-other": {"1"}}})
+	w := newWorld(t, func(o *fakeextend.Options) {
+		o.Fault = fakeextend.Script(fakeextend.RouteGet,
+			fakeextend.Fault{Status: 429, RetryAfter: "7"}, fakeextend.Fault{Status: 429, RetryAfter: date},
+			fakeextend.Fault{Status: 429}, fakeextend.Fault{Status: 503, Code: "BUSY", Header: http.Header{"x-other": {"1"}}})
 	})
 	for _, want := range []string{"7", date, "", ""} {
 		_, header, answer := w.do(http.MethodGet, "/processor_runs/dpr_x", "")
@@ -126,8 +126,8 @@ func TestRetryAfterOfAFault(t *testing.T) {
 // A fault does not hide that the request itself was wrong.
 func TestFaultAfterARefusal(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) {
-		o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{Status: 500, After: true})
+	w := newWorld(t, func(o *fakeextend.Options) {
+		o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{Status: 500, After: true})
 	})
 	status, _, _ := w.do(http.MethodPost, "/processor_runs", `{}`)
 	eq(t, "status", status, 400)
@@ -138,17 +138,17 @@ func TestSlowAnswers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
-		fault extendtest.Fault
+		fault fakeextend.Fault
 		runs  int // when the caller has given up
 	}{
-		{"before", extendtest.Fault{Delay: time.Minute}, 0},
-		{"after", extendtest.Fault{AnswerDelay: time.Minute}, 1},
+		{"before", fakeextend.Fault{Delay: time.Minute}, 0},
+		{"after", fakeextend.Fault{AnswerDelay: time.Minute}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, func(o *extendtest.Options) {
-					o.Fault = extendtest.Script(extendtest.RouteCreate, test.fault, test.fault)
+				w := newWorld(t, func(o *fakeextend.Options) {
+					o.Fault = fakeextend.Script(fakeextend.RouteCreate, test.fault, test.fault)
 				})
 				start := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -172,21 +172,21 @@ func TestWebhookBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, processor string
-		fate            extendtest.Fate
+		fate            fakeextend.Fate
 		drop            bool
 		want            int
 	}{
-		{"processed", extractor, extendtest.Fate{}, false, 1},
-		{"failed", extractor, extendtest.Fate{End: extendtest.EndFailed}, false, 1},
-		{"no subscription", silent, extendtest.Fate{}, false, 0},
-		{"cancelled", extractor, extendtest.Fate{End: extendtest.EndCancelled}, false, 0},
-		{"dropped", extractor, extendtest.Fate{}, true, 0},
+		{"processed", extractor, fakeextend.Fate{}, false, 1},
+		{"failed", extractor, fakeextend.Fate{End: fakeextend.EndFailed}, false, 1},
+		{"no subscription", silent, fakeextend.Fate{}, false, 0},
+		{"cancelled", extractor, fakeextend.Fate{End: fakeextend.EndCancelled}, false, 0},
+		{"dropped", extractor, fakeextend.Fate{}, true, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, func(o *extendtest.Options) {
-				o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{HoldAnswer: true, Fate: test.fate})
-				o.DeliveryFault = func(extendtest.Delivery) extendtest.DeliveryFault { return extendtest.DeliveryFault{Drop: test.drop} }
+			w := newWorld(t, func(o *fakeextend.Options) {
+				o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{HoldAnswer: true, Fate: test.fate})
+				o.DeliveryFault = func(fakeextend.Delivery) fakeextend.DeliveryFault { return fakeextend.DeliveryFault{Drop: test.drop} }
 			})
 			_, run := w.create(file(test.processor, "/a.pdf"))
 			eq(t, "webhooks", len(w.deliveries()), test.want)
@@ -199,13 +199,13 @@ func TestWebhookBeforeTheAnswer(t *testing.T) {
 func TestFates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) {
-			o.Processing = extendtest.Fixed(time.Second)
-			o.Fault = extendtest.Script(extendtest.RouteCreate,
-				extendtest.Fault{Fate: extendtest.Fate{End: extendtest.EndFailed, FailureReason: "PARSING_ERROR", FailureMessage: "No."}},
-				extendtest.Fault{Fate: extendtest.Fate{End: extendtest.EndCancelled}},
-				extendtest.Fault{Fate: extendtest.Fate{End: extendtest.EndDeleted}},
-				extendtest.Fault{Fate: extendtest.Fate{End: extendtest.EndNever, NullOutput: true}},
+		w := newWorld(t, func(o *fakeextend.Options) {
+			o.Processing = fakeextend.Fixed(time.Second)
+			o.Fault = fakeextend.Script(fakeextend.RouteCreate,
+				fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndFailed, FailureReason: "PARSING_ERROR", FailureMessage: "No."}},
+				fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndCancelled}},
+				fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndDeleted}},
+				fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndNever, NullOutput: true}},
 			)
 		})
 		var ids []string
@@ -243,8 +243,8 @@ func TestFates(t *testing.T) {
 func TestListLag(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) {
-			o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{Fate: extendtest.Fate{ListLag: time.Minute, FetchDelay: time.Second}})
+		w := newWorld(t, func(o *fakeextend.Options) {
+			o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{Fate: fakeextend.Fate{ListLag: time.Minute, FetchDelay: time.Second}})
 		})
 		id, _ := w.create(file(extractor, "/a.pdf"))
 		listed := func() bool {
@@ -263,16 +263,16 @@ func TestListLag(t *testing.T) {
 func TestRequestRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for kind, want := range map[extendtest.RetryAfter]string{
-			extendtest.RetryAfterNone: "", extendtest.RetryAfterSeconds: "1",
-			extendtest.RetryAfterDate: time.Now().Add(time.Second).UTC().Truncate(time.Second).Format(http.TimeFormat),
+		for kind, want := range map[fakeextend.RetryAfter]string{
+			fakeextend.RetryAfterNone: "", fakeextend.RetryAfterSeconds: "1",
+			fakeextend.RetryAfterDate: time.Now().Add(time.Second).UTC().Truncate(time.Second).Format(http.TimeFormat),
 		} {
-			w := newWorld(t, func(o *extendtest.Options) { o.RequestsPerSecond, o.RetryAfter = 2, kind })
+			w := newWorld(t, func(o *fakeextend.Options) { o.RequestsPerSecond, o.RetryAfter = 2, kind })
 			w.do(http.MethodGet, "/processor_runs", "")
 			w.create(file(extractor, "/a.pdf"))
 			status, header, _ := w.do(http.MethodPost, "/processor_runs", file(extractor, "/a.pdf"))
 			eq(t, "status", status, 429)
-			if got := header.Get("Retry-After"); kind == extendtest.RetryAfterDate {
+			if got := header.Get("Retry-After"); kind == fakeextend.RetryAfterDate {
 				at, err := http.ParseTime(got)
 				eq(t, "date is late enough", err == nil && !at.Before(time.Now().Add(time.Second).Truncate(time.Second)), true)
 			} else {
@@ -290,7 +290,7 @@ func TestRequestRate(t *testing.T) {
 func TestFileThroughput(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) { o.FilesPerMinute = 2 })
+		w := newWorld(t, func(o *fakeextend.Options) { o.FilesPerMinute = 2 })
 		start := time.Now()
 		body := func(name string, priority int) string {
 			return fmt.Sprintf(`{"processorId":"dp_extract","priority":%d,"file":{"fileName":%q,"fileUrl":"https://files.example.com/a.pdf"}}`, priority, name)
@@ -319,8 +319,8 @@ func TestFileThroughput(t *testing.T) {
 func TestFilesRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) {
-			o.FilesPerMinute, o.RefuseFiles, o.RetryAfter = 1, true, extendtest.RetryAfterSeconds
+		w := newWorld(t, func(o *fakeextend.Options) {
+			o.FilesPerMinute, o.RefuseFiles, o.RetryAfter = 1, true, fakeextend.RetryAfterSeconds
 		})
 		w.create(file(extractor, "/a.pdf"))
 		status, header, _ := w.do(http.MethodPost, "/processor_runs", file(extractor, "/a.pdf"))
@@ -336,7 +336,7 @@ func TestDeterminism(t *testing.T) {
 	t.Parallel()
 	story := func(seed uint64) (story string) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, func(o *extendtest.Options) { o.Seed = seed })
+			w := newWorld(t, func(o *fakeextend.Options) { o.Seed = seed })
 			for _, p := range []string{extractor, classifier, splitter} {
 				w.create(file(p, "/a.pdf"))
 				w.wait()
@@ -367,11 +367,11 @@ func TestNewServer(t *testing.T) {
 	}))
 	t.Cleanup(hooks.Close)
 	var steps []string
-	sim, base := extendtest.NewServer(t, extendtest.Options{
+	sim, base := fakeextend.NewServer(t, fakeextend.Options{
 		APIKey:     key,
-		Processors: []extendtest.Processor{{ID: extractor, Type: extendtest.Extract, Subscribed: true}},
-		Fault:      extendtest.Script(extendtest.RouteCreate, extendtest.Fault{}, extendtest.Fault{Cut: true, After: true}, extendtest.Fault{Delay: 24 * time.Hour}),
-		OnStep:     func(s extendtest.Step) { steps = append(steps, string(s.Kind)) },
+		Processors: []fakeextend.Processor{{ID: extractor, Type: fakeextend.Extract, Subscribed: true}},
+		Fault:      fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Cut: true, After: true}, fakeextend.Fault{Delay: 24 * time.Hour}),
+		OnStep:     func(s fakeextend.Step) { steps = append(steps, string(s.Kind)) },
 	})
 	if err := sim.SetWebhook(hooks.URL, secret); err != nil {
 		t.Fatal(err)
@@ -422,8 +422,8 @@ func TestNewServer(t *testing.T) {
 func TestClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) {
-			o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{}, extendtest.Fault{Fate: extendtest.Fate{End: extendtest.EndNever}})
+		w := newWorld(t, func(o *fakeextend.Options) {
+			o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndNever}})
 		})
 		w.answer = func(int) int { return 500 }
 		w.create(file(extractor, "/a.pdf"))
@@ -437,6 +437,6 @@ func TestClose(t *testing.T) {
 		eq(t, "tries", len(w.deliveries()), 1)
 		status, _, _ := w.do(http.MethodGet, "/processor_runs", "")
 		eq(t, "status", status, 503)
-		eq(t, "counted", slices.Contains(w.sim.Requests(), extendtest.RequestCount{Route: extendtest.RouteList, Status: 503, Count: 1}), true)
+		eq(t, "counted", slices.Contains(w.sim.Requests(), fakeextend.RequestCount{Route: fakeextend.RouteList, Status: 503, Count: 1}), true)
 	})
 }

@@ -1,4 +1,4 @@
-package extendtest
+package fakeextend
 
 import (
 	"context"
@@ -224,7 +224,7 @@ func (s *Simulator) fetch(r *run) (*content, error) {
 	if err != nil {
 		return nil, errors.New("invalid URL")
 	}
-	req.Header.Set("User-Agent", "extendtest")
+	req.Header.Set("User-Agent", "fakeextend")
 	// The bytes as they are stored, not as a transport would unpack them.
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := s.fetching.Do(req)

@@ -1,4 +1,4 @@
-package extendtest_test
+package fakeextend_test
 
 import (
 	"encoding/json"
@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // Rules 1 and 2: the key and the version come first.
@@ -57,7 +57,7 @@ func TestKeyAndVersion(t *testing.T) {
 
 func TestWorkspace(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) { o.WorkspaceID = "ws_1" })
+	w := newWorld(t, func(o *fakeextend.Options) { o.WorkspaceID = "ws_1" })
 	for value, want := range map[string]int{"": 400, "ws_2": 403, "ws_1": 200} {
 		status, _, _ := w.do(http.MethodGet, "/processor_runs", "", func(r *http.Request) { r.Header.Set("x-extend-workspace-id", value) })
 		eq(t, "status for "+value, status, want)
@@ -208,9 +208,9 @@ func TestEqualPostsMakeTwoRuns(t *testing.T) {
 func TestRunLife(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) {
+		w := newWorld(t, func(o *fakeextend.Options) {
 			plain(o)
-			o.Processing = extendtest.Fixed(time.Minute)
+			o.Processing = fakeextend.Fixed(time.Minute)
 		})
 		id, run := w.create(file(extractor, "/a.pdf")[:len(file(extractor, "/a.pdf"))-1] + `,"metadata":{"a":1}}`)
 		eq(t, "status", str(t, run["status"]), "PROCESSING")
@@ -284,7 +284,7 @@ func kind(raw json.RawMessage) string {
 func TestFileIsFetchedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) { o.MaxFileBytes = 200 })
+		w := newWorld(t, func(o *fakeextend.Options) { o.MaxFileBytes = 200 })
 		for path, message := range map[string]string{
 			"/403":   "The file could not be downloaded from the provided URL (HTTP 403).", // as in run_get_failed.json
 			"/moved": "HTTP 302",
@@ -313,7 +313,7 @@ func TestFileIsFetchedOnce(t *testing.T) {
 
 func TestFileTooLarge(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) { o.MaxFileBytes = 10 })
+	w := newWorld(t, func(o *fakeextend.Options) { o.MaxFileBytes = 10 })
 	w.create(file(extractor, "/a.pdf"))
 	w.wait()
 	eq(t, "message", w.sim.Runs()[0].FailureMessage, "The file could not be downloaded from the provided URL (larger than 10 bytes).")
@@ -323,10 +323,10 @@ func TestFileTooLarge(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) {
+		w := newWorld(t, func(o *fakeextend.Options) {
 			plain(o)
-			o.Processing = extendtest.Fixed(time.Minute)
-			o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{}, extendtest.Fault{Fate: extendtest.Fate{Pending: time.Hour}})
+			o.Processing = fakeextend.Fixed(time.Minute)
+			o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Fate: fakeextend.Fate{Pending: time.Hour}})
 		})
 		id, _ := w.create(file(extractor, "/a.pdf")[:len(file(extractor, "/a.pdf"))-1] + `,"metadata":{}}`)
 		synctest.Wait()
@@ -358,7 +358,7 @@ func TestCancel(t *testing.T) {
 func TestList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) { plain(o); o.Processing = nil })
+		w := newWorld(t, func(o *fakeextend.Options) { plain(o); o.Processing = nil })
 		var ids []string
 		for i := range 12 {
 			p := []string{extractor, classifier}[i%2]
@@ -454,7 +454,7 @@ func TestList(t *testing.T) {
 
 func TestShortPages(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) { o.ShortPages = true })
+	w := newWorld(t, func(o *fakeextend.Options) { o.ShortPages = true })
 	for range 3 {
 		w.create(`{"processorId":"dp_silent","rawText":"x"}`)
 	}
@@ -473,7 +473,7 @@ func TestShortPages(t *testing.T) {
 // Rule 17, and all three date spellings.
 func TestNullsExtrasAndDates(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) { o.ExplicitNulls = true })
+	w := newWorld(t, func(o *fakeextend.Options) { o.ExplicitNulls = true })
 	var ids []string
 	for range 3 {
 		id, run := w.create(file(extractor, "/a.pdf"))
@@ -513,20 +513,20 @@ func TestOutputIsExact(t *testing.T) {
 			t.Errorf("%s: output %s does not hold %s", path, run.Output, want)
 		}
 		eq(t, "sha256", strings.Contains(string(run.Output), run.FetchedSHA256), true)
-		eq(t, "exact", strings.Contains(string(run.Output), extendtest.Exact), true)
+		eq(t, "exact", strings.Contains(string(run.Output), fakeextend.Exact), true)
 		eq(t, "get", string(w.get(id)["output"]), string(run.Output))
 		got := w.deliveries()
 		eq(t, "webhook", string(object(t, object(t, got[len(got)-1].body)["payload"])["output"]), string(run.Output))
 	}
-	if !json.Valid([]byte(extendtest.Exact)) {
+	if !json.Valid([]byte(fakeextend.Exact)) {
 		t.Error("Exact is not JSON")
 	}
 }
 
 func TestOwnOutput(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) {
-		o.Output = func(run extendtest.RunInfo) json.RawMessage {
+	w := newWorld(t, func(o *fakeextend.Options) {
+		o.Output = func(run fakeextend.RunInfo) json.RawMessage {
 			if run.FileName == "b.txt" {
 				return json.RawMessage(`[]`)
 			}
@@ -542,7 +542,7 @@ func TestOwnOutput(t *testing.T) {
 
 func TestOptionsNameEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := extendtest.New(extendtest.Options{Processors: []extendtest.Processor{{ID: "x", Type: "y"}}, WebhookURL: "https://h.example.com/", RequestsPerSecond: -1})
+	_, err := fakeextend.New(fakeextend.Options{Processors: []fakeextend.Processor{{ID: "x", Type: "y"}}, WebhookURL: "https://h.example.com/", RequestsPerSecond: -1})
 	for _, want := range []string{"APIKey", `"x"`, `"y"`, "secret", "RequestsPerSecond"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)

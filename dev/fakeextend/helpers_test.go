@@ -1,4 +1,4 @@
-package extendtest_test
+package fakeextend_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 const (
@@ -35,7 +35,7 @@ const (
 // file host and a webhook receiver.
 type world struct {
 	t   *testing.T
-	sim *extendtest.Simulator
+	sim *fakeextend.Simulator
 	api *http.Client
 
 	mu     sync.Mutex
@@ -51,32 +51,32 @@ type delivery struct {
 
 // newWorld has two hosts: files.example.com serves /a.pdf, /b.txt and whatever
 // else is a status, such as /403; hooks.example.com takes webhooks.
-func newWorld(t *testing.T, adjust func(*extendtest.Options)) *world {
+func newWorld(t *testing.T, adjust func(*fakeextend.Options)) *world {
 	t.Helper()
 	w := &world{t: t}
-	opts := extendtest.Options{
+	opts := fakeextend.Options{
 		APIKey: key,
-		Processors: []extendtest.Processor{
-			{ID: extractor, Name: "Extractor", Type: extendtest.Extract, Versions: []string{"1.0", "2.1"}, Subscribed: true},
-			{ID: classifier, Type: extendtest.Classify, Subscribed: true},
-			{ID: splitter, Type: extendtest.Splitter, Subscribed: true},
-			{ID: silent, Type: extendtest.Extract},
+		Processors: []fakeextend.Processor{
+			{ID: extractor, Name: "Extractor", Type: fakeextend.Extract, Versions: []string{"1.0", "2.1"}, Subscribed: true},
+			{ID: classifier, Type: fakeextend.Classify, Subscribed: true},
+			{ID: splitter, Type: fakeextend.Splitter, Subscribed: true},
+			{ID: silent, Type: fakeextend.Extract},
 		},
 		WebhookURL: hookURL, WebhookSecret: secret,
-		Client:        &http.Client{Transport: extendtest.Transport(http.HandlerFunc(serveFile))},
-		WebhookClient: &http.Client{Transport: extendtest.Transport(http.HandlerFunc(w.receive))},
+		Client:        &http.Client{Transport: fakeextend.Transport(http.HandlerFunc(serveFile))},
+		WebhookClient: &http.Client{Transport: fakeextend.Transport(http.HandlerFunc(w.receive))},
 		Seed:          1,
 	}
 	if adjust != nil {
 		adjust(&opts)
 	}
-	sim, err := extendtest.New(opts)
+	sim, err := fakeextend.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sim.Close)
 	w.sim = sim
-	w.api = &http.Client{Transport: extendtest.Transport(sim)}
+	w.api = &http.Client{Transport: fakeextend.Transport(sim)}
 	return w
 }
 
@@ -221,7 +221,7 @@ func verify(d delivery, with string) bool {
 	return d.header.Get("x-extend-request-signature") == hex.EncodeToString(mac.Sum(nil))
 }
 
-func plain(o *extendtest.Options) { o.NoExtraFields = true }
+func plain(o *fakeextend.Options) { o.NoExtraFields = true }
 
 func eq[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()

@@ -1,4 +1,4 @@
-package extendtest_test
+package fakeextend_test
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"extend-intake/shared/extend/extendtest"
+	"extend-intake/dev/fakeextend"
 )
 
 // Rule 14: the envelope, the headers and the subscription.
@@ -44,7 +44,7 @@ func mustRaw(t *testing.T, w *world, id string) json.RawMessage {
 
 func TestFailedWebhookWithNulls(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) { plain(o); o.ExplicitNulls = true })
+	w := newWorld(t, func(o *fakeextend.Options) { plain(o); o.ExplicitNulls = true })
 	w.create(file(extractor, "/403")[:len(file(extractor, "/403"))-1] + `,"metadata":{}}`)
 	w.wait()
 	event, want := object(t, w.deliveries()[0].body), fixture(t, "webhook_processor_run_failed")
@@ -61,10 +61,10 @@ func TestTripInVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var steps []string
 		start := time.Now()
-		w := newWorld(t, func(o *extendtest.Options) {
-			o.Processing = func(run extendtest.RunInfo) time.Duration { return time.Duration(run.FetchedBytes) * time.Second }
-			o.Fault = extendtest.Script(extendtest.RouteCreate, extendtest.Fault{Fate: extendtest.Fate{FetchDelay: 3 * time.Second}})
-			o.OnStep = func(s extendtest.Step) {
+		w := newWorld(t, func(o *fakeextend.Options) {
+			o.Processing = func(run fakeextend.RunInfo) time.Duration { return time.Duration(run.FetchedBytes) * time.Second }
+			o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{Fate: fakeextend.Fate{FetchDelay: 3 * time.Second}})
+			o.OnStep = func(s fakeextend.Step) {
 				steps = append(steps, fmt.Sprintf("%v %s %d", s.At.Sub(start), s.Kind, s.Status))
 			}
 		})
@@ -101,16 +101,16 @@ func TestTripInVirtualTime(t *testing.T) {
 func TestWebhookGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var last extendtest.Step
-		w := newWorld(t, func(o *extendtest.Options) {
+		var last fakeextend.Step
+		w := newWorld(t, func(o *fakeextend.Options) {
 			o.WebhookSchedule = []time.Duration{time.Second}
-			o.OnStep = func(s extendtest.Step) { last = s }
+			o.OnStep = func(s fakeextend.Step) { last = s }
 		})
 		w.answer = func(int) int { return 401 }
 		w.create(file(extractor, "/a.pdf"))
 		w.wait()
 		eq(t, "tries", len(w.deliveries()), 2)
-		eq(t, "last step", last.Kind, extendtest.WebhookGivenUp)
+		eq(t, "last step", last.Kind, fakeextend.WebhookGivenUp)
 	})
 }
 
@@ -118,7 +118,7 @@ func TestWebhookGivenUp(t *testing.T) {
 func TestSetWebhook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *extendtest.Options) { o.WebhookURL, o.WebhookSecret = "", "" })
+		w := newWorld(t, func(o *fakeextend.Options) { o.WebhookURL, o.WebhookSecret = "", "" })
 		id, _ := w.create(file(extractor, "/a.pdf"))
 		w.wait()
 		eq(t, "deliveries", len(w.deliveries()), 0)
@@ -154,26 +154,26 @@ func TestDeliveryFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
-		fault extendtest.DeliveryFault
+		fault fakeextend.DeliveryFault
 		count int
 		check func(t *testing.T, w *world, d delivery)
 	}{
-		{"never", extendtest.DeliveryFault{Drop: true}, 0, nil},
-		{"three times", extendtest.DeliveryFault{Copies: 2}, 3, nil},
-		{"unknown type", extendtest.DeliveryFault{EventType: "processor_run.archived"}, 1, func(t *testing.T, _ *world, d delivery) {
+		{"never", fakeextend.DeliveryFault{Drop: true}, 0, nil},
+		{"three times", fakeextend.DeliveryFault{Copies: 2}, 3, nil},
+		{"unknown type", fakeextend.DeliveryFault{EventType: "processor_run.archived"}, 1, func(t *testing.T, _ *world, d delivery) {
 			eq(t, "type", str(t, object(t, d.body)["eventType"]), "processor_run.archived")
 		}},
-		{"stale", extendtest.DeliveryFault{Age: 301 * time.Second}, 1, func(t *testing.T, _ *world, d delivery) {
+		{"stale", fakeextend.DeliveryFault{Age: 301 * time.Second}, 1, func(t *testing.T, _ *world, d delivery) {
 			eq(t, "timestamp", d.header.Get("x-extend-request-timestamp"), strconv.FormatInt(d.at.Unix()-301, 10))
 			eq(t, "signature", verify(d, secret), true)
 		}},
-		{"wrong signature", extendtest.DeliveryFault{WrongSignature: true}, 1, func(t *testing.T, _ *world, d delivery) {
+		{"wrong signature", fakeextend.DeliveryFault{WrongSignature: true}, 1, func(t *testing.T, _ *world, d delivery) {
 			eq(t, "signature", verify(d, secret), false)
 		}},
-		{"late", extendtest.DeliveryFault{Delay: time.Hour}, 1, func(t *testing.T, w *world, d delivery) {
+		{"late", fakeextend.DeliveryFault{Delay: time.Hour}, 1, func(t *testing.T, w *world, d delivery) {
 			eq(t, "delay", d.at.Sub(w.sim.Runs()[0].UpdatedAt), time.Hour)
 		}},
-		{"pointer", extendtest.DeliveryFault{Pointer: extendtest.PointerFull}, 1, func(t *testing.T, w *world, d delivery) {
+		{"pointer", fakeextend.DeliveryFault{Pointer: fakeextend.PointerFull}, 1, func(t *testing.T, w *world, d delivery) {
 			p := object(t, object(t, d.body)["payload"])
 			sameShape(t, p, object(t, fixture(t, "webhook_signed_url")["payload"]))
 			eq(t, "object", str(t, p["object"]), "signed_data_url")
@@ -185,13 +185,13 @@ func TestDeliveryFaults(t *testing.T) {
 			status, _ = download(t, w, p["data"])
 			eq(t, "an hour later", status, 403)
 		}},
-		{"bare pointer", extendtest.DeliveryFault{Pointer: extendtest.PointerBare, Envelope: true}, 1, func(t *testing.T, w *world, d delivery) {
+		{"bare pointer", fakeextend.DeliveryFault{Pointer: fakeextend.PointerBare, Envelope: true}, 1, func(t *testing.T, w *world, d delivery) {
 			p := object(t, object(t, d.body)["payload"])
 			sameShape(t, p, object(t, fixture(t, "webhook_signed_url_bare")["payload"]))
 			_, body := download(t, w, p["data"])
 			eq(t, "envelope", string(object(t, []byte(body))["eventId"]), string(object(t, d.body)["eventId"]))
 		}},
-		{"string pointer, expired", extendtest.DeliveryFault{Pointer: extendtest.PointerString, Expired: true}, 1, func(t *testing.T, w *world, d delivery) {
+		{"string pointer, expired", fakeextend.DeliveryFault{Pointer: fakeextend.PointerString, Expired: true}, 1, func(t *testing.T, w *world, d delivery) {
 			status, _ := download(t, w, object(t, d.body)["payload"])
 			eq(t, "status", status, 403)
 		}},
@@ -199,9 +199,9 @@ func TestDeliveryFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, func(o *extendtest.Options) {
+				w := newWorld(t, func(o *fakeextend.Options) {
 					plain(o)
-					o.DeliveryFault = func(extendtest.Delivery) extendtest.DeliveryFault { return test.fault }
+					o.DeliveryFault = func(fakeextend.Delivery) fakeextend.DeliveryFault { return test.fault }
 				})
 				id, _ := w.create(file(extractor, "/a.pdf")[:len(file(extractor, "/a.pdf"))-1] + `,"metadata":{}}`)
 				w.wait()
@@ -241,8 +241,8 @@ func download(t *testing.T, w *world, raw json.RawMessage) (int, string) {
 // delivery twice, by its event id.
 func TestOutOfOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *extendtest.Options) {
-		o.DeliveryFault = func(d extendtest.Delivery) extendtest.DeliveryFault { return extendtest.DeliveryFault{Drop: !d.Manual} }
+	w := newWorld(t, func(o *fakeextend.Options) {
+		o.DeliveryFault = func(d fakeextend.Delivery) fakeextend.DeliveryFault { return fakeextend.DeliveryFault{Drop: !d.Manual} }
 	})
 	id, _ := w.create(file(extractor, "/a.pdf"))
 	w.wait()

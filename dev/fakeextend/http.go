@@ -1,4 +1,4 @@
-package extendtest
+package fakeextend
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package extendtest
+package fakeextend
 
 import (
 	"cmp"
@@ -277,7 +277,7 @@ func (s *Simulator) FinishRun(id string) error {
 	}
 	<-r.ctx.Done()
 	if err := s.ctx.Err(); err != nil {
-		return fmt.Errorf("extendtest: closed: %w", err)
+		return fmt.Errorf("fakeextend: closed: %w", err)
 	}
 	return nil
 }
@@ -286,7 +286,7 @@ func (s *Simulator) FinishRun(id string) error {
 // review sends a second processor_run.processed event is our reading.
 func (s *Simulator) ReviewRun(id string, output json.RawMessage) error {
 	if _, ok := members(output); !ok {
-		return fmt.Errorf("extendtest: review of %s: output is not a JSON object", id)
+		return fmt.Errorf("fakeextend: review of %s: output is not a JSON object", id)
 	}
 	s.mu.Lock()
 	r, ref := s.find(id)
@@ -317,7 +317,7 @@ func (ref *refusal) err() error {
 	if ref == nil {
 		return nil
 	}
-	return fmt.Errorf("extendtest: %d %s", ref.status, ref.message)
+	return fmt.Errorf("fakeextend: %d %s", ref.status, ref.message)
 }
 
 // runAnswer is the body of every answer that holds a run. The caller holds mu.
@@ -437,7 +437,7 @@ func (s *Simulator) optional(o *object, name string, value []byte) {
 // appear at any time.
 func (s *Simulator) extra(o *object) *object {
 	if !s.opts.NoExtraFields {
-		o.raw("notYetDocumented", []byte(`{"by": ["extendtest", 1, null]}`))
+		o.raw("notYetDocumented", []byte(`{"by": ["fakeextend", 1, null]}`))
 	}
 	return o
 }
