@@ -15,14 +15,14 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-// An account is a real one at Extend, for `up` without the simulator. Extend can't
+// An account is a real one at Extend, for `up` without the fake. Extend can't
 // reach this machine: files are sent to it, and results are asked for.
 type account struct {
 	key, processor     string
 	baseURL, workspace string
 }
 
-// realAccount is the account that the environment names. It is nil where the simulator
+// realAccount is the account that the environment names. It is nil where the fake
 // is wanted.
 func realAccount(getenv func(string) string) (*account, error) {
 	// As the functions will read it: what they would refuse is refused here, before a key is sent anywhere.
@@ -37,9 +37,9 @@ func realAccount(getenv func(string) string) (*account, error) {
 	case a.key == "" && a.processor == "":
 		return nil, nil
 	case a.key == "":
-		return nil, errors.New("PROCESSOR is for the real Extend: set EXTEND_API_KEY as well, or leave PROCESSOR out for the simulator")
+		return nil, errors.New("PROCESSOR is for the real Extend: set EXTEND_API_KEY as well, or leave PROCESSOR out for the fake")
 	case a.processor == "":
-		return nil, errors.New("EXTEND_API_KEY is set, but not PROCESSOR: give PROCESSOR=dp_… to have files read by Extend, which costs credits, or unset EXTEND_API_KEY for the simulator")
+		return nil, errors.New("EXTEND_API_KEY is set, but not PROCESSOR: give PROCESSOR=dp_… to have files read by Extend, which costs credits, or unset EXTEND_API_KEY for the fake")
 	}
 	if u := env.URL("EXTEND_BASE_URL"); u != nil {
 		if a.baseURL = u.String(); u.Path != "" || u.RawQuery != "" || u.User != nil {

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"extend-intake/local/emulator"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/local/emulator"
 )
 
 func TestRealAccount(t *testing.T) {
@@ -114,14 +114,14 @@ func (w *watched) Write(p []byte) (int, error) {
 }
 
 // `make up` on a real account: the file is sent and the result asked for, and nobody
-// calls this machine. The simulator has the part of the real one.
+// calls this machine. The fake has the part of the real one.
 func TestUpWithARealAccount(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("deploys the template to a local AWS")
 	}
 	const key = "sk_of-a-real-account"
-	sim, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: key, WorkspaceID: "ws_x", Processors: []fakeextend.Processor{{ID: "dp_x", Type: fakeextend.Extract}}})
+	fake, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: key, WorkspaceID: "ws_x", Processors: []fakeextend.Processor{{ID: "dp_x", Type: fakeextend.Extract}}})
 	file, err := os.Open("sample/invoice.pdf")
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestUpWithARealAccount(t *testing.T) {
 	if strings.Contains(out.text.String(), key) {
 		t.Error("the key is shown")
 	}
-	if runs := sim.Runs(); len(runs) != 1 || runs[0].FileID == "" || runs[0].Fetches != 0 || len(runs[0].Deliveries) != 0 {
+	if runs := fake.Runs(); len(runs) != 1 || runs[0].FileID == "" || runs[0].Fetches != 0 || len(runs[0].Deliveries) != 0 {
 		t.Errorf("runs %+v", runs)
 	}
 }

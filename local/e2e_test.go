@@ -30,8 +30,8 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
-	"extend-intake/shared/document"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 )
@@ -52,7 +52,7 @@ var startOnce = sync.OnceValues(func() (*stack, error) {
 			"PauseSeconds":          "1",  // an account that is refused is refused once
 			"StalledAfterSeconds":   "1",
 		},
-		simulator: fakeextend.Options{
+		fake: fakeextend.Options{
 			Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second},
 			Fault: fault, DeliveryFault: loseWebhooks,
 		},
@@ -84,11 +84,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// checkAll holds what the simulator saw against what must never happen.
+// checkAll holds what the fake saw against what must never happen.
 func checkAll(s *stack) error {
 	var errs []error
 	paid := make(map[string]int)
-	for _, run := range s.sim.Runs() {
+	for _, run := range s.fake.Runs() {
 		tag, err := document.ParseTag(run.Metadata)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("run %s: %w", run.ID, err))
@@ -103,10 +103,10 @@ func checkAll(s *stack) error {
 			errs = append(errs, fmt.Errorf("%s was paid %d times", token, n))
 		}
 	}
-	for _, r := range s.sim.Refused() {
+	for _, r := range s.fake.Refused() {
 		errs = append(errs, fmt.Errorf("Extend refused %s %s with %d: %s", r.Method, r.Path, r.Status, r.Reason))
 	}
-	for name := range s.sim.UnknownFields() {
+	for name := range s.fake.UnknownFields() {
 		errs = append(errs, fmt.Errorf("Extend was sent the unknown field %q", name))
 	}
 	lines, err := s.logLines(context.Background())
@@ -135,7 +135,7 @@ func theStack(t *testing.T) *stack {
 
 const maxTestFile = 1 << 20
 
-// testOutput is what the simulated Extend reads from a file: proof of what it fetched
+// testOutput is what the fake Extend reads from a file: proof of what it fetched
 // and, for one file, more than an item of DynamoDB holds.
 func testOutput(info fakeextend.RunInfo) json.RawMessage {
 	if name, _, ok := strings.Cut(info.FileName, "."); ok && corpus[name] != "" {
@@ -237,7 +237,7 @@ func (s *stack) drained(t *testing.T) {
 
 // runs are the runs that were made of a document.
 func (s *stack) runs(src document.Source) []fakeextend.RunInfo {
-	return slices.DeleteFunc(s.sim.Runs(), func(run fakeextend.RunInfo) bool {
+	return slices.DeleteFunc(s.fake.Runs(), func(run fakeextend.RunInfo) bool {
 		tag, err := document.ParseTag(run.Metadata)
 		return err != nil || tag.DocumentID != src.DocumentID()
 	})
@@ -341,7 +341,7 @@ func TestVersionsAreDocuments(t *testing.T) {
 	second := s.put(t, "versions.pdf", []byte("%PDF-1.4 second"))
 	for src, content := range map[document.Source]string{first: "%PDF-1.4 first", second: "%PDF-1.4 second"} {
 		rec := s.ended(t, src, ledger.Processed)
-		if run, ok := s.sim.Run(rec.RunID); !ok || run.FetchedSHA256 != hexSum([]byte(content)) {
+		if run, ok := s.fake.Run(rec.RunID); !ok || run.FetchedSHA256 != hexSum([]byte(content)) {
 			t.Errorf("version %s: run %+v, want %q fetched", src.VersionID, run, content)
 		}
 	}
@@ -400,7 +400,7 @@ func TestSameDeliveryAgain(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			status, err := s.sim.Redeliver(t.Context(), rec.RunID)
+			status, err := s.fake.Redeliver(t.Context(), rec.RunID)
 			if status != http.StatusOK || err != nil {
 				t.Errorf("answer %d, %v, want 200: Extend would send it again", status, err)
 			}
@@ -420,11 +420,11 @@ func TestDeliveriesThatAreNotBelieved(t *testing.T) {
 	before := s.item(t, src)
 	// What Extend would send of this run, with another content.
 	delivery := func() fakeextend.Try {
-		run, _ := s.sim.Run(rec.RunID)
+		run, _ := s.fake.Run(rec.RunID)
 		return run.Deliveries[0].Tries[0]
 	}
 	s.eventually(t, "the delivery is noted", func() (bool, error) {
-		run, _ := s.sim.Run(rec.RunID)
+		run, _ := s.fake.Run(rec.RunID)
 		return len(run.Deliveries) == 1 && len(run.Deliveries[0].Tries) > 0, nil
 	})
 	forged := bytes.ReplaceAll(delivery().Body, []byte(hexSum([]byte("%PDF-1.4 to be forged"))), []byte(hexSum(nil)))
@@ -548,7 +548,7 @@ func TestLargeOutputGoesToTheResultsBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if run, _ := s.sim.Run(rec.RunID); !bytes.Equal(got, run.Output) {
+	if run, _ := s.fake.Run(rec.RunID); !bytes.Equal(got, run.Output) {
 		t.Errorf("%d bytes are stored, %d were sent; every byte has to be the same", len(got), len(run.Output))
 	}
 }

@@ -1,4 +1,4 @@
-// Command local runs the real template on a local AWS, with a simulated Extend:
+// Command local runs the real template on a local AWS, with a fake Extend:
 //
 //	go run ./local run                  one file, from upload to stored output
 //	go run ./local run --file your.pdf
@@ -32,9 +32,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/local/emulator"
 	"extend-intake/shared/document"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -145,7 +145,7 @@ func begin(ctx context.Context, out io.Writer, parameters map[string]string, pai
 			fmt.Fprintf(out, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
 		},
 		parameters: parameters, account: paid,
-		simulator: fakeextend.Options{
+		fake: fakeextend.Options{
 			Processing: fakeextend.Fixed(time.Second), // so that there is something to see
 			// The smallest plan, as the template's defaults.
 			RequestsPerSecond: 10, FilesPerMinute: 80, RetryAfter: fakeextend.RetryAfterSeconds,
@@ -209,7 +209,7 @@ func (s *stack) travel(ctx context.Context, out io.Writer, file *os.File) error 
 		return fmt.Errorf("the stored output is not that of the uploaded file: its SHA-256 is %q, the file's %s", proof.Value.SHA256, sum)
 	}
 	fmt.Fprintf(out, "\nThe stored SHA-256 is that of %s: these are the bytes that Extend fetched.\n", s.relative(file.Name()))
-	fmt.Fprintln(out, "The values are the simulator's, made up: it tells what it fetched, and can't read documents.")
+	fmt.Fprintln(out, "The values are the fake's, made up: it tells what it fetched, and can't read documents.")
 	return nil
 }
 

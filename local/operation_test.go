@@ -113,7 +113,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	})
 	if rec, err := s.ledger.Get(t.Context(), waiting.DocumentID()); err != nil {
 		t.Fatal(err)
-	} else if err := s.sim.CancelRun(rec.RunID); err != nil {
+	} else if err := s.fake.CancelRun(rec.RunID); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "every metric is counted", func() (bool, error) {
@@ -225,7 +225,7 @@ func (s *stack) counted(t *testing.T) map[string]float64 {
 	return sums
 }
 
-// What the simulated Extend does with files of these names, besides what recovery_test
+// What the fake Extend does with files of these names, besides what recovery_test
 // does, once each.
 const (
 	refusedOnce = "refused"                   // a final no

@@ -178,7 +178,7 @@ func TestEvents(t *testing.T) {
 	want[huge.DocumentID()] = []expected{{event.Processed, outputOf(huge), results}}
 	want[tooLarge.DocumentID()] = []expected{{detailType: event.Failed}}
 
-	// What the simulated Extend does not do, told to the ledger on the deployed table.
+	// What the fake Extend does not do, told to the ledger on the deployed table.
 	n := 0
 	source := func(key string) document.Source {
 		n++

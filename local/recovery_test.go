@@ -12,12 +12,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
-	"extend-intake/local/emulator"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/local/emulator"
 	"extend-intake/shared/ledger"
 )
 
-// What the simulated Extend does with files of these names.
+// What the fake Extend does with files of these names.
 const (
 	lostWebhook = "lost-webhook" // it never tells of the run's end
 	lostAnswer  = "lost-answer"  // it makes the run, and answers 500

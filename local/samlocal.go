@@ -241,7 +241,7 @@ func (s *stack) deployedVariables(ctx context.Context) (map[string]map[string]st
 	return variables, nil
 }
 
-// serveRuns is the simulator and, besides, the vendor's sample of a run, which events
+// serveRuns is the fake and, besides, the vendor's sample of a run, which events
 // of events/ tell of without ever having been made here.
 func (s *stack) serveRuns() (url string, err error) {
 	sample, err := os.ReadFile(filepath.Join(s.root, "functions/webhook/testdata/run_get_processed_extract.json"))
@@ -255,7 +255,7 @@ func (s *stack) serveRuns() (url string, err error) {
 		return "", err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", s.sim)
+	mux.Handle("/", s.fake)
 	mux.HandleFunc("GET /processor_runs/"+run.ProcessorRun.ID, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(sample)

@@ -29,10 +29,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.yaml.in/yaml/v3"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/local/child"
 	"extend-intake/local/emulator"
 	"extend-intake/shared/boot"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -45,17 +45,17 @@ const (
 var functions = []string{"submit", "webhook", "reconcile", "publish"}
 
 // A stack is template.yaml as SAM builds and deploys it, on a local AWS of its own,
-// with a simulated Extend beside it.
+// with a fake Extend beside it.
 type stack struct {
 	dir  string // everything that it writes
 	root string // the repository
 	aws  *emulator.Server
-	sim  *fakeextend.Simulator
+	fake *fakeextend.Server
 	// extendURL is where the functions find Extend, webhookURL where Extend finds them.
 	extendURL, webhookURL string
 	apiKey, webhookSecret string
 	outputs               map[string]string // of the template
-	// steps are what the simulator tells; those that nobody takes are dropped.
+	// steps are what the fake tells; those that nobody takes are dropped.
 	steps chan fakeextend.Step
 
 	s3     *s3.Client
@@ -71,8 +71,8 @@ type stack struct {
 type stackOptions struct {
 	say        func(what, detail string)
 	parameters map[string]string  // of the template
-	simulator  fakeextend.Options // keys and OnStep are set here, and the processor dp_local is added
-	account    *account           // a real one at Extend, and no simulator
+	fake       fakeextend.Options // keys and OnStep are set here, and the processor dp_local is added
+	account    *account           // a real one at Extend, and no fake
 	// before is called when the local AWS is there and nothing is deployed.
 	before func(context.Context, *stack) error
 }
@@ -116,10 +116,10 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 		s.extendURL, s.apiKey, s.webhookSecret = a.baseURL, a.key, ""
 		opts.say("Extend", fmt.Sprintf("%s, processor %s: each file costs credits", strings.TrimSpace(a.baseURL+" "+a.workspace), a.processor))
 	} else {
-		if err := s.startSimulator(opts.simulator); err != nil {
+		if err := s.startFake(opts.fake); err != nil {
 			return nil, err
 		}
-		opts.say("simulated Extend", s.extendURL)
+		opts.say("fake Extend", s.extendURL)
 	}
 
 	cfg := emulator.AWSConfig(s.aws.URL)
@@ -142,7 +142,7 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 		return s, nil
 	}
 	opts.say("secret", "filled with an API key and a webhook secret made up for this run")
-	if err := s.sim.SetWebhook(s.webhookURL, s.webhookSecret); err != nil {
+	if err := s.fake.SetWebhook(s.webhookURL, s.webhookSecret); err != nil {
 		return nil, err
 	}
 	opts.say("webhook", "Extend's endpoint is "+s.webhookURL)
@@ -165,7 +165,7 @@ func (s *stack) leave(err error) error {
 	return fmt.Errorf("%w\n(all logs are in %s)", err, s.relative(s.dir))
 }
 
-func (s *stack) startSimulator(opts fakeextend.Options) error {
+func (s *stack) startFake(opts fakeextend.Options) error {
 	opts.APIKey = s.apiKey
 	opts.Processors = append(opts.Processors, fakeextend.Processor{ID: processorID, Name: "Local extractor", Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true})
 	opts.OnStep = func(step fakeextend.Step) {
@@ -175,7 +175,7 @@ func (s *stack) startSimulator(opts fakeextend.Options) error {
 		}
 	}
 	var err error
-	if s.sim, err = fakeextend.New(opts); err != nil {
+	if s.fake, err = fakeextend.New(opts); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -183,10 +183,10 @@ func (s *stack) startSimulator(opts fakeextend.Options) error {
 		return err
 	}
 	s.extendURL = "http://" + listener.Addr().String()
-	server := &http.Server{Handler: s.sim, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.fake, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener) //nolint:errcheck // it ends by Close
 	s.closers = append(s.closers, func() {
-		s.sim.Close() // first: it ends the waits of handlers
+		s.fake.Close() // first: it ends the waits of handlers
 		_ = server.Close()
 	})
 	return nil

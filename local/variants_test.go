@@ -53,7 +53,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	s, err := startStack(t.Context(), stackOptions{
 		say:        func(what, detail string) { t.Log(what, detail) },
 		parameters: parameters,
-		simulator: fakeextend.Options{MaxFileBytes: 16 << 20, Processors: []fakeextend.Processor{
+		fake: fakeextend.Options{MaxFileBytes: 16 << 20, Processors: []fakeextend.Processor{
 			{ID: "dp_invoices", Type: fakeextend.Extract, Versions: []string{"2.0", "2.1"}, Subscribed: true},
 		}},
 		before: func(ctx context.Context, s *stack) (err error) {
@@ -123,7 +123,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if rec := s.ended(t, contract, ledger.Refused); rec.FailureReason != "NOT_FOUND" || rec.FailureMessage != "Processor not found." {
 		t.Errorf("%s %q, want Extend's own words", rec.FailureReason, rec.FailureMessage)
 	}
-	if err := s.sim.AddProcessor(fakeextend.Processor{ID: "dp_not_yet", Type: fakeextend.Extract, Subscribed: true}); err != nil {
+	if err := s.fake.AddProcessor(fakeextend.Processor{ID: "dp_not_yet", Type: fakeextend.Extract, Subscribed: true}); err != nil {
 		t.Fatal(err)
 	}
 	s.send(t, fmt.Sprintf(`{"reprocess": %q, "attempt": 2}`, contract.DocumentID()))

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"extend-intake/shared/document"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
 
-// A watcher tells what happens in a stack, as it happens: what the simulated Extend
+// A watcher tells what happens in a stack, as it happens: what the fake Extend
 // sees, what the local AWS logs, and how records change.
 type watcher struct {
 	stack *stack
@@ -75,7 +75,7 @@ func (w *watcher) until(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// where is between whom a step of the simulator happens.
+// where is between whom a step of the fake happens.
 var where = map[fakeextend.StepKind]string{
 	fakeextend.RunCreated:       "submit → Extend",
 	fakeextend.RequestRefused:   "submit → Extend",
@@ -107,7 +107,7 @@ func (w *watcher) step(ctx context.Context, s fakeextend.Step) {
 		from = "Extend"
 	}
 	var tag document.Tag
-	if run, ok := w.stack.sim.Run(s.RunID); ok {
+	if run, ok := w.stack.fake.Run(s.RunID); ok {
 		tag, _ = document.ParseTag(run.Metadata) // a run without one is a run all the same
 	}
 	if w.names && tag.Key != "" {

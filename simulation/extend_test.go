@@ -22,8 +22,8 @@ import (
 // skews is by how much two clocks and the odd latency can shorten a confirm window.
 const skews = 20 * time.Second
 
-func (w *world) newExtend() *fakeextend.Simulator {
-	sim, err := fakeextend.New(fakeextend.Options{
+func (w *world) newExtend() *fakeextend.Server {
+	fake, err := fakeextend.New(fakeextend.Options{
 		APIKey:     apiKey,
 		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
 		WebhookURL: webhookURL, WebhookSecret: secret,
@@ -39,7 +39,7 @@ func (w *world) newExtend() *fakeextend.Simulator {
 	if err != nil {
 		panic(err)
 	}
-	return sim
+	return fake
 }
 
 // tag is what a run's metadata says, read without the product's code.

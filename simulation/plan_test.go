@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/dev/fakeextend"
 )
 
 // forgery is in everything that a stranger makes up.

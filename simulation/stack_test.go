@@ -16,12 +16,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"golang.org/x/time/rate"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/functions/reconcile"
 	"extend-intake/functions/submit"
 	"extend-intake/functions/webhook"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/recorder"
 )

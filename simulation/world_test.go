@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"extend-intake/shared/document"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
 
@@ -32,7 +32,7 @@ type world struct {
 	reconcile *function
 	queue     *queue
 	bucket    *bucket
-	extend    *fakeextend.Simulator
+	extend    *fakeextend.Server
 	table     *ledger.Ledger
 	tableOf   func(ledger.Rules) *ledger.Ledger // nil: the model
 	outside   func(func())                      // does something with the table, outside of the bubble; nil: here

@@ -49,8 +49,8 @@ func TestKeyAndVersion(t *testing.T) {
 			w := newWorld(t, nil)
 			status, _, _ := w.do(http.MethodPost, "/processor_runs", file(extractor, "/a.pdf"), test.adjust)
 			eq(t, "status", status, test.want)
-			eq(t, "runs", w.sim.Accepted() == 1, test.want == 200)
-			eq(t, "refused", len(w.sim.Refused()) == 1, test.want != 200)
+			eq(t, "runs", w.fake.Accepted() == 1, test.want == 200)
+			eq(t, "refused", len(w.fake.Refused()) == 1, test.want != 200)
 		})
 	}
 }
@@ -135,7 +135,7 @@ func TestRefusedBodies(t *testing.T) {
 	}
 	status, _, _ := w.do(http.MethodPost, "/processor_runs", with(`"priority":1`), func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") })
 	eq(t, "text/plain", status, 400)
-	eq(t, "runs", w.sim.Accepted(), 0)
+	eq(t, "runs", w.fake.Accepted(), 0)
 
 	for _, good := range []string{
 		with(`"priority":1`), with(`"priority":100`), with(`"priority":20.0`), with(`"sync":false`), with(`"version":"1.0"`), with(`"version":"draft"`),
@@ -143,7 +143,7 @@ func TestRefusedBodies(t *testing.T) {
 	} {
 		w.create(good)
 	}
-	eq(t, "latest", w.sim.Runs()[0].Version, "2.1")
+	eq(t, "latest", w.fake.Runs()[0].Version, "2.1")
 }
 
 // Rule 6.
@@ -153,7 +153,7 @@ func TestUnknownFieldsAreAcceptedAndCounted(t *testing.T) {
 	for range 2 {
 		w.create(`{"processorId":"dp_extract","file":{"fileUrl":"https://files.example.com/a.pdf","fileBase64":""},"idempotencyKey":"x"}`)
 	}
-	if got, want := w.sim.UnknownFields(), map[string]int{"idempotencyKey": 2, "file.fileBase64": 2}; !maps.Equal(got, want) {
+	if got, want := w.fake.UnknownFields(), map[string]int{"idempotencyKey": 2, "file.fileBase64": 2}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -198,7 +198,7 @@ func TestEqualPostsMakeTwoRuns(t *testing.T) {
 		eq(t, "status", status, 200)
 	}
 	w.wait()
-	runs := w.sim.Runs()
+	runs := w.fake.Runs()
 	eq(t, "runs", len(runs), 2)
 	eq(t, "same id", runs[0].ID == runs[1].ID, false)
 	eq(t, "deliveries", len(w.deliveries()), 2)
@@ -231,7 +231,7 @@ func TestRunLife(t *testing.T) {
 			sameShape(t, object(t, w.get(id)["output"]), object(t, object(t, fixture(t, name)["processorRun"])["output"]))
 		}
 
-		if err := w.sim.ReviewRun(id, json.RawMessage(`{"value":{"file_name":"by hand"},"metadata":{}}`)); err != nil {
+		if err := w.fake.ReviewRun(id, json.RawMessage(`{"value":{"file_name":"by hand"},"metadata":{}}`)); err != nil {
 			t.Fatal(err)
 		}
 		got = w.get(id)
@@ -293,7 +293,7 @@ func TestFileIsFetchedOnce(t *testing.T) {
 		} {
 			id, _ := w.create(file(extractor, path))
 			w.wait()
-			run, _ := w.sim.Run(id)
+			run, _ := w.fake.Run(id)
 			eq(t, path+" status", run.Status, "FAILED")
 			eq(t, path+" reason", run.FailureReason, "FAILED_TO_PROCESS_FILE")
 			if !strings.Contains(run.FailureMessage, message) || strings.Contains(run.FailureMessage, "hidden") {
@@ -305,7 +305,7 @@ func TestFileIsFetchedOnce(t *testing.T) {
 		}
 		id, _ := w.create(file(extractor, "/a.pdf"))
 		w.wait()
-		run, _ := w.sim.Run(id)
+		run, _ := w.fake.Run(id)
 		eq(t, "status", run.Status, "PROCESSED")
 		eq(t, "fetches", run.Fetches, 1)
 	})
@@ -316,7 +316,7 @@ func TestFileTooLarge(t *testing.T) {
 	w := newWorld(t, func(o *fakeextend.Options) { o.MaxFileBytes = 10 })
 	w.create(file(extractor, "/a.pdf"))
 	w.wait()
-	eq(t, "message", w.sim.Runs()[0].FailureMessage, "The file could not be downloaded from the provided URL (larger than 10 bytes).")
+	eq(t, "message", w.fake.Runs()[0].FailureMessage, "The file could not be downloaded from the provided URL (larger than 10 bytes).")
 }
 
 // Rule 11.
@@ -339,7 +339,7 @@ func TestCancel(t *testing.T) {
 		eq(t, "again", status, 400)
 		w.wait()
 		eq(t, "webhooks", len(w.deliveries()), 0)
-		eq(t, "events", len(w.sim.Runs()[0].Deliveries), 0)
+		eq(t, "events", len(w.fake.Runs()[0].Deliveries), 0)
 
 		pending, run := w.create(file(extractor, "/a.pdf"))
 		eq(t, "pending", str(t, run["status"]), "PENDING")
@@ -433,7 +433,7 @@ func TestList(t *testing.T) {
 		}
 
 		// A review changes updatedAt, not createdAt.
-		if err := w.sim.ReviewRun(ids[0], json.RawMessage(`{}`)); err != nil {
+		if err := w.fake.ReviewRun(ids[0], json.RawMessage(`{}`)); err != nil {
 			t.Fatal(err)
 		}
 		got, _ := page(query("maxPageSize", "1"))
@@ -508,7 +508,7 @@ func TestOutputIsExact(t *testing.T) {
 	} {
 		id, _ := w.create(file(extractor, path))
 		w.wait()
-		run, _ := w.sim.Run(id)
+		run, _ := w.fake.Run(id)
 		if !strings.Contains(string(run.Output), want) {
 			t.Errorf("%s: output %s does not hold %s", path, run.Output, want)
 		}
@@ -536,8 +536,8 @@ func TestOwnOutput(t *testing.T) {
 	w.create(file(extractor, "/a.pdf"))
 	w.create(file(extractor, "/b.txt"))
 	w.wait()
-	eq(t, "output", string(w.sim.Runs()[0].Output), `{ "value" : {"pages": 2} }`)
-	eq(t, "no object", w.sim.Runs()[1].FailureReason, "POST_PROCESSING_FAILURE")
+	eq(t, "output", string(w.fake.Runs()[0].Output), `{ "value" : {"pages": 2} }`)
+	eq(t, "no object", w.fake.Runs()[1].FailureReason, "POST_PROCESSING_FAILURE")
 }
 
 func TestOptionsNameEveryFault(t *testing.T) {

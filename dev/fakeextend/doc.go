@@ -1,14 +1,14 @@
-// Package fakeextend is a strict, in-memory simulator of Extend, for tests and
+// Package fakeextend is a strict, in-memory fake of Extend, for tests and
 // for the local run. It is ours, not the vendor's; it contains no code of Extend
 // and no document ever leaves the machine through it.
 //
-//	sim, baseURL := fakeextend.NewServer(t, fakeextend.Options{
+//	fake, baseURL := fakeextend.NewServer(t, fakeextend.Options{
 //		APIKey:     "sk_test",
 //		Processors: []fakeextend.Processor{{ID: "dp_invoices", Type: fakeextend.Extract, Subscribed: true}},
 //	})
 //	// … let the code under test talk to baseURL …
-//	if err := sim.Wait(t.Context()); err != nil { … }
-//	for _, run := range sim.Runs() { … }
+//	if err := fake.Wait(t.Context()); err != nil { … }
+//	for _, run := range fake.Runs() { … }
 //
 // It is written from the wire: with types and a signature of its own, and
 // without importing the client that it tests. One mistake can thus not hide in
@@ -16,11 +16,11 @@
 //
 // # Strict
 //
-// The simulator refuses what Extend refuses, and where the documentation is
+// The fake refuses what Extend refuses, and where the documentation is
 // silent, it takes the reading that is harder on a client. Every refusal is kept
-// ([Simulator.Refused]), every request counted ([Simulator.Requests]).
+// ([Server.Refused]), every request counted ([Server.Requests]).
 // Two equal POSTs make two runs, for the API has no idempotency key;
-// [Simulator.Accepted] says how many would have been paid for.
+// [Server.Accepted] says how many would have been paid for.
 //
 // # What the vendor documents
 //
@@ -44,7 +44,7 @@
 //   - a request with both file and rawText, or both fileUrl and fileId, gets 400;
 //     so does null where a field may be absent, a foreign Content-Type, metadata
 //     over 10 KB (documented for a later version), an unknown or empty list parameter
-//   - unknown body fields are accepted and counted ([Simulator.UnknownFields])
+//   - unknown body fields are accepted and counted ([Server.UnknownFields])
 //   - another known API version gets 400, lest a wrongly configured client passes
 //   - the file is fetched by one GET right after the run is accepted, redirects
 //     are not followed, and anything but 200 ends the run with FAILED_TO_PROCESS_FILE
@@ -64,14 +64,14 @@
 //
 // [Options.Fault] is asked once per request and [Options.DeliveryFault] once per
 // try of a delivery; [Fault], [Fate] and [DeliveryFault] list what can go wrong.
-// [Simulator.CancelRun], [Simulator.DeleteRun], [Simulator.ReviewRun] and
-// [Simulator.Redeliver] are what a person does in the dashboard.
+// [Server.CancelRun], [Server.DeleteRun], [Server.ReviewRun] and
+// [Server.Redeliver] are what a person does in the dashboard.
 //
 // # Time
 //
 // All waiting is done by the standard library's timers, and nothing but the two
 // clients of the options touches a socket. Made inside a testing/synctest bubble,
-// with [Transport] under its clients, the simulator therefore runs in virtual
+// with [Transport] under its clients, the fake therefore runs in virtual
 // time: retries of an hour take none, and exact instants can be asserted. Ids
 // come from [Options.Seed] and the order of calls alone.
 package fakeextend

@@ -47,7 +47,7 @@ func retryable(status int) bool {
 }
 
 // errorBody writes an error in the chosen shape.
-func (s *Simulator) errorBody(status int, code, message, requestID string) []byte {
+func (s *Server) errorBody(status int, code, message, requestID string) []byte {
 	if s.opts.ErrorShape == Plain {
 		var o object
 		if status != http.StatusTooManyRequests {
@@ -65,7 +65,7 @@ func (s *Simulator) errorBody(status int, code, message, requestID string) []byt
 	return s.extra(&o).bytes()
 }
 
-func (s *Simulator) requestID() string {
+func (s *Server) requestID() string {
 	s.mu.Lock()
 	s.requestN++
 	n := s.requestN
@@ -73,14 +73,14 @@ func (s *Simulator) requestID() string {
 	return s.id("req_", idLength, strconv.Itoa(n))
 }
 
-func (s *Simulator) write(w http.ResponseWriter, status int, requestID string, body []byte) {
+func (s *Server) write(w http.ResponseWriter, status int, requestID string, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Extend-Request-Id", requestID)
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a caller that has gone away is its own affair
 }
 
-func (s *Simulator) refuse(w http.ResponseWriter, r *http.Request, route string, ref *refusal) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, route string, ref *refusal) {
 	s.count(route, ref.status)
 	code := cmp.Or(ref.code, errorCode(ref.status))
 	s.mu.Lock()
@@ -95,7 +95,7 @@ func (s *Simulator) refuse(w http.ResponseWriter, r *http.Request, route string,
 }
 
 // serveFault answers as a Fault wants it.
-func (s *Simulator) serveFault(w http.ResponseWriter, r *http.Request, route, runID string, f Fault) {
+func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, route, runID string, f Fault) {
 	when := "before"
 	if f.After {
 		when = "after"

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The routes of the simulated API, as a [Call] and a [RequestCount] name them.
+// The routes of the fake API, as a [Call] and a [RequestCount] name them.
 const (
 	RouteCreate  = "POST /processor_runs"
 	RouteGet     = "GET /processor_runs/{id}"
@@ -34,7 +34,7 @@ type Call struct {
 //
 // Status or Cut replace the answer. Without After, the request is not carried
 // out. With After it is, and only the answer is lost: the ambiguous POST. A
-// request that the simulator refuses by its own rules stays refused either way.
+// request that the fake refuses by its own rules stays refused either way.
 type Fault struct {
 	Status     int         // answer with this error status
 	Code       string      // "" takes the code that goes with Status
@@ -81,7 +81,7 @@ const (
 	EndFailed               // after the processing time
 	EndCancelled            // by a person, after the processing time: no webhook
 	EndDeleted              // by a person, after the processing time: no webhook, and GET says 404
-	EndNever                // not before [Simulator.FinishRun], which ends it as PROCESSED
+	EndNever                // not before [Server.FinishRun], which ends it as PROCESSED
 )
 
 // Script gives its faults to the first calls of one route, in order, and none
@@ -102,7 +102,7 @@ type Delivery struct {
 	RunID        string
 	FileName     string
 	Try          int  // 1 for the first try, and so on; copies and redeliveries count
-	Manual       bool // asked for by [Simulator.Redeliver]
+	Manual       bool // asked for by [Server.Redeliver]
 	PayloadBytes int
 }
 

@@ -96,9 +96,9 @@ func TestFaultsOfAPost(t *testing.T) {
 				eq(t, "status", resp.StatusCode, test.status)
 				eq(t, "JSON", json.Valid(body), test.fault.HTML == "")
 			}
-			eq(t, "runs", w.sim.Accepted(), test.runs)
-			eq(t, "counted", fmt.Sprint(w.sim.Requests()), fmt.Sprint([]fakeextend.RequestCount{{Route: fakeextend.RouteCreate, Status: test.status, Count: 1}}))
-			eq(t, "refused", len(w.sim.Refused()), 0)
+			eq(t, "runs", w.fake.Accepted(), test.runs)
+			eq(t, "counted", fmt.Sprint(w.fake.Requests()), fmt.Sprint([]fakeextend.RequestCount{{Route: fakeextend.RouteCreate, Status: test.status, Count: 1}}))
+			eq(t, "refused", len(w.fake.Refused()), 0)
 			w.wait()
 			eq(t, "webhooks", len(w.deliveries()), test.runs) // a lost answer does not keep the webhook
 			w.create(file(extractor, "/a.pdf"))               // and the fault is over
@@ -155,10 +155,10 @@ func TestSlowAnswers(t *testing.T) {
 				defer cancel()
 				_, err := w.send(ctx, http.MethodPost, "/processor_runs", file(extractor, "/a.pdf"))
 				eq(t, "gave up", errors.Is(err, context.DeadlineExceeded), true)
-				eq(t, "runs", w.sim.Accepted(), test.runs)
+				eq(t, "runs", w.fake.Accepted(), test.runs)
 				time.Sleep(50 * time.Second)
 				synctest.Wait()
-				eq(t, "runs in the end", w.sim.Accepted(), 1)
+				eq(t, "runs in the end", w.fake.Accepted(), 1)
 				w.create(file(extractor, "/a.pdf"))
 				eq(t, "patience", time.Since(start), 2*time.Minute)
 			})
@@ -223,20 +223,20 @@ func TestFates(t *testing.T) {
 		eq(t, "cancelled", str(t, w.get(ids[1])["status"]), "CANCELLED")
 		status, _, _ := w.do(http.MethodGet, "/processor_runs/"+ids[2], "")
 		eq(t, "deleted", status, 404)
-		eq(t, "still known to the test", w.sim.Runs()[2].Deleted, true)
+		eq(t, "still known to the test", w.fake.Runs()[2].Deleted, true)
 		eq(t, "never", str(t, w.get(ids[3])["status"]), "PROCESSING")
 		eq(t, "null output", string(w.get(ids[3])["output"]), "null")
 		eq(t, "webhooks", len(w.deliveries()), 1)
 
-		if err := w.sim.FinishRun(ids[3]); err != nil {
+		if err := w.fake.FinishRun(ids[3]); err != nil {
 			t.Fatal(err)
 		}
 		eq(t, "finished", str(t, w.get(ids[3])["status"]), "PROCESSED")
 		w.wait()
 		eq(t, "webhooks", len(w.deliveries()), 2)
-		eq(t, "finish a deleted run", w.sim.FinishRun(ids[2]) != nil, true)
-		eq(t, "cancel a finished run", w.sim.CancelRun(ids[3]) != nil, true)
-		eq(t, "review a failed run", w.sim.ReviewRun(ids[0], json.RawMessage(`{}`)) != nil, true)
+		eq(t, "finish a deleted run", w.fake.FinishRun(ids[2]) != nil, true)
+		eq(t, "cancel a finished run", w.fake.CancelRun(ids[3]) != nil, true)
+		eq(t, "review a failed run", w.fake.ReviewRun(ids[0], json.RawMessage(`{}`)) != nil, true)
 	})
 }
 
@@ -281,7 +281,7 @@ func TestRequestRate(t *testing.T) {
 			time.Sleep(time.Second)
 			status, _, _ = w.do(http.MethodGet, "/processor_runs", "")
 			eq(t, "a second later", status, 200)
-			eq(t, "runs", w.sim.Accepted(), 1)
+			eq(t, "runs", w.fake.Accepted(), 1)
 		}
 	})
 }
@@ -300,12 +300,12 @@ func TestFileThroughput(t *testing.T) {
 			eq(t, "status", str(t, run["status"]), status)
 		}
 		time.Sleep(time.Second)
-		for _, r := range w.sim.Runs() {
+		for _, r := range w.fake.Runs() {
 			eq(t, "fetched at once", r.Fetches, 1)
 		}
 		w.wait()
 		after := map[string]time.Duration{}
-		for _, r := range w.sim.Runs() {
+		for _, r := range w.fake.Runs() {
 			eq(t, "status", r.Status, "PROCESSED")
 			after[r.FileName] = r.UpdatedAt.Sub(start)
 		}
@@ -367,13 +367,13 @@ func TestNewServer(t *testing.T) {
 	}))
 	t.Cleanup(hooks.Close)
 	var steps []string
-	sim, base := fakeextend.NewServer(t, fakeextend.Options{
+	fake, base := fakeextend.NewServer(t, fakeextend.Options{
 		APIKey:     key,
 		Processors: []fakeextend.Processor{{ID: extractor, Type: fakeextend.Extract, Subscribed: true}},
 		Fault:      fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Cut: true, After: true}, fakeextend.Fault{Delay: 24 * time.Hour}),
 		OnStep:     func(s fakeextend.Step) { steps = append(steps, string(s.Kind)) },
 	})
-	if err := sim.SetWebhook(hooks.URL, secret); err != nil {
+	if err := fake.SetWebhook(hooks.URL, secret); err != nil {
 		t.Fatal(err)
 	}
 	post := func(ctx context.Context) (*http.Response, error) {
@@ -395,7 +395,7 @@ func TestNewServer(t *testing.T) {
 	eq(t, "status", resp.StatusCode, 200)
 	event := object(t, <-told)
 	eq(t, "event", str(t, event["eventType"]), "processor_run.processed")
-	if err := sim.Wait(t.Context()); err != nil {
+	if err := fake.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eq(t, "steps", fmt.Sprint(steps), fmt.Sprint([]string{"run created", "file fetched", "run finished", "webhook delivered"}))
@@ -405,7 +405,7 @@ func TestNewServer(t *testing.T) {
 		t.Error("the connection was not cut")
 	}
 	<-told
-	eq(t, "runs", sim.Accepted(), 2)
+	eq(t, "runs", fake.Accepted(), 2)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan struct{})
@@ -430,13 +430,13 @@ func TestClose(t *testing.T) {
 		id, _ := w.create(file(extractor, "/a.pdf"))
 		synctest.Wait()
 		finished := make(chan error, 1)
-		w.sim.Close()
-		w.sim.Close()
-		go func() { finished <- w.sim.FinishRun(id) }()
+		w.fake.Close()
+		w.fake.Close()
+		go func() { finished <- w.fake.FinishRun(id) }()
 		eq(t, "finish after close", <-finished != nil, true)
 		eq(t, "tries", len(w.deliveries()), 1)
 		status, _, _ := w.do(http.MethodGet, "/processor_runs", "")
 		eq(t, "status", status, 503)
-		eq(t, "counted", slices.Contains(w.sim.Requests(), fakeextend.RequestCount{Route: fakeextend.RouteList, Status: 503, Count: 1}), true)
+		eq(t, "counted", slices.Contains(w.fake.Requests(), fakeextend.RequestCount{Route: fakeextend.RouteList, Status: 503, Count: 1}), true)
 	})
 }

@@ -31,12 +31,12 @@ const (
 	pdf        = "%PDF-1.7\n1 0 obj<</Type /Pages /Count 2>>\n2 0 obj<</Type /Page>>\n3 0 obj<</Type/Page/Parent 1 0 R>>\n%%EOF"
 )
 
-// A world is a simulator with everything around it in memory: an API client, a
+// A world is a fake with everything around it in memory: an API client, a
 // file host and a webhook receiver.
 type world struct {
-	t   *testing.T
-	sim *fakeextend.Simulator
-	api *http.Client
+	t    *testing.T
+	fake *fakeextend.Server
+	api  *http.Client
 
 	mu     sync.Mutex
 	got    []delivery
@@ -70,13 +70,13 @@ func newWorld(t *testing.T, adjust func(*fakeextend.Options)) *world {
 	if adjust != nil {
 		adjust(&opts)
 	}
-	sim, err := fakeextend.New(opts)
+	fake, err := fakeextend.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(sim.Close)
-	w.sim = sim
-	w.api = &http.Client{Transport: fakeextend.Transport(sim)}
+	t.Cleanup(fake.Close)
+	w.fake = fake
+	w.api = &http.Client{Transport: fakeextend.Transport(fake)}
 	return w
 }
 
@@ -176,7 +176,7 @@ func (w *world) get(id string) map[string]json.RawMessage {
 
 func (w *world) wait() {
 	w.t.Helper()
-	if err := w.sim.Wait(w.t.Context()); err != nil {
+	if err := w.fake.Wait(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }

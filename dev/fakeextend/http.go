@@ -22,7 +22,7 @@ const (
 var otherVersions = []string{"2026-02-09", "2024-12-23", "2024-11-14", "2024-07-30", "2024-02-01"}
 
 // ServeHTTP answers one request.
-func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if token, ok := strings.CutPrefix(r.URL.Path, payloadPath); ok && r.Method == http.MethodGet {
 		s.servePayload(w, token)
 		return
@@ -113,7 +113,7 @@ func routeOf(r *http.Request) (route, id string) {
 
 // serve carries out a request and returns the body of a 200, or why not. run is
 // set when one was made.
-func (s *Simulator) serve(r *http.Request, route, id string, query map[string]string, body []byte, fate Fate) ([]byte, *run, *refusal) {
+func (s *Server) serve(r *http.Request, route, id string, query map[string]string, body []byte, fate Fate) ([]byte, *run, *refusal) {
 	if ref := s.spendRequest(); ref != nil {
 		return nil, nil, ref
 	}
@@ -141,9 +141,9 @@ func (s *Simulator) serve(r *http.Request, route, id string, query map[string]st
 
 // authenticate holds a request against rules that come before all others:
 // the key, the version, and with an organization-scoped key the workspace.
-func (s *Simulator) authenticate(r *http.Request) *refusal {
+func (s *Server) authenticate(r *http.Request) *refusal {
 	if s.ctx.Err() != nil {
-		return &refusal{status: http.StatusServiceUnavailable, message: "The simulator is closed."}
+		return &refusal{status: http.StatusServiceUnavailable, message: "The fake is closed."}
 	}
 	key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || !hmac.Equal([]byte(key), []byte(s.opts.APIKey)) {
@@ -155,7 +155,7 @@ func (s *Simulator) authenticate(r *http.Request) *refusal {
 	case len(v) > 1:
 		return invalid("Header x-extend-api-version was sent %d times.", len(v))
 	case slices.Contains(otherVersions, v[0]):
-		return invalid("API version %s exists, but this simulator speaks %s only.", v[0], apiVersion)
+		return invalid("API version %s exists, but this fake speaks %s only.", v[0], apiVersion)
 	case v[0] != apiVersion:
 		return invalid("Unknown API version %q.", v[0])
 	}
@@ -172,7 +172,7 @@ func (s *Simulator) authenticate(r *http.Request) *refusal {
 }
 
 // call describes a request to Options.Fault.
-func (s *Simulator) call(r *http.Request, route, id string, query map[string]string, body []byte) Call {
+func (s *Server) call(r *http.Request, route, id string, query map[string]string, body []byte) Call {
 	s.mu.Lock()
 	s.calls[route]++
 	n := s.calls[route]
@@ -187,7 +187,7 @@ func (s *Simulator) call(r *http.Request, route, id string, query map[string]str
 }
 
 // spendRequest takes one request from the plan's budget, which spans all routes.
-func (s *Simulator) spendRequest() *refusal {
+func (s *Server) spendRequest() *refusal {
 	limit := s.opts.RequestsPerSecond
 	if limit == 0 {
 		return nil
@@ -204,7 +204,7 @@ func (s *Simulator) spendRequest() *refusal {
 }
 
 // overLimit is the 429 of the plan's limits.
-func (s *Simulator) overLimit(wait time.Duration, message string) *refusal {
+func (s *Server) overLimit(wait time.Duration, message string) *refusal {
 	ref := &refusal{status: http.StatusTooManyRequests, message: message}
 	wait = (wait + time.Second - 1).Truncate(time.Second) // the header has whole seconds
 	switch s.opts.RetryAfter {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// RunInfo is what the simulator knows of a run.
+// RunInfo is what the fake knows of a run.
 type RunInfo struct {
 	ID             string
 	ProcessorID    string
@@ -73,7 +73,7 @@ type Refusal struct {
 }
 
 // Runs returns all runs in the order of their creation, deleted ones too.
-func (s *Simulator) Runs() []RunInfo {
+func (s *Server) Runs() []RunInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	infos := make([]RunInfo, len(s.runs))
@@ -84,7 +84,7 @@ func (s *Simulator) Runs() []RunInfo {
 }
 
 // Run returns one run.
-func (s *Simulator) Run(id string) (RunInfo, bool) {
+func (s *Server) Run(id string) (RunInfo, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.byID[id]; r != nil {
@@ -94,14 +94,14 @@ func (s *Simulator) Run(id string) (RunInfo, bool) {
 }
 
 // Accepted returns how many POSTs made a run, which is how many were paid for.
-func (s *Simulator) Accepted() int {
+func (s *Server) Accepted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.runs)
 }
 
 // Requests returns how often each route was answered with each status, sorted.
-func (s *Simulator) Requests() []RequestCount {
+func (s *Server) Requests() []RequestCount {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counts := make([]RequestCount, 0, len(s.requests))
@@ -116,7 +116,7 @@ func (s *Simulator) Requests() []RequestCount {
 }
 
 // Refused returns the refused requests in order.
-func (s *Simulator) Refused() []Refusal {
+func (s *Server) Refused() []Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.refused)
@@ -124,25 +124,25 @@ func (s *Simulator) Refused() []Refusal {
 
 // UnknownFields returns how often accepted requests had a body field that the
 // API does not know, such as "file.fileBase64". They are accepted and counted.
-func (s *Simulator) UnknownFields() map[string]int {
+func (s *Server) UnknownFields() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.unknown)
 }
 
-func (s *Simulator) count(route string, status int) {
+func (s *Server) count(route string, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[RequestCount{Route: route, Status: status}]++
 }
 
-func (s *Simulator) info(r *run) RunInfo {
+func (s *Server) info(r *run) RunInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return r.info()
 }
 
-// info copies what is known. The caller holds Simulator.mu.
+// info copies what is known. The caller holds Server.mu.
 func (r *run) info() RunInfo {
 	info := RunInfo{
 		ID: r.id, ProcessorID: r.processor.ID, Version: r.version, VersionID: r.versionID,

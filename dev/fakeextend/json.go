@@ -9,7 +9,7 @@ import (
 
 // An object writes a JSON object member by member. Unlike json.Marshal, it
 // keeps raw values byte for byte (no compacting, no escaping of <), and that is
-// what the simulator promises for metadata and outputs.
+// what the fake promises for metadata and outputs.
 type object struct{ buf []byte }
 
 func (o *object) raw(name string, value []byte) *object {

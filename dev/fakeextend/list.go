@@ -48,7 +48,7 @@ var listParameters = []string{
 // list answers GET /processor_runs. Unknown and empty parameters are refused,
 // which the vendor does not say: a misspelt filter would otherwise find
 // everything.
-func (s *Simulator) list(query map[string]string) ([]byte, *refusal) {
+func (s *Server) list(query map[string]string) ([]byte, *refusal) {
 	size, token, ref := checkList(query)
 	if ref != nil {
 		return nil, ref
@@ -152,7 +152,7 @@ func (r *run) matches(query map[string]string) bool {
 		strings.Contains(r.fileName, query["fileNameContains"]) // case-sensitive: the stricter reading
 }
 
-func (s *Simulator) summary(r *run) []byte {
+func (s *Server) summary(r *run) []byte {
 	var o object
 	o.text("id", r.id).text("status", r.status).
 		text("processorId", r.processor.ID).text("processorName", r.processor.Name).
@@ -181,13 +181,13 @@ func (c cursor) compare(d cursor) int {
 
 // A page token is bound to the query it came from, and holds every character
 // that a careless client forgets to escape: = : / +.
-func (s *Simulator) makeToken(c cursor, query map[string]string) string {
+func (s *Server) makeToken(c cursor, query map[string]string) string {
 	text := fmt.Sprintf("%d.%d", c.at, c.n)
 	mac := s.mac("page token", text, canonical(query))
 	return "c+/" + base64.StdEncoding.EncodeToString([]byte(text)) + ":" + base64.StdEncoding.EncodeToString(mac)
 }
 
-func (s *Simulator) openToken(token string, query map[string]string) *cursor {
+func (s *Server) openToken(token string, query map[string]string) *cursor {
 	rest, ok := strings.CutPrefix(token, "c+/")
 	head, _, _ := strings.Cut(rest, ":")
 	text, err := base64.StdEncoding.DecodeString(head)

@@ -18,7 +18,7 @@ const (
 	Splitter = "SPLITTER"
 )
 
-// A Processor is one that the simulated account owns.
+// A Processor is one that the fake account owns.
 type Processor struct {
 	ID   string // dp_…
 	Name string // "" takes the ID
@@ -51,7 +51,7 @@ const (
 	RetryAfterDate                      // an HTTP date
 )
 
-// Options describe the simulated account, its plan and its faults. APIKey and
+// Options describe the fake account, its plan and its faults. APIKey and
 // Processors must be set; every other zero value is a quiet, unlimited account.
 type Options struct {
 	APIKey     string
@@ -62,7 +62,7 @@ type Options struct {
 	WorkspaceID string
 
 	// WebhookURL and WebhookSecret are the webhook endpoint; see also
-	// [Simulator.SetWebhook].
+	// [Server.SetWebhook].
 	WebhookURL, WebhookSecret string
 	// WebhookSchedule holds the pauses between the tries of one delivery. The
 	// vendor's own schedule is unpublished; nil takes [DefaultSchedule], an
@@ -70,13 +70,13 @@ type Options struct {
 	WebhookSchedule []time.Duration
 
 	// Client fetches file URLs and WebhookClient delivers webhooks. Neither
-	// follows redirects. nil takes a client of the simulator's own.
+	// follows redirects. nil takes a client of the fake's own.
 	Client, WebhookClient *http.Client
 
 	// Processing says how long a run takes once its file is there and the plan
 	// lets it start. nil takes no time.
 	Processing func(RunInfo) time.Duration
-	// Output replaces the output that the simulator makes up. It must return a
+	// Output replaces the output that the fake makes up. It must return a
 	// JSON object; anything else fails the run.
 	Output func(RunInfo) json.RawMessage
 	// MaxFileBytes is the largest file; 0 means 100 MiB. The vendor publishes no number.
@@ -113,7 +113,7 @@ type Options struct {
 	DeliveryFault func(Delivery) DeliveryFault
 
 	// OnStep is told what happens, one step at a time. It must not call back
-	// into the Simulator, save for the inspecting methods such as Runs.
+	// into the Server, save for the inspecting methods such as Runs.
 	OnStep func(Step)
 }
 

@@ -19,7 +19,7 @@ var defaultConfigs = map[string]string{
 		`{"id":"invoice","type":"invoice","description":"A bill."},{"id":"other","type":"other","description":"Anything else."}]}`,
 }
 
-// Exact is part of every extraction output that the simulator makes up. A
+// Exact is part of every extraction output that the fake makes up. A
 // receiver that stores what it was sent keeps each of these values, digit by
 // digit; one that goes through float64, compacts or escapes does not.
 const Exact = `{"big_integer": 12345678901234567890, "beyond_float": 9007199254740993, "decimal": 0.1000, ` +
@@ -31,7 +31,7 @@ const Exact = `{"big_integer": 12345678901234567890, "beyond_float": 90071992547
 var exactPaths = []string{"exact", "exact.big_integer", "exact.unicode", "exact.nested", "exact.nested[0]", "exact.nested[0][1]", "exact.nested[2][0].a"}
 
 // output makes the result of a run.
-func (s *Simulator) output(r *run) (json.RawMessage, error) {
+func (s *Server) output(r *run) (json.RawMessage, error) {
 	info := s.info(r)
 	if s.opts.Output != nil {
 		output := slices.Clone(s.opts.Output(info))
@@ -104,10 +104,10 @@ func classification(r *run) json.RawMessage {
 	c := firstClass(r.config, "classifications")
 	var o object
 	return o.text("id", c.ID).text("type", c.Type).raw("confidence", []byte("0.930")).
-		raw("insights", []byte(`[{"type": "reasoning", "content": "The simulator takes the first class."}]`)).bytes()
+		raw("insights", []byte(`[{"type": "reasoning", "content": "The fake takes the first class."}]`)).bytes()
 }
 
-func (s *Simulator) splits(r *run, info RunInfo) json.RawMessage {
+func (s *Server) splits(r *run, info RunInfo) json.RawMessage {
 	c := firstClass(r.config, "splitClassifications")
 	last := 1
 	if info.PageCount != nil {
@@ -115,7 +115,7 @@ func (s *Simulator) splits(r *run, info RunInfo) json.RawMessage {
 	}
 	var split, whole object
 	split.text("id", s.id("split_", 6, r.id)).text("type", c.Type).text("classificationId", c.ID).
-		text("observation", "The simulator finds one document.").text("identifier", "").
+		text("observation", "The fake finds one document.").text("identifier", "").
 		raw("startPage", []byte("1")).raw("endPage", strconv.AppendInt(nil, int64(last), 10)).
 		text("fileId", s.id("file_", idLength, r.id, "split"))
 	return whole.raw("splits", list([][]byte{split.bytes()})).flag("isExternal", false).bytes()

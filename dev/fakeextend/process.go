@@ -19,7 +19,7 @@ const (
 )
 
 // process takes a run from its acceptance to its end.
-func (s *Simulator) process(r *run) {
+func (s *Server) process(r *run) {
 	defer func() {
 		if len(s.info(r).Deliveries) == 0 {
 			r.tell() // there will be no delivery to wait for
@@ -77,7 +77,7 @@ func (s *Simulator) process(r *run) {
 }
 
 // start makes a PENDING run PROCESSING, and reports whether the run lives.
-func (s *Simulator) start(r *run) bool {
+func (s *Server) start(r *run) bool {
 	s.mu.Lock()
 	if r.ctx.Err() != nil {
 		s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *Simulator) start(r *run) bool {
 }
 
 // dwell lets the processing time pass.
-func (s *Simulator) dwell(r *run) bool {
+func (s *Server) dwell(r *run) bool {
 	if r.fate.End == EndNever {
 		select {
 		case <-r.finish:
@@ -118,8 +118,8 @@ func (s *Simulator) dwell(r *run) bool {
 	return r.ctx.Err() == nil
 }
 
-// conclude ends a run by the simulator's own doing, and announces it.
-func (s *Simulator) conclude(r *run, status string, output []byte, reason, message string) {
+// conclude ends a run by the fake's own doing, and announces it.
+func (s *Server) conclude(r *run, status string, output []byte, reason, message string) {
 	s.mu.Lock()
 	if r.ctx.Err() != nil {
 		s.mu.Unlock()
@@ -134,7 +134,7 @@ func (s *Simulator) conclude(r *run, status string, output []byte, reason, messa
 }
 
 // end stops a run's work. The caller holds mu.
-func (s *Simulator) end(r *run, status string) {
+func (s *Server) end(r *run, status string) {
 	r.status = status
 	r.updatedAt = time.Now()
 	s.waiting = slices.DeleteFunc(s.waiting, func(w *run) bool { return w == r })
@@ -143,7 +143,7 @@ func (s *Simulator) end(r *run, status string) {
 
 // admit gives the run its slot if the plan has one left, or else puts it in the
 // queue. The caller holds mu.
-func (s *Simulator) admit(r *run, now time.Time) bool {
+func (s *Server) admit(r *run, now time.Time) bool {
 	if len(s.waiting) == 0 && s.throughput(now) == 0 {
 		s.giveSlot(r, now)
 		return true
@@ -163,7 +163,7 @@ func (s *Simulator) admit(r *run, now time.Time) bool {
 
 // throughput returns how long the plan lets the next file wait. The caller
 // holds mu.
-func (s *Simulator) throughput(now time.Time) time.Duration {
+func (s *Server) throughput(now time.Time) time.Duration {
 	if s.opts.FilesPerMinute == 0 {
 		return 0
 	}
@@ -174,7 +174,7 @@ func (s *Simulator) throughput(now time.Time) time.Duration {
 	return s.starts[0].Add(time.Minute).Sub(now)
 }
 
-func (s *Simulator) giveSlot(r *run, now time.Time) {
+func (s *Server) giveSlot(r *run, now time.Time) {
 	if s.opts.FilesPerMinute > 0 {
 		s.starts = append(s.starts, now)
 	}
@@ -182,7 +182,7 @@ func (s *Simulator) giveSlot(r *run, now time.Time) {
 }
 
 // drain serves the queue until it is empty.
-func (s *Simulator) drain() {
+func (s *Server) drain() {
 	for {
 		s.mu.Lock()
 		now := time.Now()
@@ -206,7 +206,7 @@ func (s *Simulator) drain() {
 
 // fetch reads the file once, with a plain GET, and keeps what the output tells
 // of it. Its errors hold no URL.
-func (s *Simulator) fetch(r *run) (*content, error) {
+func (s *Server) fetch(r *run) (*content, error) {
 	if r.uploaded != nil {
 		return r.uploaded.content, nil
 	}

@@ -63,7 +63,7 @@ func parseCreate(header http.Header, body []byte) (*createRequest, *refusal) {
 	switch sync := string(fields["sync"]); sync {
 	case "", "false":
 	case "true":
-		return nil, invalid("This simulator does not serve sync runs; Path: sync")
+		return nil, invalid("This fake does not serve sync runs; Path: sync")
 	default:
 		return nil, invalid("Expected boolean; Path: sync")
 	}

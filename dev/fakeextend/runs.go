@@ -23,7 +23,7 @@ const (
 
 var null = []byte("null")
 
-// A run is a processor run. Its fields are guarded by Simulator.mu, save those
+// A run is a processor run. Its fields are guarded by Server.mu, save those
 // that never change after create.
 type run struct {
 	n         int // 1 for the first run
@@ -66,7 +66,7 @@ type run struct {
 
 // create answers POST /processor_runs. Two equal requests make two runs: the
 // API has no idempotency key, and a header of that name is ignored.
-func (s *Simulator) create(hr *http.Request, body []byte, fate Fate) ([]byte, *run, *refusal) {
+func (s *Server) create(hr *http.Request, body []byte, fate Fate) ([]byte, *run, *refusal) {
 	req, ref := parseCreate(hr.Header, body)
 	if ref != nil {
 		return nil, nil, ref
@@ -94,7 +94,7 @@ func (s *Simulator) create(hr *http.Request, body []byte, fate Fate) ([]byte, *r
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return nil, nil, &refusal{status: http.StatusServiceUnavailable, message: "The simulator is closed."}
+		return nil, nil, &refusal{status: http.StatusServiceUnavailable, message: "The fake is closed."}
 	}
 	now := time.Now()
 	if wait := s.throughput(now); s.opts.RefuseFiles && wait > 0 {
@@ -194,7 +194,7 @@ func baseURL(r *http.Request) string {
 }
 
 // find returns a run that a request may see. The caller holds mu.
-func (s *Simulator) find(id string) (*run, *refusal) {
+func (s *Server) find(id string) (*run, *refusal) {
 	r := s.byID[id]
 	if r == nil || r.deleted {
 		return nil, &refusal{status: http.StatusNotFound, message: "Processor run not found."}
@@ -202,7 +202,7 @@ func (s *Simulator) find(id string) (*run, *refusal) {
 	return r, nil
 }
 
-func (s *Simulator) get(id string) ([]byte, *refusal) {
+func (s *Server) get(id string) ([]byte, *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ref := s.find(id)
@@ -214,7 +214,7 @@ func (s *Simulator) get(id string) ([]byte, *refusal) {
 
 // cancelRun cancels a run in PROCESSING. No event tells of it: this API version
 // has none. That other statuses get a 400 is our reading.
-func (s *Simulator) cancelRun(id string) ([]byte, *refusal) {
+func (s *Server) cancelRun(id string) ([]byte, *refusal) {
 	s.mu.Lock()
 	r, ref := s.find(id)
 	if ref == nil && r.status != processing {
@@ -233,7 +233,7 @@ func (s *Simulator) cancelRun(id string) ([]byte, *refusal) {
 
 // deleteRun deletes a run in any status. A run at work ends with it, without a
 // webhook; that is our reading.
-func (s *Simulator) deleteRun(id string) ([]byte, *refusal) {
+func (s *Server) deleteRun(id string) ([]byte, *refusal) {
 	s.mu.Lock()
 	r, ref := s.find(id)
 	if ref != nil {
@@ -250,13 +250,13 @@ func (s *Simulator) deleteRun(id string) ([]byte, *refusal) {
 }
 
 // CancelRun is a person who cancels a run in the dashboard.
-func (s *Simulator) CancelRun(id string) error {
+func (s *Server) CancelRun(id string) error {
 	_, ref := s.cancelRun(id)
 	return ref.err()
 }
 
 // DeleteRun is a person who deletes a run in the dashboard.
-func (s *Simulator) DeleteRun(id string) error {
+func (s *Server) DeleteRun(id string) error {
 	_, ref := s.deleteRun(id)
 	return ref.err()
 }
@@ -264,7 +264,7 @@ func (s *Simulator) DeleteRun(id string) error {
 // FinishRun ends the processing time of a run now, whatever it is, and returns
 // when the run has ended. A run that waits for its file or for the plan still
 // has to wait for that.
-func (s *Simulator) FinishRun(id string) error {
+func (s *Server) FinishRun(id string) error {
 	s.mu.Lock()
 	r, ref := s.find(id)
 	if ref == nil && !r.finishAsked {
@@ -284,7 +284,7 @@ func (s *Simulator) FinishRun(id string) error {
 
 // ReviewRun is a person who corrects the output of a processed run. That a
 // review sends a second processor_run.processed event is our reading.
-func (s *Simulator) ReviewRun(id string, output json.RawMessage) error {
+func (s *Server) ReviewRun(id string, output json.RawMessage) error {
 	if _, ok := members(output); !ok {
 		return fmt.Errorf("fakeextend: review of %s: output is not a JSON object", id)
 	}
@@ -321,7 +321,7 @@ func (ref *refusal) err() error {
 }
 
 // runAnswer is the body of every answer that holds a run. The caller holds mu.
-func (s *Simulator) runAnswer(r *run) []byte {
+func (s *Server) runAnswer(r *run) []byte {
 	var o object
 	o.flag("success", true).raw("processorRun", s.runObject(r))
 	return s.extra(&o).bytes()
@@ -329,7 +329,7 @@ func (s *Simulator) runAnswer(r *run) []byte {
 
 // runObject writes the run as the API and the webhooks show it. The caller
 // holds mu.
-func (s *Simulator) runObject(r *run) []byte {
+func (s *Server) runObject(r *run) []byte {
 	var o object
 	o.text("object", "document_processor_run").text("id", r.id).
 		text("processorId", r.processor.ID).text("processorVersionId", r.versionID).
@@ -373,7 +373,7 @@ func (s *Simulator) runObject(r *run) []byte {
 // initial is the output before review. Whether it is there at all is optional;
 // as in the vendor's examples, extraction runs have it and others only once
 // reviewed.
-func (s *Simulator) initial(r *run) []byte {
+func (s *Server) initial(r *run) []byte {
 	switch {
 	case r.reviewed() || r.processor.Type != Extract:
 		return r.initialOutput
@@ -387,7 +387,7 @@ func (s *Simulator) initial(r *run) []byte {
 
 // beginFile is a file object without its times and usage. Its metadata is {} until the
 // pages are counted.
-func (s *Simulator) beginFile(id, name string, pages []byte) object {
+func (s *Server) beginFile(id, name string, pages []byte) object {
 	var o, metadata object
 	o.text("object", "file").text("id", id).text("name", name)
 	var kind []byte
@@ -404,7 +404,7 @@ func (s *Simulator) beginFile(id, name string, pages []byte) object {
 	return o
 }
 
-func (s *Simulator) fileObject(r *run) []byte {
+func (s *Server) fileObject(r *run) []byte {
 	var pages []byte
 	if r.content != nil && r.content.pages != nil {
 		pages = strconv.AppendInt(nil, int64(*r.content.pages), 10)
@@ -417,7 +417,7 @@ func (s *Simulator) fileObject(r *run) []byte {
 
 // usage appends the credits, which appear once a run is processed. The zero at
 // the end of the number is meant: a decimal keeps it, a float does not.
-func (s *Simulator) usage(o *object, r *run) {
+func (s *Server) usage(o *object, r *run) {
 	if r.status == processed {
 		var u object
 		o.raw("usage", s.extra(u.raw("credits", []byte("1.50"))).bytes())
@@ -425,7 +425,7 @@ func (s *Simulator) usage(o *object, r *run) {
 }
 
 // optional appends a member that may be absent or null.
-func (s *Simulator) optional(o *object, name string, value []byte) {
+func (s *Server) optional(o *object, name string, value []byte) {
 	if value != nil {
 		o.raw(name, value)
 	} else if s.opts.ExplicitNulls {
@@ -435,7 +435,7 @@ func (s *Simulator) optional(o *object, name string, value []byte) {
 
 // extra appends a member that no documentation knows: new response fields may
 // appear at any time.
-func (s *Simulator) extra(o *object) *object {
+func (s *Server) extra(o *object) *object {
 	if !s.opts.NoExtraFields {
 		o.raw("notYetDocumented", []byte(`{"by": ["fakeextend", 1, null]}`))
 	}

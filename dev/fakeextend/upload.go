@@ -23,7 +23,7 @@ type file struct {
 
 // upload answers POST /files/upload: a form of exactly one part, named file. The bytes
 // are read as they come, and nothing is kept of them but what an output tells.
-func (s *Simulator) upload(r *http.Request) ([]byte, *refusal) {
+func (s *Server) upload(r *http.Request) ([]byte, *refusal) {
 	mediaType, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "multipart/form-data" || parameters["boundary"] == "" {
 		return nil, invalid("Content-Type must be multipart/form-data with a boundary.")
@@ -74,14 +74,14 @@ func fileNameOf(part *multipart.Part) (string, error) {
 	return strings.ReplaceAll(name, "%22", `"`), nil
 }
 
-func (s *Simulator) uploadedObject(f *file) []byte {
+func (s *Server) uploadedObject(f *file) []byte {
 	o := s.beginFile(f.id, f.name, nil)
 	o.text("createdAt", spelled(f.createdAt, f.n)).text("updatedAt", spelled(f.createdAt, f.n))
 	return s.extra(&o).bytes()
 }
 
 // AddProcessor gives the account one more processor.
-func (s *Simulator) AddProcessor(p Processor) error {
+func (s *Server) AddProcessor(p Processor) error {
 	opts := Options{APIKey: "any", Processors: []Processor{p}}
 	if err := opts.check(); err != nil {
 		return fmt.Errorf("fakeextend: %w", err)

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"extend-intake/shared/extend"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/extend"
 )
 
 // The client's upload, and a run of what was uploaded.
 func TestUpload(t *testing.T) {
 	t.Parallel()
-	sim, base := fakeextend.NewServer(t, fakeextend.Options{
+	fake, base := fakeextend.NewServer(t, fakeextend.Options{
 		APIKey: "sk_test", Processors: []fakeextend.Processor{{ID: "dp_a", Type: fakeextend.Extract}}, MaxFileBytes: 1 << 20,
 	})
 	client, err := extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(base))
@@ -33,10 +33,10 @@ func TestUpload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sim.Wait(t.Context()); err != nil {
+	if err := fake.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := sim.Run(run.ID)
+	got, _ := fake.Run(run.ID)
 	if got.Status != "PROCESSED" || got.FileID != f.ID || got.FileName != name || got.FetchedBytes != 1<<20 || got.Fetches != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -46,7 +46,7 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-// What the real one would not take, the simulator must not take either.
+// What the real one would not take, the fake must not take either.
 func TestUploadIsStrict(t *testing.T) {
 	t.Parallel()
 	_, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: "sk_test", Processors: []fakeextend.Processor{{ID: "dp_a", Type: fakeextend.Extract}}})

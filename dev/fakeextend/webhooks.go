@@ -25,7 +25,7 @@ const (
 type endpoint struct{ url, secret string }
 
 // An event is what happened to a run; its payload never changes. Its tries are
-// guarded by Simulator.mu.
+// guarded by Server.mu.
 type event struct {
 	id      string
 	kind    string
@@ -43,7 +43,7 @@ type payload struct {
 
 // announce makes the event of a run that ended or was reviewed. Without a
 // subscription there is none. The caller holds mu.
-func (s *Simulator) announce(r *run) *event {
+func (s *Server) announce(r *run) *event {
 	if !r.processor.Subscribed {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (s *Simulator) announce(r *run) *event {
 }
 
 // launch has an event delivered, if there is one.
-func (s *Simulator) launch(ev *event) {
+func (s *Server) launch(ev *event) {
 	if ev == nil {
 		return
 	}
@@ -73,7 +73,7 @@ func (s *Simulator) launch(ev *event) {
 }
 
 // deliver tries until an answer is 2xx or the schedule is over.
-func (s *Simulator) deliver(ev *event) {
+func (s *Server) deliver(ev *event) {
 	defer ev.run.tell()
 	for i := 0; ; i++ {
 		fault, n := s.ask(ev, false)
@@ -110,7 +110,7 @@ func (s *Simulator) deliver(ev *event) {
 // Redeliver is a person who asks for a delivery once more: the same event id
 // and payload, a fresh timestamp and signature, no retries. id is an event's or
 // a run's; a run's means its last event. It returns the status of the answer.
-func (s *Simulator) Redeliver(ctx context.Context, id string) (int, error) {
+func (s *Server) Redeliver(ctx context.Context, id string) (int, error) {
 	s.mu.Lock()
 	ev := s.events[id]
 	if r := s.byID[id]; r != nil && len(r.events) > 0 {
@@ -135,7 +135,7 @@ func (s *Simulator) Redeliver(ctx context.Context, id string) (int, error) {
 }
 
 // next takes the number of a try.
-func (s *Simulator) next(ev *event) int {
+func (s *Server) next(ev *event) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ev.asked++
@@ -143,7 +143,7 @@ func (s *Simulator) next(ev *event) int {
 }
 
 // ask begins a try: it takes its number and learns what is odd about it.
-func (s *Simulator) ask(ev *event, manual bool) (DeliveryFault, int) {
+func (s *Server) ask(ev *event, manual bool) (DeliveryFault, int) {
 	n := s.next(ev)
 	if s.opts.DeliveryFault == nil {
 		return DeliveryFault{}, n
@@ -155,8 +155,8 @@ func (s *Simulator) ask(ev *event, manual bool) (DeliveryFault, int) {
 }
 
 // try sends an event once. It returns false if it could not even try: there is
-// no endpoint, the run is deleted, or the simulator is closed.
-func (s *Simulator) try(ctx context.Context, ev *event, fault DeliveryFault, n int) (Try, bool) {
+// no endpoint, the run is deleted, or the fake is closed.
+func (s *Server) try(ctx context.Context, ev *event, fault DeliveryFault, n int) (Try, bool) {
 	s.mu.Lock()
 	to, deleted, closed := s.webhook, ev.run.deleted, s.closed
 	s.mu.Unlock()
@@ -197,7 +197,7 @@ func (s *Simulator) try(ctx context.Context, ev *event, fault DeliveryFault, n i
 	return try, true
 }
 
-func (s *Simulator) send(ctx context.Context, url string, header http.Header, body []byte) (int, error) {
+func (s *Server) send(ctx context.Context, url string, header http.Header, body []byte) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
@@ -225,7 +225,7 @@ func sign(secret, timestamp string, body []byte) string {
 }
 
 // deliveryBody writes the envelope, around the payload or a pointer to it.
-func (s *Simulator) deliveryBody(ev *event, fault DeliveryFault, n int) []byte {
+func (s *Server) deliveryBody(ev *event, fault DeliveryFault, n int) []byte {
 	kind := ev.kind
 	if fault.EventType != "" {
 		kind = fault.EventType
@@ -268,7 +268,7 @@ func (s *Simulator) deliveryBody(ev *event, fault DeliveryFault, n int) []byte {
 }
 
 // servePayload answers a GET of a signed payload URL: no key, only the token.
-func (s *Simulator) servePayload(w http.ResponseWriter, token string) {
+func (s *Server) servePayload(w http.ResponseWriter, token string) {
 	s.mu.Lock()
 	p, ok := s.payloads[token]
 	status := http.StatusOK

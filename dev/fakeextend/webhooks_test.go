@@ -92,7 +92,7 @@ func TestTripInVirtualTime(t *testing.T) {
 			stamps[d.header.Get("x-extend-request-signature")] = true
 		}
 		eq(t, "signatures", len(stamps), 5)
-		tries := w.sim.Runs()[0].Deliveries[0].Tries
+		tries := w.fake.Runs()[0].Deliveries[0].Tries
 		eq(t, "tries", len(tries), 5)
 		eq(t, "timeout", tries[3].Err, "timeout")
 	})
@@ -122,19 +122,19 @@ func TestSetWebhook(t *testing.T) {
 		id, _ := w.create(file(extractor, "/a.pdf"))
 		w.wait()
 		eq(t, "deliveries", len(w.deliveries()), 0)
-		eq(t, "secret missing", w.sim.SetWebhook(hookURL, "") != nil, true)
-		eq(t, "no URL", w.sim.SetWebhook("hooks.example.com", secret) != nil, true)
-		if err := w.sim.SetWebhook(hookURL, secret); err != nil {
+		eq(t, "secret missing", w.fake.SetWebhook(hookURL, "") != nil, true)
+		eq(t, "no URL", w.fake.SetWebhook("hooks.example.com", secret) != nil, true)
+		if err := w.fake.SetWebhook(hookURL, secret); err != nil {
 			t.Fatal(err)
 		}
-		status, err := w.sim.Redeliver(t.Context(), id)
+		status, err := w.fake.Redeliver(t.Context(), id)
 		if err != nil || status != 200 {
 			t.Fatal(status, err)
 		}
 
 		w.answer = func(n int) int {
 			if n == 2 {
-				if err := w.sim.SetWebhook(hookURL, "wss_rotated"); err != nil {
+				if err := w.fake.SetWebhook(hookURL, "wss_rotated"); err != nil {
 					t.Error(err)
 				}
 				return 500
@@ -171,16 +171,16 @@ func TestDeliveryFaults(t *testing.T) {
 			eq(t, "signature", verify(d, secret), false)
 		}},
 		{"late", fakeextend.DeliveryFault{Delay: time.Hour}, 1, func(t *testing.T, w *world, d delivery) {
-			eq(t, "delay", d.at.Sub(w.sim.Runs()[0].UpdatedAt), time.Hour)
+			eq(t, "delay", d.at.Sub(w.fake.Runs()[0].UpdatedAt), time.Hour)
 		}},
 		{"pointer", fakeextend.DeliveryFault{Pointer: fakeextend.PointerFull}, 1, func(t *testing.T, w *world, d delivery) {
 			p := object(t, object(t, d.body)["payload"])
 			sameShape(t, p, object(t, fixture(t, "webhook_signed_url")["payload"]))
 			eq(t, "object", str(t, p["object"]), "signed_data_url")
-			eq(t, "id", str(t, p["id"]), w.sim.Runs()[0].ID)
+			eq(t, "id", str(t, p["id"]), w.fake.Runs()[0].ID)
 			status, body := download(t, w, p["data"])
 			eq(t, "status", status, 200)
-			eq(t, "payload", body, string(mustRaw(t, w, w.sim.Runs()[0].ID)))
+			eq(t, "payload", body, string(mustRaw(t, w, w.fake.Runs()[0].ID)))
 			time.Sleep(time.Hour)
 			status, _ = download(t, w, p["data"])
 			eq(t, "an hour later", status, 403)
@@ -213,7 +213,7 @@ func TestDeliveryFaults(t *testing.T) {
 				if test.check != nil {
 					test.check(t, w, got[0])
 				}
-				if _, err := w.sim.Redeliver(t.Context(), id); err != nil {
+				if _, err := w.fake.Redeliver(t.Context(), id); err != nil {
 					t.Error(err)
 				}
 				eq(t, "after Redeliver", len(w.deliveries()), test.count+1)
@@ -246,15 +246,15 @@ func TestOutOfOrder(t *testing.T) {
 	})
 	id, _ := w.create(file(extractor, "/a.pdf"))
 	w.wait()
-	if err := w.sim.ReviewRun(id, json.RawMessage(`{"value":{}}`)); err != nil {
+	if err := w.fake.ReviewRun(id, json.RawMessage(`{"value":{}}`)); err != nil {
 		t.Fatal(err)
 	}
 	w.wait()
-	events := w.sim.Runs()[0].Deliveries
+	events := w.fake.Runs()[0].Deliveries
 	eq(t, "events", len(events), 2)
 	eq(t, "second type", events[1].EventType, "processor_run.processed")
 	for _, id := range []string{events[1].EventID, events[0].EventID, events[0].EventID} {
-		if status, err := w.sim.Redeliver(t.Context(), id); err != nil || status != 200 {
+		if status, err := w.fake.Redeliver(t.Context(), id); err != nil || status != 200 {
 			t.Fatal(status, err)
 		}
 	}
@@ -265,6 +265,6 @@ func TestOutOfOrder(t *testing.T) {
 	eq(t, "order", fmt.Sprint(order), fmt.Sprint([]string{events[1].EventID, events[0].EventID, events[0].EventID}))
 	reviewed := object(t, object(t, w.deliveries()[0].body)["payload"])
 	eq(t, "reviewed", string(reviewed["reviewed"]), "true")
-	_, err := w.sim.Redeliver(t.Context(), "event_x")
+	_, err := w.fake.Redeliver(t.Context(), "event_x")
 	eq(t, "unknown event", err != nil, true)
 }

@@ -16,9 +16,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
 	"extend-intake/shared/recorder"
@@ -26,12 +26,12 @@ import (
 
 const stack = "123456789012/eu-west-1/intake"
 
-// a world is a Handler over a ledger in memory and a simulated Extend. Its clock
+// a world is a Handler over a ledger in memory and a fake Extend. Its clock
 // moves only when a test moves it.
 type world struct {
 	*Handler
 	t      *testing.T
-	sim    *fakeextend.Simulator
+	fake   *fakeextend.Server
 	client *extend.Client
 	now    time.Time
 	resent []document.Source
@@ -43,12 +43,12 @@ func newWorld(t *testing.T, opts fakeextend.Options) *world {
 	if opts.Processing == nil {
 		opts.Processing = fakeextend.Fixed(0)
 	}
-	sim, url := fakeextend.NewServer(t, opts)
+	fake, url := fakeextend.NewServer(t, opts)
 	client, err := extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(url), extend.WithHTTPClient(&http.Client{}), extend.WithRetry(extend.Retry{Attempts: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, sim: sim, client: client, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	w := &world{t: t, fake: fake, client: client, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	clock := func() time.Time { return w.now }
 	rules := ledger.DefaultRules
 	l := ledger.NewMemory(rules, clock)
@@ -110,7 +110,7 @@ func TestLostWebhookIsFound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{})
 	s, _ := w.submitted(1)
-	if err := w.sim.Wait(t.Context()); err != nil {
+	if err := w.fake.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.handle(); got != (Summary{}) {
@@ -149,7 +149,7 @@ func TestQuietRunIsAskedAboutLessAndLess(t *testing.T) {
 			t.Fatalf("asked after %v, want %v minutes", asked, want)
 		}
 	}
-	if err := w.sim.CancelRun(run.ID); err != nil {
+	if err := w.fake.CancelRun(run.ID); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(6 * time.Hour)
@@ -162,7 +162,7 @@ func TestDeletedRunEndsAsCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{Processing: fakeextend.Fixed(time.Hour)})
 	s, run := w.submitted(1)
-	if err := w.sim.DeleteRun(run.ID); err != nil {
+	if err := w.fake.DeleteRun(run.ID); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(10 * time.Minute)
@@ -317,7 +317,7 @@ func lines(t *testing.T, f func()) (lines []map[string]any) {
 // is on it.
 func TestLinesAndMetrics(t *testing.T) {
 	ended := func(w *world, _ *extend.Run) {
-		if err := w.sim.Wait(w.t.Context()); err != nil {
+		if err := w.fake.Wait(w.t.Context()); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -332,11 +332,11 @@ func TestLinesAndMetrics(t *testing.T) {
 		{name: "lost webhook", bring: ended, wait: 10 * time.Minute, want: "found ended Credits Processed RecoveredByReconcile"},
 		{name: "under way", long: true, wait: 10 * time.Minute, want: "asked"},
 		{name: "under way for too long", long: true, wait: 7 * time.Hour, want: "asked Stalled"},
-		{name: "cancelled", long: true, bring: func(w *world, run *extend.Run) { _ = w.sim.CancelRun(run.ID) }, wait: 10 * time.Minute,
+		{name: "cancelled", long: true, bring: func(w *world, run *extend.Run) { _ = w.fake.CancelRun(run.ID) }, wait: 10 * time.Minute,
 			want: "found ended Cancelled RecoveredByReconcile"},
-		{name: "deleted lately", long: true, bring: func(w *world, run *extend.Run) { _ = w.sim.DeleteRun(run.ID) }, wait: 10 * time.Minute,
+		{name: "deleted lately", long: true, bring: func(w *world, run *extend.Run) { _ = w.fake.DeleteRun(run.ID) }, wait: 10 * time.Minute,
 			want: "Extend knows no such run: deleted, or is the API key of another workspace?"},
-		{name: "deleted", long: true, bring: func(w *world, run *extend.Run) { _ = w.sim.DeleteRun(run.ID) }, wait: 7 * time.Hour,
+		{name: "deleted", long: true, bring: func(w *world, run *extend.Run) { _ = w.fake.DeleteRun(run.ID) }, wait: 7 * time.Hour,
 			want: "Extend knows no such run: deleted, or is the API key of another workspace? Cancelled RecoveredByReconcile"},
 		{name: "no credits", wait: 10 * time.Minute, fault: 402, want: "on hold AccountPaused=402"},
 		{name: "rate limit", wait: 10 * time.Minute, fault: 429, want: "on hold RateLimited"},

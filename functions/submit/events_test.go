@@ -74,7 +74,7 @@ func TestSampleEvents(t *testing.T) {
 				}
 			}
 			var keys []string
-			for _, r := range in.sim.Runs() {
+			for _, r := range in.fake.Runs() {
 				var tag struct {
 					Key string `json:"key"`
 				}

@@ -18,9 +18,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 

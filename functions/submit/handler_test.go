@@ -17,10 +17,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
@@ -75,7 +75,7 @@ func TestEveryShapeOfNotice(t *testing.T) {
 				return
 			}
 			in.wantProcessing(u)
-			run := in.sim.Runs()[0]
+			run := in.fake.Runs()[0]
 			var metadata map[string]any
 			if err := json.Unmarshal(run.Metadata, &metadata); err != nil {
 				t.Fatal(err)
@@ -512,7 +512,7 @@ func TestALookTakesOnlyItsOwnRun(t *testing.T) {
 	plant(u.source().FileName(1), stack, 1)
 	in.clock.advance(firstLook)
 	in.want(in.receive(m), allDone)
-	runs := in.sim.Runs()
+	runs := in.fake.Runs()
 	if rec := in.record(u); rec.State != ledger.Processing || rec.RunID != runs[len(runs)-1].ID {
 		t.Errorf("record %+v", rec)
 	}
@@ -706,7 +706,7 @@ func TestTheLedgerFails(t *testing.T) {
 		in.Runs = hookedRuns{in.client.Runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
 		in.want(in.receive(m), returns("a", 2*time.Second))
 		in.wantState(u, ledger.Submitting, "")
-		in.wantLog("ERROR ledger", "run_id="+in.sim.Runs()[0].ID) // a person can find it
+		in.wantLog("ERROR ledger", "run_id="+in.fake.Runs()[0].ID) // a person can find it
 
 		in.Runs, in.Ledger = in.client.Runs, in.book
 		in.clock.advance(2 * time.Second)

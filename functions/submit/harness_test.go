@@ -22,13 +22,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 
-// What is around the handler in these tests: the real client against the simulator
+// What is around the handler in these tests: the real client against the fake
 // of Extend, a ledger in memory, a clock that the test moves, and a queue that
 // records what is done to messages.
 
@@ -118,17 +118,17 @@ type intake struct {
 	ctx       context.Context
 	log       *logbook
 	clock     *clock
-	sim       *fakeextend.Simulator
+	fake      *fakeextend.Server
 	client    *extend.Client
 	book      *ledger.Ledger
 	now       func() time.Time
 }
 
-// newIntake talks to the simulator over a socket, and its clock is the test's.
+// newIntake talks to the fake over a socket, and its clock is the test's.
 func newIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 	t.Helper()
-	sim, base := fakeextend.NewServer(t, options(edit))
-	in := &intake{t: t, sim: sim, clock: newClock()}
+	fake, base := fakeextend.NewServer(t, options(edit))
+	in := &intake{t: t, fake: fake, clock: newClock()}
 	in.now = in.clock.now
 	in.assemble(base, &http.Client{Timeout: postTimeout, Transport: freshConnections()})
 	return in
@@ -138,13 +138,13 @@ func newIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 // clock is the bubble's.
 func newVirtualIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 	t.Helper()
-	sim, err := fakeextend.New(options(edit))
+	fake, err := fakeextend.New(options(edit))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(sim.Close)
-	in := &intake{t: t, sim: sim, now: time.Now}
-	in.assemble("https://extend.test", &http.Client{Timeout: postTimeout, Transport: fakeextend.Transport(sim)})
+	t.Cleanup(fake.Close)
+	in := &intake{t: t, fake: fake, now: time.Now}
+	in.assemble("https://extend.test", &http.Client{Timeout: postTimeout, Transport: fakeextend.Transport(fake)})
 	return in
 }
 
@@ -193,7 +193,7 @@ func (in *intake) assemble(base string, hc *http.Client) {
 				in.t.Errorf("the log has %q in it:\n%s", secret, in.log)
 			}
 		}
-		if unknown := in.sim.UnknownFields(); len(unknown) > 0 {
+		if unknown := in.fake.UnknownFields(); len(unknown) > 0 {
 			in.t.Errorf("fields that the API does not know: %v", unknown)
 		}
 		if in.t.Failed() {
@@ -471,7 +471,7 @@ func (in *intake) wantNone(u upload) {
 func (in *intake) wantCalls(want map[string]int) {
 	in.t.Helper()
 	got := map[string]int{}
-	for _, c := range in.sim.Requests() {
+	for _, c := range in.fake.Requests() {
 		got[c.Route] += c.Count
 	}
 	if d := gocmp.Diff(want, got); d != "" {
@@ -481,7 +481,7 @@ func (in *intake) wantCalls(want map[string]int) {
 
 func (in *intake) wantRuns(n int) {
 	in.t.Helper()
-	if got := in.sim.Accepted(); got != n {
+	if got := in.fake.Accepted(); got != n {
 		in.t.Errorf("%d runs were paid for, want %d", got, n)
 	}
 }
@@ -491,7 +491,7 @@ func (in *intake) wantProcessing(u upload) {
 	in.t.Helper()
 	rec := in.record(u)
 	var runs []string
-	for _, r := range in.sim.Runs() {
+	for _, r := range in.fake.Runs() {
 		if strings.Contains(r.FileName, u.id()) {
 			runs = append(runs, r.ID)
 		}

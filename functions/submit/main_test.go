@@ -19,8 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
-	"extend-intake/shared/document"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
 )
 
 // fakeAWS is one endpoint for the services that the function calls. It keeps what
@@ -88,12 +88,12 @@ func TestNewCallsNobody(t *testing.T) {
 }
 
 // TestNewIsWired follows uploads through what New makes: the real SDK and the real
-// client, against one fake endpoint for AWS and the simulator of Extend.
+// client, against one fake endpoint for AWS and the fake of Extend.
 func TestNewIsWired(t *testing.T) {
 	cloud := &fakeAWS{}
 	server := httptest.NewServer(cloud)
 	defer server.Close()
-	sim, base := fakeextend.NewServer(t, fakeextend.Options{
+	fake, base := fakeextend.NewServer(t, fakeextend.Options{
 		APIKey: apiKey, Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract}},
 		Fault: fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Status: 503}),
 	})
@@ -106,7 +106,7 @@ func TestNewIsWired(t *testing.T) {
 	if got := string(must(json.Marshal(response))); err != nil || got != `{"batchItemFailures":[{"itemIdentifier":"lost"}]}` {
 		t.Fatalf("%s, %v", got, err)
 	}
-	if err := sim.Wait(t.Context()); err != nil {
+	if err := fake.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	wantCalls := []string{"PutItem", "GetItem", "UpdateItem", "PutItem", "GetItem", "UpdateItem", "ChangeMessageVisibility", "SendMessage"}
@@ -114,7 +114,7 @@ func TestNewIsWired(t *testing.T) {
 	fetched := false
 	for _, c := range cloud.calls {
 		if c == "S3 GET /intake-uploads/in/a b.pdf" {
-			fetched = true // by the simulator, at any time
+			fetched = true // by the fake, at any time
 			continue
 		}
 		calls = append(calls, c)

@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"extend-intake/shared/extend"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
 
@@ -159,11 +159,11 @@ func TestTheTwoInstancesKeepToThePlan(t *testing.T) {
 		begin := time.Now()
 		both(in, newSQSModel(messages...), planned)
 		in.wantCalls(map[string]int{fakeextend.RouteCreate: 160})
-		if refused := in.sim.Refused(); len(refused) > 0 {
+		if refused := in.fake.Refused(); len(refused) > 0 {
 			t.Errorf("%d requests were refused, the first: %+v", len(refused), refused[0])
 		}
 		// 160 files at 80 a minute: time is virtual, so this is arithmetic.
-		runs := in.sim.Runs()
+		runs := in.fake.Runs()
 		if took := runs[len(runs)-1].CreatedAt.Sub(begin); took > 2*time.Minute {
 			t.Errorf("it took %v, and the plan allows it in two", took)
 		}
@@ -187,7 +187,7 @@ func TestLooksKeepToThePlan(t *testing.T) {
 		}
 		both(in, newSQSModel(messages...), func(i *instance) { i.Pace = NewPace(10*share/2, 100_000.0/60/2) })
 		in.wantCalls(map[string]int{fakeextend.RouteCreate: 60, fakeextend.RouteList: 60, fakeextend.RouteGet: 60})
-		if refused := in.sim.Refused(); len(refused) > 0 {
+		if refused := in.fake.Refused(); len(refused) > 0 {
 			t.Errorf("%d requests were refused, the first: %+v", len(refused), refused[0])
 		}
 	})

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"extend-intake/shared/document"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
 

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"extend-intake/shared/document"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 )
@@ -418,7 +418,7 @@ func TestPointer(t *testing.T) {
 		if n := e.gets(); n != 1 {
 			t.Errorf("%d questions", n)
 		}
-		info, _ := e.sim.Run(run.ID)
+		info, _ := e.fake.Run(run.ID)
 		stored := must(e.book.Output(t.Context(), docID))
 		if !sameJSON(t, info.Output, stored) {
 			t.Errorf("stored %s\nsent   %s", stored, info.Output)
@@ -429,7 +429,7 @@ func TestPointer(t *testing.T) {
 		e := newEndpoint(t)
 		run := e.run(tag(stack, 1))
 		e.deliver(point(run.ID), 200)
-		if err := e.sim.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
+		if err := e.fake.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
 			t.Fatal(err)
 		}
 		e.deliver(point(run.ID), 200)
@@ -489,9 +489,9 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 	return cmp.Equal(decode(a), decode(b))
 }
 
-// From here on the simulator delivers, over HTTP and with a signature of its own.
+// From here on the fake delivers, over HTTP and with a signature of its own.
 
-func TestDeliveriesOfTheSimulator(t *testing.T) {
+func TestDeliveriesOfTheFake(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
@@ -532,7 +532,7 @@ func TestDeliveriesOfTheSimulator(t *testing.T) {
 				return
 			}
 			e.want(docID, ledger.Processed, 1)
-			info, _ := e.sim.Run(run.ID)
+			info, _ := e.fake.Run(run.ID)
 			if stored := must(e.book.Output(t.Context(), docID)); !sameJSON(t, info.Output, stored) {
 				t.Errorf("stored %s\nsent   %s", stored, info.Output)
 			}
@@ -546,9 +546,9 @@ func TestAReview(t *testing.T) {
 	e.serve()
 	run := e.run(tag(stack, 1))
 	e.want(docID, ledger.Processed, 1)
-	first, _ := e.sim.Run(run.ID)
+	first, _ := e.fake.Run(run.ID)
 
-	if err := e.sim.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
+	if err := e.fake.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
 		t.Fatal(err)
 	}
 	e.settle()
@@ -559,7 +559,7 @@ func TestAReview(t *testing.T) {
 	e.wantOutput(docID, `{"value":{"total":2}}`)
 
 	// The first delivery once more, after the second: a GET says which is newer.
-	status, err := e.sim.Redeliver(t.Context(), first.Deliveries[0].EventID)
+	status, err := e.fake.Redeliver(t.Context(), first.Deliveries[0].EventID)
 	if err != nil || status != 200 {
 		t.Errorf("answer %d, %v", status, err)
 	}
@@ -577,7 +577,7 @@ func TestAReviewThatCantBeAskedAbout(t *testing.T) {
 	})
 	e.serve()
 	run := e.run(tag(stack, 1))
-	if err := e.sim.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
+	if err := e.fake.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
 		t.Fatal(err)
 	}
 	e.settle()
@@ -587,7 +587,7 @@ func TestAReviewThatCantBeAskedAbout(t *testing.T) {
 	e.want(docID, ledger.Processed, 2)
 }
 
-func TestAFailureOfTheSimulator(t *testing.T) {
+func TestAFailureOfTheFake(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, func(o *fakeextend.Options) {
 		o.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndFailed, FailureReason: "INTERNAL_ERROR"}})

@@ -24,16 +24,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
-	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/recorder"
 )
 
-// What is around the handler in these tests: the real client against the simulator
+// What is around the handler in these tests: the real client against the fake
 // of Extend, a ledger in memory, a Secrets Manager that counts how often it is
 // asked, and a clock that the test moves.
 
@@ -149,7 +149,7 @@ type endpoint struct {
 	log    *logbook
 	clock  *clock
 	vault  *vault
-	sim    *fakeextend.Simulator
+	fake   *fakeextend.Server
 	client *extend.Client
 	book   *ledger.Ledger
 
@@ -174,9 +174,9 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 	for _, e := range edit {
 		e(&options)
 	}
-	sim, base := fakeextend.NewServer(t, options)
+	fake, base := fakeextend.NewServer(t, options)
 	e := &endpoint{
-		t: t, log: &logbook{}, sim: sim, kept: map[string]string{}, vault: &vault{},
+		t: t, log: &logbook{}, fake: fake, kept: map[string]string{}, vault: &vault{},
 		clock: &clock{at: time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)},
 	}
 	e.vault.set(secret)
@@ -195,7 +195,7 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 	}
 	e.book = ledger.NewMemory(rules, e.clock.now)
 	links := newPayloads([]string{"extend.test"})
-	links.client.Transport = fakeextend.Transport(sim) // whatever the address is
+	links.client.Transport = fakeextend.Transport(fake) // whatever the address is
 	e.Handler = &Handler{
 		Secrets: secrets.WebhookSecrets, Runs: e.client.Runs, Now: e.clock.now,
 		FindRun: links.runID,
@@ -388,7 +388,7 @@ func (e *endpoint) wantLog(words ...string) {
 // calls counts the questions to Extend.
 func (e *endpoint) gets() int {
 	n := 0
-	for _, c := range e.sim.Requests() {
+	for _, c := range e.fake.Requests() {
 		if c.Route == fakeextend.RouteGet {
 			n += c.Count
 		}
@@ -397,7 +397,7 @@ func (e *endpoint) gets() int {
 }
 
 // serve puts the handler behind a server, as the gateway does, and has the
-// simulator deliver there. The simulator's clock is the real one.
+// fake deliver there. The fake's clock is the real one.
 func (e *endpoint) serve() {
 	e.t.Helper()
 	e.Now = time.Now
@@ -424,12 +424,12 @@ func (e *endpoint) serve() {
 		_, _ = io.WriteString(w, out.Body)
 	}))
 	e.t.Cleanup(server.Close)
-	if err := e.sim.SetWebhook(server.URL+"/webhook", secret); err != nil {
+	if err := e.fake.SetWebhook(server.URL+"/webhook", secret); err != nil {
 		e.t.Fatal(err)
 	}
 }
 
-// run makes a run of the document at the simulator and waits until all of its
+// run makes a run of the document at the fake and waits until all of its
 // deliveries are over.
 func (e *endpoint) run(metadata map[string]any) *extend.Run {
 	e.t.Helper()
@@ -445,7 +445,7 @@ func (e *endpoint) run(metadata map[string]any) *extend.Run {
 
 func (e *endpoint) settle() {
 	e.t.Helper()
-	if err := e.sim.Wait(e.t.Context()); err != nil {
+	if err := e.fake.Wait(e.t.Context()); err != nil {
 		e.t.Fatal(err)
 	}
 }
@@ -453,7 +453,7 @@ func (e *endpoint) settle() {
 // statuses are the answers to the tries of a run's deliveries.
 func (e *endpoint) statuses(runID string) []int {
 	e.t.Helper()
-	run, _ := e.sim.Run(runID)
+	run, _ := e.fake.Run(runID)
 	var all []int
 	for _, d := range run.Deliveries {
 		for _, try := range d.Tries {

@@ -1,5 +1,5 @@
 // Command bench measures what the functions cost: the built bootstraps as processes
-// behind a runtime interface of ours, on a local AWS, with a simulated Extend.
+// behind a runtime interface of ours, on a local AWS, with a fake Extend.
 //
 //	go run ./local/bench            print the tables
 //	go run ./local/bench --write    put them into README.md, between <!-- bench --> and <!-- /bench -->

@@ -26,9 +26,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/local/emulator"
 	"extend-intake/shared/boot"
-	"extend-intake/dev/fakeextend"
 )
 
 const (
@@ -41,7 +41,7 @@ const (
 var functions = []string{"empty", "submit", "webhook", "publish", "reconcile"}
 
 // world is what the functions need: a local AWS with what template.yaml has, a
-// simulated Extend, and the recorder between.
+// fake Extend, and the recorder between.
 type world struct {
 	*recorder
 	s3        *s3.Client
@@ -58,7 +58,7 @@ type world struct {
 	closers []func()
 }
 
-// delivery is one that the simulated Extend is making; it waits for the status.
+// delivery is one that the fake Extend is making; it waits for the status.
 type delivery struct {
 	header http.Header
 	body   []byte
@@ -204,20 +204,20 @@ func (w *world) deploy(ctx context.Context, awsURL string, create *dynamodb.Crea
 	return errors.Join(append(errs, err)...)
 }
 
-// startExtend starts the simulated Extend, and the endpoint that takes its deliveries.
+// startExtend starts the fake Extend, and the endpoint that takes its deliveries.
 func (w *world) startExtend() error {
-	sim, err := fakeextend.New(fakeextend.Options{
+	fake, err := fakeextend.New(fakeextend.Options{
 		APIKey: apiKey, Output: func(fakeextend.RunInfo) json.RawMessage { return output },
 		Processors: []fakeextend.Processor{{ID: processorID, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
 	})
 	if err != nil {
 		return err
 	}
-	w.names["ExtendBaseUrl"], err = w.serve(sim)
+	w.names["ExtendBaseUrl"], err = w.serve(fake)
 	if err != nil {
 		return err
 	}
-	w.closers = append(w.closers, sim.Close) // before its server, which waits for it
+	w.closers = append(w.closers, fake.Close) // before its server, which waits for it
 	endpoint, err := w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		d := delivery{r.Header, body, make(chan int, 1)}
@@ -238,7 +238,7 @@ func (w *world) startExtend() error {
 	if err != nil {
 		return err
 	}
-	return sim.SetWebhook(endpoint, webhookSecret)
+	return fake.SetWebhook(endpoint, webhookSecret)
 }
 
 // output is what Extend reads from each file: an invoice with 28 lines. What it takes

@@ -1,9 +1,9 @@
-// Command simulator serves a simulated Extend on this machine, so that the
+// Command serve serves a fake Extend on this machine, so that the
 // whole intake can be run without an account, a cost or a document that leaves
 // the house. It is ours, not the vendor's: see package fakeextend for what it
 // knows from documentation and what is our reading.
 //
-//	go run ./local/simulator --listen 127.0.0.1:8089 \
+//	go run ./dev/fakeextend/serve --listen 127.0.0.1:8089 \
 //		--processor dp_invoices:EXTRACT --processing-time 2s \
 //		--webhook-url http://127.0.0.1:3000/webhook --webhook-secret wss_local
 //
@@ -36,7 +36,7 @@ func main() {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "simulator:", err)
+		fmt.Fprintln(os.Stderr, "serve:", err)
 		os.Exit(1)
 	}
 }
@@ -48,18 +48,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	opts.OnStep = func(s fakeextend.Step) { fmt.Fprintln(stdout, line(s)) }
-	sim, err := fakeextend.New(opts)
+	fake, err := fakeextend.New(opts)
 	if err != nil {
 		return err
 	}
-	defer sim.Close()
+	defer fake.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "http://%s\n", listener.Addr())
 
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: fake, ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	case <-ctx.Done():
 	}
-	sim.Close() // ends the waits of handlers, which Shutdown waits for
+	fake.Close() // ends the waits of handlers, which Shutdown waits for
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return server.Shutdown(closing)
@@ -80,10 +80,10 @@ func parse(args []string, stderr io.Writer) (listen string, opts fakeextend.Opti
 	opts.Seed = binary.BigEndian.Uint64(seed[:])
 	var took time.Duration
 
-	flags := flag.NewFlagSet("simulator", flag.ContinueOnError)
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprint(stderr, `Serves a simulated Extend (API version 2025-04-21) on this machine, for the local run.
+		fmt.Fprint(stderr, `Serves a fake Extend (API version 2025-04-21) on this machine, for the local run.
 The first line printed is its base URL; after that, one line per step.
 It ends on an interrupt.
 
@@ -128,7 +128,7 @@ func parseProcessor(value string) (fakeextend.Processor, error) {
 	return fakeextend.Processor{ID: id, Type: kind, Name: name, Subscribed: true}, nil
 }
 
-// checkLoopback keeps the simulator off the network: it fetches any URL that a
+// checkLoopback keeps the fake off the network: it fetches any URL that a
 // holder of its well-known key names.
 func checkLoopback(address string) error {
 	host, _, err := net.SplitHostPort(address)

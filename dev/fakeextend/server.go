@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// A Simulator is an in-memory Extend. It is an [http.Handler]; make one with
+// A Server is an in-memory Extend. It is an [http.Handler]; make one with
 // [New] or [NewServer]. All methods may be called by several goroutines at once.
-type Simulator struct {
+type Server struct {
 	opts     Options
 	fetching *http.Client
 	sending  *http.Client
 	schedule []time.Duration
-	ctx      context.Context // over when the simulator is closed
+	ctx      context.Context // over when the fake is closed
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 
@@ -49,15 +49,15 @@ type Simulator struct {
 	draining   bool        // a goroutine serves waiting
 }
 
-// New makes a simulator, or names every fault of the options.
-func New(opts Options) (*Simulator, error) {
+// New makes a fake, or names every fault of the options.
+func New(opts Options) (*Server, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("fakeextend: %w", err)
 	}
 	if opts.MaxFileBytes == 0 {
 		opts.MaxFileBytes = defaultMaxFileBytes
 	}
-	s := &Simulator{
+	s := &Server{
 		opts:       opts,
 		fetching:   withoutRedirects(opts.Client),
 		sending:    withoutRedirects(opts.WebhookClient),
@@ -87,9 +87,9 @@ func New(opts Options) (*Simulator, error) {
 	return s, nil
 }
 
-// NewServer starts a simulator on a free port of this machine and returns it
+// NewServer starts a fake on a free port of this machine and returns it
 // with its base URL. Both end with the test.
-func NewServer(t testing.TB, opts Options) (*Simulator, string) {
+func NewServer(t testing.TB, opts Options) (*Server, string) {
 	t.Helper()
 	s, err := New(opts)
 	if err != nil {
@@ -104,7 +104,7 @@ func NewServer(t testing.TB, opts Options) (*Simulator, string) {
 }
 
 // Close ends all background work and waits for it. Later requests get 503.
-func (s *Simulator) Close() {
+func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -115,9 +115,9 @@ func (s *Simulator) Close() {
 }
 
 // SetWebhook changes the webhook endpoint, for the URL is often known only
-// after the simulator's own. Tries made from now on use it. Two empty strings
+// after the fake's own. Tries made from now on use it. Two empty strings
 // remove the endpoint.
-func (s *Simulator) SetWebhook(url, secret string) error {
+func (s *Server) SetWebhook(url, secret string) error {
 	if err := checkWebhook(url, secret); err != nil {
 		return fmt.Errorf("fakeextend: %w", err)
 	}
@@ -130,7 +130,7 @@ func (s *Simulator) SetWebhook(url, secret string) error {
 // Wait returns when no background work is under way: every run has ended and
 // every delivery is made or given up. It is how a test waits without sleeping.
 // A run that never finishes, or a retry far off, makes it wait for ctx.
-func (s *Simulator) Wait(ctx context.Context) error {
+func (s *Server) Wait(ctx context.Context) error {
 	for {
 		s.mu.Lock()
 		idle := s.idle
@@ -149,7 +149,7 @@ func (s *Simulator) Wait(ctx context.Context) error {
 
 // background runs f in a goroutine that Close and Wait wait for. The caller
 // holds mu.
-func (s *Simulator) background(f func()) {
+func (s *Server) background(f func()) {
 	if s.closed {
 		return
 	}
@@ -184,7 +184,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *Simulator) step(step Step) {
+func (s *Server) step(step Step) {
 	if s.opts.OnStep == nil {
 		return
 	}
@@ -212,7 +212,7 @@ const idAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 // id derives an id from the seed and what it stands for, so that neither the
 // clock nor the scheduling of goroutines shows in it.
-func (s *Simulator) id(prefix string, length int, parts ...string) string {
+func (s *Server) id(prefix string, length int, parts ...string) string {
 	sum := s.mac(append([]string{prefix}, parts...)...)
 	id := make([]byte, length)
 	for i := range id {
@@ -222,7 +222,7 @@ func (s *Simulator) id(prefix string, length int, parts ...string) string {
 }
 
 // mac is a MAC of parts under the seed.
-func (s *Simulator) mac(parts ...string) []byte {
+func (s *Server) mac(parts ...string) []byte {
 	h := hmac.New(sha256.New, binary.BigEndian.AppendUint64(nil, s.opts.Seed))
 	for _, p := range parts {
 		fmt.Fprintf(h, "%d:%s", len(p), p)
