@@ -16,25 +16,25 @@ help: ## this list
 	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: ## see one file travel through the real template on a local AWS (FILE=path/to/your.pdf)
-	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local run
+	@echo "compiling dev/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev run
 
 up: ## the same, and stay: upload what you like, until Ctrl-C (README: with the real Extend)
-	@echo "compiling local/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./local up
+	@echo "compiling dev/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev up
 
 invoke: ## run the files of events/ through the real sam local, in containers (EVENT=submit-s3-put for one)
-	@$(BUILD) local/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
+	@$(BUILD) dev/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
 
 test: tools ## everything that CI checks
 	@echo "gofmt" && files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	@echo "go vet" && $(BUILD) go vet ./...
 	@echo "staticcheck" && $(BUILD) go tool staticcheck ./...
-	@$(BUILD) local/scan.sh
+	@$(BUILD) dev/scan.sh
 	@echo "go test $(RACE)" && go test $(RACE) ./...
 	@echo "sam validate --lint" && AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint >/dev/null
-	@echo "sam local" && $(BUILD) local/invoke.sh --if-possible
+	@echo "sam local" && $(BUILD) dev/invoke.sh --if-possible
 
 scan: ## the scanners alone: cfn-lint and checkov on the template, gosec on the code, shellcheck on the scripts
-	@$(BUILD) local/scan.sh
+	@$(BUILD) dev/scan.sh
 
 build: tools ## build the functions
 	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)
@@ -43,7 +43,7 @@ deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…" ENV=staging; els
 	$(SAM) deploy $(SAM_OPTIONS)
 
 bench: ## measure the functions beside an empty one, count the AWS calls, and write both into README.md
-	@echo "compiling local/bench …" && $(BUILD) exec go run ./local/bench --write
+	@echo "compiling dev/bench …" && $(BUILD) exec go run ./dev/bench --write
 
 simulate: ## the proof, at length: N=100000 schedules of faults, or SEED=123 with its trace
 	go test ./simulation -v -timeout 0 $(if $(filter command,$(origin SEED)),-run TestReplaySeed -seed=$(SEED),-run 'TestSimulation|TestOnTheRealTable' -schedules=$(or $(N),100000) -table=300)
@@ -65,4 +65,4 @@ clean: ## remove what was built and downloaded
 	rm -rf .aws-sam .local .tools
 
 tools:
-	@local/tools.sh
+	@dev/tools.sh

@@ -129,7 +129,7 @@ func TestMutations(t *testing.T) {
 // copyOfModule copies what the simulation is built from.
 func copyOfModule(t *testing.T) string {
 	dir := t.TempDir()
-	for _, part := range []string{"functions", "shared", "simulation", "local"} {
+	for _, part := range []string{"functions", "shared", "simulation", "dev"} {
 		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(root, part))); err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,7 @@
 # ignores that directory: delete it to start afresh. Needs Python 3.10 or newer with
 # venv and pip; npm is optional. Does nothing, in no time, when all is in place.
 #
-#   local/tools.sh [scanners]     what only local/scan.sh needs, too: it is large
+#   dev/tools.sh [scanners]     what only dev/scan.sh needs, too: it is large
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"extend-intake/local/child"
+	"extend-intake/dev/child"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
 	"extend-intake/dev/fakeextend"
-	"extend-intake/local/emulator"
+	"extend-intake/dev/emulator"
 	"extend-intake/shared/ledger"
 )
 

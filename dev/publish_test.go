@@ -25,7 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"extend-intake/local/emulator"
+	"extend-intake/dev/emulator"
 	"extend-intake/shared/document"
 	"extend-intake/shared/event"
 	"extend-intake/shared/event/eventtest"

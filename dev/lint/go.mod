@@ -1,4 +1,4 @@
-module extend-intake/local/lint
+module extend-intake/dev/lint
 
 go 1.26.0
 

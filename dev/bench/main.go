@@ -1,8 +1,8 @@
 // Command bench measures what the functions cost: the built bootstraps as processes
 // behind a runtime interface of ours, on a local AWS, with a fake Extend.
 //
-//	go run ./local/bench            print the tables
-//	go run ./local/bench --write    put them into README.md, between <!-- bench --> and <!-- /bench -->
+//	go run ./dev/bench            print the tables
+//	go run ./dev/bench --write    put them into README.md, between <!-- bench --> and <!-- /bench -->
 //
 // An empty Go function is measured in the same run, for machines differ more than
 // functions do.
@@ -28,8 +28,8 @@ import (
 	"syscall"
 	"time"
 
-	"extend-intake/local/child"
-	"extend-intake/local/emulator"
+	"extend-intake/dev/child"
+	"extend-intake/dev/emulator"
 )
 
 func main() {
@@ -149,7 +149,7 @@ func build(ctx context.Context, root, dir string, names ...string) error {
 	for _, name := range names {
 		source := "./functions/" + name + "/lambda"
 		if name == "empty" {
-			source = "./local/bench/empty"
+			source = "./dev/bench/empty"
 		}
 		cmd := exec.Command("sh", "-c", settings+` exec go build -o "$0" "$1"`, filepath.Join(dir, name), source) // #nosec G204 -- the settings are the Makefile's own, which make gives to a shell too
 		if output, err := outputOf(ctx, root, cmd); err != nil {
@@ -165,7 +165,7 @@ var buildLine = regexp.MustCompile(`(?m)^BUILD := (.*)$`)
 func buildSettings(makefile []byte) (string, error) {
 	m := buildLine.FindSubmatch(makefile)
 	if m == nil {
-		return "", errors.New(`no line "BUILD := …" in the Makefile, by which the functions are built: keep its name, or mend buildLine in local/bench`)
+		return "", errors.New(`no line "BUILD := …" in the Makefile, by which the functions are built: keep its name, or mend buildLine in dev/bench`)
 	}
 	return strings.ReplaceAll(string(m[1]), "$(GOFLAGS)", "$GOFLAGS"), nil
 }

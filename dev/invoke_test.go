@@ -17,7 +17,7 @@ import (
 )
 
 // TestEveryEventIsExpected: each file of events/ that is a function's input is in
-// local/expect.json, with what such a function can answer.
+// dev/expect.json, with what such a function can answer.
 func TestEveryEventIsExpected(t *testing.T) {
 	t.Parallel()
 	expected, err := readExpectations("..")
@@ -34,7 +34,7 @@ func TestEveryEventIsExpected(t *testing.T) {
 		e, known := expected[name]
 		delete(expected, name)
 		if _, ok := resources[functionOf(name)]; ok != known {
-			t.Errorf("%s: in local/expect.json: %t, %s in template.yaml: %t", name, known, functionOf(name), ok)
+			t.Errorf("%s: in dev/expect.json: %t, %s in template.yaml: %t", name, known, functionOf(name), ok)
 		}
 		if !known {
 			continue

@@ -26,8 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
-	"extend-intake/local/child"
-	"extend-intake/local/emulator"
+	"extend-intake/dev/child"
+	"extend-intake/dev/emulator"
 )
 
 // samLocal is `sam local` for a stack: its functions as they were built and with the

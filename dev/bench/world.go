@@ -27,7 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"extend-intake/dev/fakeextend"
-	"extend-intake/local/emulator"
+	"extend-intake/dev/emulator"
 	"extend-intake/shared/boot"
 )
 
@@ -90,7 +90,7 @@ func newWorld(ctx context.Context, root, dir string) (_ *world, err error) {
 			w.stop()
 		}
 	}()
-	if w.file, err = os.ReadFile(filepath.Join(root, "local", "sample", "invoice.pdf")); err != nil { // #nosec G304 -- a file of this repository
+	if w.file, err = os.ReadFile(filepath.Join(root, "dev", "sample", "invoice.pdf")); err != nil { // #nosec G304 -- a file of this repository
 		return nil, err
 	}
 	tmpl, err := readTemplate(filepath.Join(root, "template.yaml"))

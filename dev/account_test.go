@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"extend-intake/dev/fakeextend"
-	"extend-intake/local/emulator"
+	"extend-intake/dev/emulator"
 )
 
 func TestRealAccount(t *testing.T) {

@@ -1,10 +1,10 @@
 // Command local runs the real template on a local AWS, with a fake Extend:
 //
-//	go run ./local run                  one file, from upload to stored output
-//	go run ./local run --file your.pdf
-//	go run ./local up                   stay, and tell what happens to uploads; with EXTEND_API_KEY
+//	go run ./dev run                  one file, from upload to stored output
+//	go run ./dev run --file your.pdf
+//	go run ./dev up                   stay, and tell what happens to uploads; with EXTEND_API_KEY
 //	                                    and PROCESSOR in the environment, of a real account at Extend
-//	local/invoke.sh [EVENT…]            events of events/ through the real `sam local`
+//	dev/invoke.sh [EVENT…]            events of events/ through the real `sam local`
 //
 // Nothing leaves the machine but what is sent to a real account, and nothing is left on
 // it but the tools in .tools/ and, after a failure, logs in .local/.
@@ -33,7 +33,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"extend-intake/dev/fakeextend"
-	"extend-intake/local/emulator"
+	"extend-intake/dev/emulator"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
@@ -71,7 +71,7 @@ func main() {
 }
 
 func command(ctx context.Context, args []string, out io.Writer) error {
-	usage := errors.New("usage: go run ./local run|up [--file FILE]")
+	usage := errors.New("usage: go run ./dev run|up [--file FILE]")
 	if len(args) == 0 {
 		return usage
 	}
@@ -82,7 +82,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	switch {
-	case args[0] == "invoke": // by local/invoke.sh, which finds the engine and the image
+	case args[0] == "invoke": // by dev/invoke.sh, which finds the engine and the image
 		return invoke(ctx, out, *image, flags.Args())
 	case flags.NArg() > 0:
 		return usage
@@ -91,7 +91,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		*path = filepath.Join(root, "local", "sample", "invoice.pdf")
+		*path = filepath.Join(root, "dev", "sample", "invoice.pdf")
 	case args[0] != "run" && args[0] != "up":
 		return usage
 	}

@@ -30,8 +30,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"extend-intake/dev/fakeextend"
-	"extend-intake/local/child"
-	"extend-intake/local/emulator"
+	"extend-intake/dev/child"
+	"extend-intake/dev/emulator"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/ledger"
 )
@@ -103,7 +103,7 @@ func startStack(ctx context.Context, opts stackOptions) (_ *stack, err error) {
 		}
 	}()
 
-	opts.say("tools", ".tools/ (local/tools.sh)")
+	opts.say("tools", ".tools/ (dev/tools.sh)")
 	if err := emulator.Install(ctx, os.Stderr); err != nil {
 		return nil, err
 	}

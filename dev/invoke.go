@@ -23,7 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"extend-intake/local/emulator"
+	"extend-intake/dev/emulator"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 )
@@ -40,7 +40,7 @@ const (
 )
 
 // An expectation is what an event of events/ must lead to, when the table is empty
-// before. The table of them is local/expect.json.
+// before. The table of them is dev/expect.json.
 type expectation struct {
 	Answer      json.RawMessage `json:"answer"` // the function's, or
 	Status      int             `json:"status"` // that of its HTTP answer
@@ -100,7 +100,7 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 	}
 	for _, name := range names {
 		if _, ok := expected[name]; !ok {
-			return fmt.Errorf("event %s: local/expect.json does not have it", name)
+			return fmt.Errorf("event %s: dev/expect.json does not have it", name)
 		}
 	}
 	if len(names) == 0 {
@@ -167,14 +167,14 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 		}
 	}
 	if wrong > 0 {
-		return fmt.Errorf("%d of %d invocations did not end as local/expect.json says", wrong, run)
+		return fmt.Errorf("%d of %d invocations did not end as dev/expect.json says", wrong, run)
 	}
 	fmt.Fprintf(out, "\nAll %d invocations ended as they should.\n", run)
 	return nil
 }
 
 func readExpectations(root string) (map[string]expectation, error) {
-	text, err := os.ReadFile(filepath.Join(root, "local", "expect.json")) // #nosec G304 -- a file of this repository
+	text, err := os.ReadFile(filepath.Join(root, "dev", "expect.json")) // #nosec G304 -- a file of this repository
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func readExpectations(root string) (map[string]expectation, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&expected); err != nil {
-		return nil, fmt.Errorf("local/expect.json: %w", err)
+		return nil, fmt.Errorf("dev/expect.json: %w", err)
 	}
 	return expected, nil
 }
