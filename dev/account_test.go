@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/emulator"
+	"extend-intake/dev/fakeextend"
 )
 
 func TestRealAccount(t *testing.T) {

@@ -32,8 +32,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/emulator"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )

@@ -147,7 +147,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 		{limited, map[string]float64{"Submitted": 1, "RateLimited": 1, "Processed": 1, "Credits": 1.5}},
 		{unpaid, map[string]float64{"Submitted": 1, "AccountPaused": 1, "Processed": 1, "Credits": 1.5}},
 		{failing, map[string]float64{"Submitted": 2, "Failed": 1, "Processed": 1, "Credits": 1.5}},
-		{lost, map[string]float64{"Submitted": 1, "Unconfirmed": 1, "RecoveredByLook": 1, "Processed": 1, "Credits": 1.5}},
+		{lost, map[string]float64{"Submitted": 1, "Unconfirmed": 1, "RecoveredBySearch": 1, "Processed": 1, "Credits": 1.5}},
 		{unheard, map[string]float64{"Submitted": 1, "Processed": 1, "Credits": 1.5}},
 		{waiting, map[string]float64{"Submitted": 1, "Cancelled": 1}},
 		{twin, map[string]float64{"Submitted": 1, "Processed": 1, "DuplicateRun": 1, "Credits": 3}},

@@ -131,12 +131,12 @@ func (b *inbox) of(documentID string) []received {
 func (s *stack) apply(t *testing.T, src document.Source, facts ...ledger.Fact) {
 	t.Helper()
 	for _, f := range facts {
-		if o, ok := f.(ledger.Outcome); ok { // as from a GET of now
+		if o, ok := f.(ledger.RunEnded); ok { // as from a GET of now
 			rec, err := s.ledger.Get(t.Context(), src.DocumentID())
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.Seen = rec.Writes
+			o.Seen = rec.Version
 			f = o
 		}
 		if _, err := s.ledger.Apply(t.Context(), src.DocumentID(), f); err != nil {
@@ -187,8 +187,8 @@ func TestEvents(t *testing.T) {
 	claim := func(src document.Source) ledger.Fact {
 		return ledger.Claim{Source: src, ProcessorID: processorID, Version: "latest"}
 	}
-	outcome := func(src document.Source, attempt int, state ledger.State, output string) ledger.Outcome {
-		o := ledger.Outcome{Source: src, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: processorID,
+	outcome := func(src document.Source, attempt int, state ledger.State, output string) ledger.RunEnded {
+		o := ledger.RunEnded{Source: src, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: processorID,
 			State: state, Type: "EXTRACT", Credits: "2.5", Digest: hexSum([]byte(output))}
 		if output != "" {
 			o.Output = json.RawMessage(output)
@@ -199,20 +199,20 @@ func TestEvents(t *testing.T) {
 		"plain": {event.Processed, plainOutput, ""}, "exact": {event.Processed, exactOutput, announced}, "large": {event.Processed, largeOutput, announced}, "null": {event.Processed, "null", ""},
 	} {
 		src := source(key)
-		s.apply(t, src, claim(src), ledger.Taken{Attempt: 1, RunID: fmt.Sprintf("dpr_%s_1", src.VersionID)}, outcome(src, 1, ledger.Processed, e.output))
+		s.apply(t, src, claim(src), ledger.Accepted{Attempt: 1, RunID: fmt.Sprintf("dpr_%s_1", src.VersionID)}, outcome(src, 1, ledger.Processed, e.output))
 		want[src.DocumentID()] = []expected{e}
 	}
 	refused := source("refused")
-	s.apply(t, refused, claim(refused), ledger.Rejected{Claim: 1, Code: "INVALID_FILE_TYPE", Message: "no", RequestID: "req_1"})
+	s.apply(t, refused, claim(refused), ledger.Refusal{ClaimNumber: 1, Code: "INVALID_FILE_TYPE", Message: "no", RequestID: "req_1"})
 	want[refused.DocumentID()] = []expected{{detailType: event.Refused}}
 	cancelled := source("cancelled")
 	s.apply(t, cancelled, claim(cancelled), outcome(cancelled, 1, ledger.Cancelled, ""))
 	want[cancelled.DocumentID()] = []expected{{detailType: event.Cancelled}}
 	gone := source("gone")
-	s.apply(t, gone, claim(gone), ledger.Taken{Attempt: 1, RunID: "dpr_gone"})
+	s.apply(t, gone, claim(gone), ledger.Accepted{Attempt: 1, RunID: "dpr_gone"})
 	tomorrow := s.ledger.Through(ledger.DefaultRules, func() time.Time { return time.Now().Add(24 * time.Hour) },
 		func(ctx context.Context, _ ledger.Access, do func(context.Context) error) error { return do(ctx) })
-	if _, err := tomorrow.Apply(t.Context(), gone.DocumentID(), ledger.Gone{RunID: "dpr_gone"}); err != nil {
+	if _, err := tomorrow.Apply(t.Context(), gone.DocumentID(), ledger.RunMissing{RunID: "dpr_gone"}); err != nil {
 		t.Fatal(err)
 	}
 	want[gone.DocumentID()] = []expected{{detailType: event.Cancelled}}
@@ -226,7 +226,7 @@ func TestEvents(t *testing.T) {
 	hopeless := outcome(eventful, 3, ledger.Failed, "")
 	hopeless.FailureReason = "CORRUPT_FILE"
 	s.apply(t, eventful, claim(eventful), curable, claim(eventful), outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`),
-		outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Again{Attempt: 3, Reason: "a person"}, claim(eventful), hopeless)
+		outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Reprocess{Attempt: 3, Reason: "a person"}, claim(eventful), hopeless)
 	want[eventful.DocumentID()] = []expected{{event.Processed, `{"value":{"total":2}}`, ""}, {event.Processed, `{"value":{"total":3}}`, ""}, {detailType: event.Failed}}
 
 	total := 0
@@ -371,9 +371,9 @@ func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
 	at := time.Now().UTC().Format(time.RFC3339)
 	reasons := map[string]string{"doc_of_a_newer_version": `state "ARCHIVED" is unknown`, "doc_by_hand": "outputRunId"}
 	for _, item := range []map[string]types.AttributeValue{
-		{"documentId": str("doc_of_a_newer_version"), "state": str("ARCHIVED"), "writes": num("1"), "attempt": num("1"), "revision": num("1"), "at": str(at)},
-		{"documentId": str("doc_by_hand"), "state": str("PROCESSED"), "writes": num("1"), "attempt": num("1"), "revision": num("7"), "at": str(at), "runId": str("dpr_1"), "outputRunId": &types.AttributeValueMemberBOOL{Value: true}},
-		{"documentId": str("doc_on_its_way"), "state": str("PROCESSING"), "writes": num("1"), "attempt": str("none")}, // the event source filters it
+		{"documentId": str("doc_of_a_newer_version"), "state": str("ARCHIVED"), "recordVersion": num("1"), "attempt": num("1"), "revision": num("1"), "at": str(at)},
+		{"documentId": str("doc_by_hand"), "state": str("PROCESSED"), "recordVersion": num("1"), "attempt": num("1"), "revision": num("7"), "at": str(at), "runId": str("dpr_1"), "outputRunId": &types.AttributeValueMemberBOOL{Value: true}},
+		{"documentId": str("doc_on_its_way"), "state": str("PROCESSING"), "recordVersion": num("1"), "attempt": str("none")}, // the event source filters it
 	} {
 		if _, err := s.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: item}); err != nil {
 			t.Fatal(err)

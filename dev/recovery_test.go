@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
-	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/emulator"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/ledger"
 )
 

@@ -29,9 +29,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.yaml.in/yaml/v3"
 
-	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/child"
 	"extend-intake/dev/emulator"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/ledger"
 )

@@ -26,13 +26,13 @@ var mutations = []struct {
 		`found, err := h.find(ctx, rec, deadline)`,
 		`found, err := []*extend.Run(nil), error(nil)`}}},
 	{"drop the condition of the ledger's writes", []edit{{"shared/ledger/memory.go",
-		`if (old == nil) == ok || ok && now.Writes != old.Writes {`,
+		`if (old == nil) == ok || ok && now.Version != old.Version {`,
 		`if ok && false {`}}},
 	{"claim a document while somebody holds its lease", []edit{{"shared/ledger/decide.go",
 		`case rec.State == Submitting && now.Before(rec.LeaseUntil):`,
 		`case rec.State == Submitting:
-			r.claim(&next, f, now)
-			return write(Won)
+			r.grant(&next, f, now)
+			return write(Claimed)
 		case rec.State == Submitting && now.Before(rec.LeaseUntil):`}}},
 	{"take a 5xx for \"not taken\"", []edit{{"functions/submit/outcome.go",
 		`case s == http.StatusRequestTimeout || s >= 500:`,
@@ -40,20 +40,20 @@ var mutations = []struct {
 		return notTaken(reason, answer{after: backoff(receives)})
 	case s == 0:`}}},
 	{"trust the first look: no confirm window", []edit{{"shared/ledger/decide.go",
-		`if f.LookedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
+		`if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
 		`if false {`}}},
 	{"accept a found run of another stack", []edit{{"functions/submit/handler.go",
 		`if err == nil && tag.Stack == h.Config.Stack && tag.DocumentID`,
 		`if err == nil && tag.DocumentID`}}},
 	{"believe a late delivery: no question to Extend", []edit{{"shared/ledger/decide.go",
-		`return keep(Confirm)`,
+		`return unchanged(Confirm)`,
 		`_ = 0`}}},
 	{"accept any signature", []edit{{"shared/extend/webhook/webhook.go",
 		`if hmac.Equal(given, mac(secret, timestamp, body)) {`,
 		`if _ = mac(secret, timestamp, body); true {`}}},
 	{"retry a failure for ever", []edit{{"shared/ledger/decide.go",
-		`Curable(f.FailureReason) && next.Attempt < r.MaxAttempts`,
-		`Curable(f.FailureReason)`}}},
+		`Transient(f.FailureReason) && next.Attempt < r.MaxAttempts`,
+		`Transient(f.FailureReason)`}}},
 	{"answer 200 to a delivery that was not stored", []edit{{"functions/webhook/handler.go",
 		`return respond(h.keep(ctx, event)), nil`,
 		`_ = h.keep(ctx, event)
@@ -61,10 +61,10 @@ var mutations = []struct {
 	// One guard alone can be dropped here: reconcile sends the notice again.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
 		{"functions/submit/outcome.go",
-			`return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: reason}`,
-			`return ledger.Unknown{Claim: claim.Claim}, answer{}`},
+			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{kind: back, after: firstLook, reason: reason}`,
+			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{}`},
 		{"functions/reconcile/handler.go",
-			`{ledger.Unconfirmed, overdue, h.resend}, // a run that may have been made comes first`,
+			`{ledger.Unconfirmed, overdue, h.requeue}, // a run that may have been made comes first`,
 			``},
 	}},
 }

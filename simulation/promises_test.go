@@ -16,7 +16,7 @@ import (
 
 // knows reports whether a record mentions a run.
 func knows(r ledger.Record, runID string) bool {
-	return r.RunID == runID || slices.ContainsFunc(r.Runs, func(n ledger.NotedRun) bool { return n.RunID == runID })
+	return r.RunID == runID || slices.ContainsFunc(r.Runs, func(n ledger.PastRun) bool { return n.RunID == runID })
 }
 
 // promises holds the end of a schedule against what the product promises.
@@ -144,7 +144,7 @@ func (w *world) refused(rec *ledger.Record, attempt int) bool {
 	if attempt == rec.Attempt {
 		return rec.State == ledger.Refused
 	}
-	return slices.ContainsFunc(rec.Runs, func(n ledger.NotedRun) bool {
+	return slices.ContainsFunc(rec.Runs, func(n ledger.PastRun) bool {
 		return n.Attempt == attempt && n.RunID == "" && n.State == ledger.Refused
 	})
 }

@@ -89,9 +89,9 @@ func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error)
 			err := in.do("presign", s.DocumentID(), linkFails, never, func() error { return nil })
 			return &extend.RunFile{FileName: name, FileURL: link(s)}, err
 		},
-		Queue: messages{in},
-		Pace:  submit.NewPace(cfg.RequestsPerSecond, cfg.FilesPerSecond),
-		Now:   in.now, Jitter: in.dice.Float64,
+		Queue:   messages{in},
+		Limiter: submit.NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
+		Now:     in.now, Jitter: in.dice.Float64,
 	}
 	return func(ctx context.Context, event any) (any, error) { return h.Handle(ctx, event.(json.RawMessage)) }
 }
@@ -118,7 +118,7 @@ func (w *world) wireReconcile(in *instance) func(context.Context, any) (any, err
 	client := in.client(askTimeout, extend.Retry{Attempts: 1})
 	h := &reconcile.Handler{
 		Ledger: in.ledger(cfg.Rules), Runs: runs{in, client.Runs}, Recorder: in.recorder(client, cfg.Rules),
-		Resend: in.resend, Limit: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
+		Requeue: in.resend, Limit: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
 		Grace: cfg.Rules.ReconcileAfter, Now: in.now,
 	}
 	return func(ctx context.Context, _ any) (any, error) { return h.Handle(ctx, json.RawMessage(`{}`)) }
@@ -127,8 +127,8 @@ func (w *world) wireReconcile(in *instance) func(context.Context, any) (any, err
 func (in *instance) recorder(client *extend.Client, rules ledger.Rules) *recorder.Recorder {
 	w := in.fn.w
 	return &recorder.Recorder{
-		Stack: stackName, Ledger: in.ledger(rules), Runs: runs{in, client.Runs}, Resend: in.resend,
-		Keep: func(_ context.Context, name string, output []byte) (location string, err error) {
+		Stack: stackName, Ledger: in.ledger(rules), Runs: runs{in, client.Runs}, Requeue: in.resend,
+		Put: func(_ context.Context, name string, output []byte) (location string, err error) {
 			err = in.do("keep "+name, "", keepFails, keepAnswerLost, func() error {
 				location = "s3://results/" + name
 				w.mu.Lock()

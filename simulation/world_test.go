@@ -210,11 +210,11 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 		}
 		w.line(actor, next.DocumentID, text)
 	}
-	if now, ok := w.records[next.DocumentID]; ok != (old != nil) || ok && now.Writes != old.Writes {
+	if now, ok := w.records[next.DocumentID]; ok != (old != nil) || ok && now.Version != old.Version {
 		w.broken("%s: a write on a record that had changed", w.nameOf(next.DocumentID))
 	}
-	if next.Writes != was.Writes+1 {
-		w.broken("%s: writes go from %d to %d", w.nameOf(next.DocumentID), was.Writes, next.Writes)
+	if next.Version != was.Version+1 {
+		w.broken("%s: writes go from %d to %d", w.nameOf(next.DocumentID), was.Version, next.Version)
 	}
 	if next.Attempt < was.Attempt {
 		w.broken("%s: attempts go from %d to %d", w.nameOf(next.DocumentID), was.Attempt, next.Attempt)

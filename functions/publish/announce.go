@@ -187,7 +187,7 @@ func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) er
 	size := func() int { return 14 + len(event.Source) + len(detailType) + len(body) } // 14: the time
 	if d.Output != nil && (size() > maxBytes || !survives(d.Output)) {
 		// The name is that of the event, so that a repetition stores the same again.
-		if d.OutputLocation, err = h.Keep(ctx, "announced/"+d.ID+".json", d.Output); err != nil {
+		if d.OutputLocation, err = h.Put(ctx, "announced/"+d.ID+".json", d.Output); err != nil {
 			return fmt.Errorf("keep the output: %w", err)
 		}
 		d.Output = nil

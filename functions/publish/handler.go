@@ -22,18 +22,18 @@ import (
 type Handler struct {
 	Bus     putter
 	BusName string
-	// Keep stores bytes in the results bucket and says where.
-	Keep func(ctx context.Context, name string, body []byte) (location string, err error)
-	// Bury sends a letter to the dead-letter queue.
-	Bury func(context.Context, Letter) error
+	// Put stores bytes in the results bucket and says where.
+	Put func(ctx context.Context, name string, body []byte) (location string, err error)
+	// SendDeadLetter sends a letter to the dead-letter queue.
+	SendDeadLetter func(context.Context, DeadLetter) error
 }
 
 type putter interface {
 	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }
 
-// Letter is a stream record that can't be announced.
-type Letter struct {
+// DeadLetter is a stream record that can't be announced.
+type DeadLetter struct {
 	// Body is an input of this function with the record alone in it, so that whoever
 	// has mended the cause can invoke the function with it:
 	//
@@ -151,7 +151,7 @@ func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 	if len(body) > maxLetter || bytes.ContainsAny(body, "\uFFFE\uFFFF") {
 		sum := sha256.Sum256(c.raw)
-		location, err := h.Keep(ctx, "announced/dead/"+cmp.Or(c.sequenceNumber, hex.EncodeToString(sum[:16]))+".json", body)
+		location, err := h.Put(ctx, "announced/dead/"+cmp.Or(c.sequenceNumber, hex.EncodeToString(sum[:16]))+".json", body)
 		if err != nil {
 			return fmt.Errorf("keep the dead letter: %w", err)
 		}
@@ -160,7 +160,7 @@ func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
 		}
 	}
 	reason := f.reason[:min(len(f.reason), 1000)]
-	err := h.Bury(ctx, Letter{Body: string(body), Reason: reason, DocumentID: c.documentID, Revision: c.revision, SequenceNumber: c.sequenceNumber})
+	err := h.SendDeadLetter(ctx, DeadLetter{Body: string(body), Reason: reason, DocumentID: c.documentID, Revision: c.revision, SequenceNumber: c.sequenceNumber})
 	if err != nil {
 		return fmt.Errorf("dead-letter queue: %w", err)
 	}

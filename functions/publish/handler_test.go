@@ -38,7 +38,7 @@ type town struct {
 	requests  [][]string // the ids in each request
 	published []published
 	kept      map[string]string
-	letters   []Letter
+	letters   []DeadLetter
 }
 
 type published struct {
@@ -50,11 +50,11 @@ func newTown(t *testing.T) *town {
 	w := &town{t: t, kept: make(map[string]string)}
 	w.Handler = &Handler{
 		Bus: w, BusName: "intake",
-		Keep: func(_ context.Context, name string, body []byte) (string, error) {
+		Put: func(_ context.Context, name string, body []byte) (string, error) {
 			w.kept[name] = string(body)
 			return "s3://results/" + name, nil
 		},
-		Bury: func(_ context.Context, l Letter) error { w.letters = append(w.letters, l); return nil },
+		SendDeadLetter: func(_ context.Context, l DeadLetter) error { w.letters = append(w.letters, l); return nil },
 	}
 	return w
 }
@@ -176,16 +176,16 @@ func num(n any) item    { return item{"N": fmt.Sprint(n)} }
 // A document before and after its run ended, as the table has it.
 var (
 	processing = item{
-		"documentId": str("doc_a"), "state": str("PROCESSING"), "writes": num(2), "attempt": num(1), "revision": num(0), "at": str("2026-07-14T09:25:20.104Z"),
+		"documentId": str("doc_a"), "state": str("PROCESSING"), "recordVersion": num(2), "attempt": num(1), "revision": num(0), "at": str("2026-07-14T09:25:20.104Z"),
 		"object": str("s3://in/a.pdf"), "bucket": str("in"), "key": str("a.pdf"), "versionId": str("v1"), "eTag": str("e1"), "size": num(1), "sequence": str("0A"),
 		"processorId": str("dp_1"), "runId": str("dpr_1"), "submittedAt": str("2026-07-14T09:15:20.104Z"),
 	}
 	processed = processing.with(item{
-		"state": str("PROCESSED"), "writes": num(3), "revision": num(1), "at": str("2026-07-14T09:15:41.250Z"), "finishedAt": str("2026-07-14T09:15:41.250Z"),
+		"state": str("PROCESSED"), "recordVersion": num(3), "revision": num(1), "at": str("2026-07-14T09:15:41.250Z"), "finishedAt": str("2026-07-14T09:15:41.250Z"),
 		"type": str("EXTRACT"), "outputRunId": str("dpr_1"), "output": item{"M": item{"value": item{"M": item{"total": num("1234.5")}}}},
 	})
 	failed = processing.with(item{
-		"state": str("FAILED"), "writes": num(3), "revision": num(1), "at": str("2026-07-14T09:15:41.250Z"), "finishedAt": str("2026-07-14T09:15:41.250Z"),
+		"state": str("FAILED"), "recordVersion": num(3), "revision": num(1), "at": str("2026-07-14T09:15:41.250Z"), "finishedAt": str("2026-07-14T09:15:41.250Z"),
 		"type": str("EXTRACT"), "failureReason": str("CORRUPT_FILE"), "failureMessage": str("no pages"),
 	})
 )
@@ -318,7 +318,7 @@ func TestEverySampleIsInTheTable(t *testing.T) {
 }
 
 // checkLetters checks the reasons, and that each letter is an input of this function.
-func checkLetters(t *testing.T, letters []Letter, reasons ...string) {
+func checkLetters(t *testing.T, letters []DeadLetter, reasons ...string) {
 	t.Helper()
 	if len(letters) != len(reasons) {
 		t.Fatalf("%d dead letters, want %d: %+v", len(letters), len(reasons), letters)
@@ -336,8 +336,8 @@ func checkLetters(t *testing.T, letters []Letter, reasons ...string) {
 
 func TestWhatIsAnnounced(t *testing.T) {
 	t.Parallel()
-	reviewed := processed.with(item{"revision": num(2), "writes": num(4), "reviewed": item{"BOOL": true}})
-	waitingAgain := processed.with(item{"state": str("WAITING"), "attempt": num(2), "writes": num(4), "runId": nil})
+	reviewed := processed.with(item{"revision": num(2), "recordVersion": num(4), "reviewed": item{"BOOL": true}})
+	waitingAgain := processed.with(item{"state": str("WAITING"), "attempt": num(2), "recordVersion": num(4), "runId": nil})
 	for _, c := range []struct {
 		name      string
 		old, next item
@@ -346,7 +346,7 @@ func TestWhatIsAnnounced(t *testing.T) {
 		{"a result", processing, processed, "doc_a.1"},
 		{"a result without a record before", nil, processed, "doc_a.1"},
 		{"a reviewed result", processed, reviewed, "doc_a.2"},
-		{"a note on a result", processed, processed.with(item{"writes": num(4), "runs": item{"L": []any{}}}), ""},
+		{"a note on a result", processed, processed.with(item{"recordVersion": num(4), "runs": item{"L": []any{}}}), ""},
 		{"a claim", nil, processing.with(item{"state": str("SUBMITTING"), "leaseUntil": str("2026-07-14T09:18:20.104Z")}), ""},
 		{"a run", processing.with(item{"state": str("SUBMITTING")}), processing, ""},
 		{"a failure that is being cured", processing, processing.with(item{"state": str("WAITING"), "attempt": num(2)}), ""},
@@ -393,25 +393,25 @@ func TestPoisonRecordsBlockNothing(t *testing.T) {
 		name   string
 		poison any
 		reason string
-		letter Letter // besides the body and the reason
+		letter DeadLetter // besides the body and the reason
 	}{
-		{"unknown state", record(7, processing, processed.with(item{"state": str("ARCHIVED")})), "from a newer version of this software?", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"no state", record(7, processing, processed.with(item{"state": nil})), "state is missing", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"unknown version of the stream", record(7, processing, processed).with(item{"eventVersion": "2.0"}), "deploy a newer version", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"attribute of another type", record(7, processing, processed.with(item{"finishedAt": item{"BOOL": true}})), `"finishedAt"`, Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"unknown attribute type", record(7, processing, processed.with(item{"x": item{"Q": "?"}})), "not a stream record", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"no new image", without(record(7, processing, processed), "NewImage"), "NEW_AND_OLD_IMAGES", Letter{DocumentID: "doc_a", SequenceNumber: "7"}},
-		{"revision 0", record(7, nil, processed.with(item{"revision": num(0)})), "at least 1", Letter{DocumentID: "doc_a", Revision: "0", SequenceNumber: "7"}},
-		{"revision goes back", record(7, processed.with(item{"revision": num(3)}), processed.with(item{"revision": num(2)})), "went back from 3 to 2", Letter{DocumentID: "doc_a", Revision: "2", SequenceNumber: "7"}},
-		{"output of another run", record(7, processing, processed.with(item{"outputRunId": str("dpr_0")})), `of run "dpr_0"`, Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"no output", record(7, processing, processed.with(item{"output": nil})), "either output or outputLocation", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"two outputs", record(7, processing, processed.with(item{"outputLocation": str("s3://b/k")})), "either output or outputLocation", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"credits that are no number", record(7, processing, processed.with(item{"credits": str("many")})), "many", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"something else", item{"hello": "stream"}, "version", Letter{}},
-		{"no object", "hello", "not a stream record", Letter{}},
-		{"null", nil, "version", Letter{}},
-		{"too large without the output", record(7, processing, processed.with(item{"runUrl": str(strings.Repeat("x", maxBytes))})), "shorten", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
-		{"characters that SQS refuses", record(7, processing, processed.with(item{"state": str("A\uFFFE\uFFFF")})), "unknown", Letter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"unknown state", record(7, processing, processed.with(item{"state": str("ARCHIVED")})), "from a newer version of this software?", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"no state", record(7, processing, processed.with(item{"state": nil})), "state is missing", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"unknown version of the stream", record(7, processing, processed).with(item{"eventVersion": "2.0"}), "deploy a newer version", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"attribute of another type", record(7, processing, processed.with(item{"finishedAt": item{"BOOL": true}})), `"finishedAt"`, DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"unknown attribute type", record(7, processing, processed.with(item{"x": item{"Q": "?"}})), "not a stream record", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"no new image", without(record(7, processing, processed), "NewImage"), "NEW_AND_OLD_IMAGES", DeadLetter{DocumentID: "doc_a", SequenceNumber: "7"}},
+		{"revision 0", record(7, nil, processed.with(item{"revision": num(0)})), "at least 1", DeadLetter{DocumentID: "doc_a", Revision: "0", SequenceNumber: "7"}},
+		{"revision goes back", record(7, processed.with(item{"revision": num(3)}), processed.with(item{"revision": num(2)})), "went back from 3 to 2", DeadLetter{DocumentID: "doc_a", Revision: "2", SequenceNumber: "7"}},
+		{"output of another run", record(7, processing, processed.with(item{"outputRunId": str("dpr_0")})), `of run "dpr_0"`, DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"no output", record(7, processing, processed.with(item{"output": nil})), "either output or outputLocation", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"two outputs", record(7, processing, processed.with(item{"outputLocation": str("s3://b/k")})), "either output or outputLocation", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"credits that are no number", record(7, processing, processed.with(item{"credits": str("many")})), "many", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"something else", item{"hello": "stream"}, "version", DeadLetter{}},
+		{"no object", "hello", "not a stream record", DeadLetter{}},
+		{"null", nil, "version", DeadLetter{}},
+		{"too large without the output", record(7, processing, processed.with(item{"runUrl": str(strings.Repeat("x", maxBytes))})), "shorten", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
+		{"characters that SQS refuses", record(7, processing, processed.with(item{"state": str("A\uFFFE\uFFFF")})), "unknown", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -441,7 +441,7 @@ func TestPoisonRecordsBlockNothing(t *testing.T) {
 			if body.RecordsLocation != "" {
 				replay = w.kept[strings.TrimPrefix(body.RecordsLocation, "s3://results/")]
 			}
-			if d := cmp.Diff(c.letter, Letter{DocumentID: got.DocumentID, Revision: got.Revision, SequenceNumber: got.SequenceNumber}); d != "" {
+			if d := cmp.Diff(c.letter, DeadLetter{DocumentID: got.DocumentID, Revision: got.Revision, SequenceNumber: got.SequenceNumber}); d != "" {
 				t.Errorf("letter (-want +got):\n%s", d)
 			}
 			// And the letter is an input that leads to the same.
@@ -469,8 +469,8 @@ func TestLetterIsReplayedOnceTheCauseIsGone(t *testing.T) {
 func TestPanicIsThatRecordsOnly(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
-	keep := w.Handler.Keep
-	w.Handler.Keep = func(ctx context.Context, name string, body []byte) (string, error) {
+	keep := w.Handler.Put
+	w.Handler.Put = func(ctx context.Context, name string, body []byte) (string, error) {
 		if strings.Contains(name, "doc_bad.") {
 			panic("a fault of ours")
 		}
@@ -601,7 +601,7 @@ func TestOrderOfOneDocument(t *testing.T) {
 		var records []any
 		old := processing
 		for i := range 4 {
-			next := processed.with(item{"revision": num(i + 1), "writes": num(i + 3)})
+			next := processed.with(item{"revision": num(i + 1), "recordVersion": num(i + 3)})
 			records = append(records, record(2*i, old, next), record(2*i+1, processing.of(fmt.Sprint("doc_", i)), processed.of(fmt.Sprint("doc_", i))))
 			old = next
 		}
@@ -756,13 +756,13 @@ func TestFaultsOfTheSurroundingsComeAgain(t *testing.T) {
 	t.Parallel()
 	away := errors.New("away")
 	w := newTown(t)
-	w.Handler.Keep = func(context.Context, string, []byte) (string, error) { return "", away }
+	w.Handler.Put = func(context.Context, string, []byte) (string, error) { return "", away }
 	large := processed.of("doc_large").with(item{"output": str(strings.Repeat("x", maxBytes))})
 	if again := w.handle(record(1, nil, processed), record(2, nil, large), record(3, nil, failed.of("doc_c"))); again != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
 		t.Errorf("S3 is away: comes again from %q, events %v", again, w.ids())
 	}
 	w = newTown(t)
-	w.Handler.Bury = func(context.Context, Letter) error { return away }
+	w.Handler.SendDeadLetter = func(context.Context, DeadLetter) error { return away }
 	poison := processed.of("doc_poison").with(item{"state": str("ARCHIVED")})
 	if again := w.handle(record(1, nil, processed), record(2, nil, poison), record(3, nil, failed.of("doc_c"))); again != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
 		t.Errorf("SQS is away: comes again from %q, events %v", again, w.ids())

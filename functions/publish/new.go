@@ -44,8 +44,8 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	}
 	h := &Handler{
 		Bus: bus, BusName: cfg.EventBus,
-		Keep: boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),
-		Bury: burier(sqs.NewFromConfig(awsConfig), cfg.DeadLetters),
+		Put:            boot.Putter(boot.S3(awsConfig), cfg.ResultsBucket),
+		SendDeadLetter: burier(sqs.NewFromConfig(awsConfig), cfg.DeadLetters),
 	}
 	return h.Handle, nil
 }
@@ -66,8 +66,8 @@ func checkBus(ctx context.Context, client *eventbridge.Client, name string) erro
 }
 
 // burier returns a function that sends letters to the dead-letter queue.
-func burier(client *sqs.Client, queueURL string) func(context.Context, Letter) error {
-	return func(ctx context.Context, l Letter) error {
+func burier(client *sqs.Client, queueURL string) func(context.Context, DeadLetter) error {
+	return func(ctx context.Context, l DeadLetter) error {
 		attributes := make(map[string]types.MessageAttributeValue)
 		for name, value := range map[string]string{
 			"reason": l.Reason, "documentId": l.DocumentID, "revision": l.Revision, "sequenceNumber": l.SequenceNumber,

@@ -23,17 +23,17 @@ import (
 // askTimeout bounds one question to Extend.
 const askTimeout = 10 * time.Second
 
-// maxResent bounds the notices of one invocation. Most messages find their way
+// maxRequeued bounds the notices of one invocation. Most messages find their way
 // back by themselves; this is the net below them and must not flood the queue.
-const maxResent = 200
+const maxRequeued = 200
 
 // Handler brings on what went quiet. All fields are required.
 type Handler struct {
 	Ledger   *ledger.Ledger
 	Runs     recorder.Getter
 	Recorder *recorder.Recorder
-	// Resend puts a document's notice into the upload queue once more.
-	Resend func(context.Context, document.Source) error
+	// Requeue puts a document's notice into the upload queue once more.
+	Requeue func(context.Context, document.Source) error
 	// Limit paces the questions to Extend.
 	Limit *rate.Limiter
 	// Grace is how long a document's own message has for bringing it on.
@@ -49,8 +49,8 @@ type Summary struct {
 	// Asked counts the runs that Extend was asked about, Ended those of them that had ended.
 	Asked int `json:"asked"`
 	Ended int `json:"ended"`
-	// Resent counts the notices that went back to the upload queue.
-	Resent int `json:"resent"`
+	// Requeued counts the notices that went back to the upload queue.
+	Requeued int `json:"resent"`
 	// Faults counts documents that could not be dealt with; the log names each.
 	Faults int `json:"faults"`
 	// Left counts the documents that are still overdue: the next invocations take them.
@@ -75,9 +75,9 @@ func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error
 		until time.Time
 		do    func(context.Context, *Summary, *ledger.Record) error
 	}{
-		{ledger.Unconfirmed, overdue, h.resend}, // a run that may have been made comes first
-		{ledger.Submitting, overdue, h.resend},
-		{ledger.Waiting, overdue, h.resend},
+		{ledger.Unconfirmed, overdue, h.requeue}, // a run that may have been made comes first
+		{ledger.Submitting, overdue, h.requeue},
+		{ledger.Waiting, overdue, h.requeue},
 		{ledger.Processing, now, h.ask},
 	} {
 		if err = h.each(ctx, &s, pass.state, pass.until, deadline, pass.do); err != nil {
@@ -87,7 +87,7 @@ func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error
 	if errors.Is(err, errStop) {
 		s.Left, err = h.left(ctx, now, overdue)
 	}
-	log := slog.With("asked", s.Asked, "ended", s.Ended, "resent", s.Resent, "faults", s.Faults, "left", s.Left)
+	log := slog.With("asked", s.Asked, "ended", s.Ended, "resent", s.Requeued, "faults", s.Faults, "left", s.Left)
 	if err != nil {
 		log.ErrorContext(ctx, "not reconciled", "error", err)
 		return s, err
@@ -136,17 +136,17 @@ func (h *Handler) guard(ctx context.Context, s *Summary, rec *ledger.Record, do 
 	return err
 }
 
-// resend sends the document's notice to the upload queue: submit knows what to do.
+// requeue sends the document's notice to the upload queue: submit knows what to do.
 // First the notice, then the record: a notice too many does no harm.
-func (h *Handler) resend(ctx context.Context, s *Summary, rec *ledger.Record) error {
-	if s.Resent >= maxResent {
+func (h *Handler) requeue(ctx context.Context, s *Summary, rec *ledger.Record) error {
+	if s.Requeued >= maxRequeued {
 		return errStop
 	}
-	if err := h.Resend(ctx, rec.Source()); err != nil {
+	if err := h.Requeue(ctx, rec.Source()); err != nil {
 		return fmt.Errorf("resend: %w", err)
 	}
-	s.Resent++
-	if _, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Resent{}); err != nil {
+	s.Requeued++
+	if _, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Requeued{}); err != nil {
 		return err // it is sent once more in a minute
 	}
 	h.log(rec).WarnContext(ctx, "resent", metric.RecoveredByReconcile.One())
@@ -160,7 +160,7 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 	}
 	// First the next look: whatever happens over this run, it must not stand in the
 	// way of the others.
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Quiet{RunID: rec.RunID})
+	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.StillRunning{RunID: rec.RunID})
 	if err != nil || d.Verdict != ledger.Stored {
 		return err // it has ended meanwhile
 	}
@@ -182,7 +182,7 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 	if err != nil {
 		return err
 	}
-	result, err := h.Recorder.Record(ctx, run, d.Record.Writes)
+	result, err := h.Recorder.Record(ctx, run, d.Record.Version)
 	switch {
 	case result.Verdict == ledger.DuplicateRun:
 		h.log(result.Record).With(result.Metrics...).ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
@@ -197,7 +197,7 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 
 // gone tells the ledger that Extend knows no such run.
 func (h *Handler) gone(ctx context.Context, s *Summary, rec *ledger.Record) error {
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Gone{RunID: rec.RunID})
+	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.RunMissing{RunID: rec.RunID})
 	if err != nil || d.Record == nil {
 		return err
 	}

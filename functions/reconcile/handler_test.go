@@ -54,9 +54,9 @@ func newWorld(t *testing.T, opts fakeextend.Options) *world {
 	l := ledger.NewMemory(rules, clock)
 	resend := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
 	w.Handler = &Handler{
-		Ledger: l, Runs: client.Runs, Resend: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, StalledAfter: 6 * time.Hour, Now: clock,
-		Recorder: &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Resend: resend,
-			Keep: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") }},
+		Ledger: l, Runs: client.Runs, Requeue: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, StalledAfter: 6 * time.Hour, Now: clock,
+		Recorder: &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Requeue: resend,
+			Put: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") }},
 	}
 	return w
 }
@@ -80,7 +80,7 @@ func (w *world) submitted(i int) (document.Source, *extend.Run) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.apply(s, ledger.Taken{Attempt: 1, RunID: run.ID})
+	w.apply(s, ledger.Accepted{Attempt: 1, RunID: run.ID})
 	return s, run
 }
 
@@ -183,9 +183,9 @@ func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
 	w := newWorld(t, fakeextend.Options{})
 	dead := w.claimed(1)
 	unconfirmed := w.claimed(2)
-	w.apply(unconfirmed, ledger.Unknown{Claim: 1})
+	w.apply(unconfirmed, ledger.OutcomeUnknown{ClaimNumber: 1})
 	waiting := w.claimed(3)
-	w.apply(waiting, ledger.NotTaken{Claim: 1, Reason: "429", Until: w.now.Add(time.Minute)})
+	w.apply(waiting, ledger.NotAccepted{ClaimNumber: 1, Reason: "429", Until: w.now.Add(time.Minute)})
 
 	w.now = w.now.Add(10 * time.Minute) // the lease is over, but its message may still bring it on
 	w.handle()
@@ -193,13 +193,13 @@ func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
 		t.Errorf("resent %v, want the unconfirmed one", w.resent)
 	}
 	w.now = w.now.Add(4 * time.Minute)
-	if got := w.handle(); got.Resent != 2 {
+	if got := w.handle(); got.Requeued != 2 {
 		t.Errorf("%+v", got)
 	}
 	if len(w.resent) != 3 || w.resent[1] != dead || w.resent[2] != waiting {
 		t.Errorf("resent %v", w.resent)
 	}
-	if got := w.handle(); got.Resent != 0 {
+	if got := w.handle(); got.Requeued != 0 {
 		t.Errorf("at once again: %+v", got)
 	}
 }
@@ -207,14 +207,14 @@ func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
 func TestBacklogIsWorkedOffOverManyInvocations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{})
-	const n = 3*maxResent + 50
+	const n = 3*maxRequeued + 50
 	for i := range n {
 		s := w.claimed(i)
-		w.apply(s, ledger.Unknown{Claim: 1})
+		w.apply(s, ledger.OutcomeUnknown{ClaimNumber: 1})
 	}
 	w.now = w.now.Add(time.Hour)
-	for i, left := range []int{n - maxResent, n - 2*maxResent, n - 3*maxResent, 0} {
-		if got := w.handle(); got.Left != left || got.Resent != min(maxResent, n-i*maxResent) {
+	for i, left := range []int{n - maxRequeued, n - 2*maxRequeued, n - 3*maxRequeued, 0} {
+		if got := w.handle(); got.Left != left || got.Requeued != min(maxRequeued, n-i*maxRequeued) {
 			t.Errorf("invocation %d: %+v, want %d left", i+1, got, left)
 		}
 	}
@@ -271,11 +271,11 @@ func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{})
 	a, b := w.claimed(1), w.claimed(2)
-	w.apply(a, ledger.Unknown{Claim: 1})
-	w.apply(b, ledger.Unknown{Claim: 1})
+	w.apply(a, ledger.OutcomeUnknown{ClaimNumber: 1})
+	w.apply(b, ledger.OutcomeUnknown{ClaimNumber: 1})
 	w.now = w.now.Add(time.Hour)
 	resent := 0
-	w.Handler.Resend = func(_ context.Context, s document.Source) error {
+	w.Handler.Requeue = func(_ context.Context, s document.Source) error {
 		switch resent++; s.Key {
 		case a.Key:
 			panic("a fault of ours")
@@ -381,7 +381,7 @@ func TestLinesAndMetrics(t *testing.T) {
 	}
 	t.Run("a message that went missing", func(t *testing.T) {
 		w := newWorld(t, fakeextend.Options{})
-		w.apply(w.claimed(1), ledger.Unknown{Claim: 1})
+		w.apply(w.claimed(1), ledger.OutcomeUnknown{ClaimNumber: 1})
 		w.now = w.now.Add(10 * time.Minute)
 		all := lines(t, func() { w.handle() })
 		if len(all) != 1 || all[0]["msg"] != "resent" || all[0]["RecoveredByReconcile"] != 1.0 || all[0]["document_id"] != source(1).DocumentID() {

@@ -42,12 +42,12 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		return nil, err
 	}
 	l := ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now)
-	resend := boot.Resender(sqs.NewFromConfig(awsConfig), cfg.UploadQueue)
+	resend := boot.Requeuer(sqs.NewFromConfig(awsConfig), cfg.UploadQueue)
 	h := &Handler{
-		Ledger: l, Runs: client.Runs, Resend: resend,
+		Ledger: l, Runs: client.Runs, Requeue: resend,
 		Recorder: &recorder.Recorder{
-			Stack: cfg.Stack, Ledger: l, Runs: client.Runs, Resend: resend,
-			Keep: boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),
+			Stack: cfg.Stack, Ledger: l, Runs: client.Runs, Requeue: resend,
+			Put: boot.Putter(boot.S3(awsConfig), cfg.ResultsBucket),
 		},
 		Limit: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
 		Grace: cfg.Rules.ReconcileAfter, StalledAfter: cfg.StalledAfter, Now: time.Now,

@@ -25,13 +25,13 @@ import (
 type Handler struct {
 	Config Config
 	// Key is the API key; it is asked before anything is claimed.
-	Key    func(context.Context) (string, error)
-	Runs   Runs
-	Ledger *ledger.Ledger
-	File   File
-	Queue  Queue
-	Pace   *Pace
-	Now    func() time.Time
+	Key     func(context.Context) (string, error)
+	Runs    Runs
+	Ledger  *ledger.Ledger
+	File    File
+	Queue   Queue
+	Limiter *RateLimiter
+	Now     func() time.Time
 	// Jitter is a number in [0,1).
 	Jitter func() float64
 
@@ -131,7 +131,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 // body does what a message says. One message can speak of several uploads; it is
 // done when all of them are, and uploads that are done are not done again.
 func (h *Handler) body(ctx context.Context, body string, receives int) answer {
-	notices, err := document.ParseNotices([]byte(body))
+	notices, err := document.ParseUploadEvents([]byte(body))
 	if err != nil {
 		return answer{kind: dead, reason: err.Error()}
 	}
@@ -151,7 +151,7 @@ func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 }
 
 // guard keeps a panic over one upload from harming the others.
-func (h *Handler) guard(ctx context.Context, n document.Notice, receives int) (a answer) {
+func (h *Handler) guard(ctx context.Context, n document.UploadEvent, receives int) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			slog.ErrorContext(ctx, "panic", "document_id", n.DocumentID(), "panic", p, "stack", string(debug.Stack()))
@@ -161,7 +161,7 @@ func (h *Handler) guard(ctx context.Context, n document.Notice, receives int) (a
 	return h.notice(ctx, n, receives)
 }
 
-func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) answer {
+func (h *Handler) notice(ctx context.Context, n document.UploadEvent, receives int) answer {
 	switch {
 	case n.Err != nil:
 		return answer{kind: dead, reason: n.Err.Error()}
@@ -191,7 +191,7 @@ func (h *Handler) notice(ctx context.Context, n document.Notice, receives int) a
 // reprocess begins the attempt that a person wants, unless it has begun.
 func (h *Handler) reprocess(ctx context.Context, wish document.Reprocess, receives int) answer {
 	log := slog.With("document_id", wish.DocumentID)
-	d, err := h.Ledger.Apply(ctx, wish.DocumentID, ledger.Again{Attempt: wish.Attempt, Reason: "asked for"})
+	d, err := h.Ledger.Apply(ctx, wish.DocumentID, ledger.Reprocess{Attempt: wish.Attempt, Reason: "asked for"})
 	switch {
 	case err != nil:
 		return h.ledgerFault(ctx, log, err, receives)
@@ -219,7 +219,7 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 		return answer{kind: back, after: h.Config.Pause, reason: noKey, hold: true, cause: noKey}
 	}
 	deadline := h.deadline(ctx)
-	if wait := h.Pace.nextFile(h.Now()); h.Now().Add(wait).After(deadline) {
+	if wait := h.Limiter.nextFile(h.Now()); h.Now().Add(wait).After(deadline) {
 		return answer{kind: back, after: wait, reason: errTooLong.Error()}
 	}
 	route, routed := h.Config.route(src.Key, true)
@@ -230,14 +230,14 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 			return h.ledgerFault(ctx, log, err, receives)
 		}
 		switch d.Verdict {
-		case ledger.Won:
+		case ledger.Claimed:
 			if !routed { // there was one when the document began
 				return h.refuse(ctx, log, d.Record, "NO_ROUTE", "no route takes this key any more: add one, and have the document read again", receives)
 			}
 			return h.post(ctx, log, src, d.Record, route, receives, deadline)
-		case ledger.Held:
+		case ledger.Leased:
 			return answer{kind: back, after: max(d.Record.LeaseUntil.Sub(h.Now()), time.Second), reason: "claimed by another"}
-		case ledger.Look:
+		case ledger.Search:
 			if d.Written {
 				log.WarnContext(ctx, "claim abandoned: its function ended before it told what became of the POST", "attempt", d.Record.Attempt, metric.Unconfirmed.One())
 			}
@@ -268,7 +268,7 @@ func (h *Handler) deadline(ctx context.Context) time.Time {
 
 // refuse ends a claimed document without a POST.
 func (h *Handler) refuse(ctx context.Context, log *slog.Logger, claim *ledger.Record, code, message string, receives int) answer {
-	if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.Rejected{Claim: claim.Claim, Code: code, Message: message}); err != nil {
+	if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: code, Message: message}); err != nil {
 		return h.ledgerFault(ctx, log, err, receives) // the lease runs out
 	}
 	log.WarnContext(ctx, "not submitted", "attempt", claim.Attempt, "state", ledger.Refused, "reason", code, metric.Refused.One())
@@ -280,13 +280,13 @@ func (h *Handler) refuse(ctx context.Context, log *slog.Logger, claim *ledger.Re
 func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Source, claim *ledger.Record, route document.Route, receives int, deadline time.Time) answer {
 	log = log.With("attempt", claim.Attempt)
 	giveBack := func(reason string, after time.Duration) answer {
-		if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.NotTaken{Claim: claim.Claim, Reason: reason, Until: h.Now().Add(after)}); err != nil {
+		if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.NotAccepted{ClaimNumber: claim.ClaimNumber, Reason: reason, Until: h.Now().Add(after)}); err != nil {
 			return h.ledgerFault(ctx, log, err, receives) // the lease runs out
 		}
 		return answer{kind: back, after: after, reason: reason}
 	}
 	if h.Config.SendsFiles {
-		if err := h.Pace.request(ctx, h.Now(), deadline); err != nil {
+		if err := h.Limiter.request(ctx, h.Now(), deadline); err != nil {
 			return giveBack(err.Error(), backoff(receives))
 		}
 		deadline = deadline.Add(uploadTimeout) // what was left for the file
@@ -296,7 +296,7 @@ func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Sourc
 		fact, a := afterFile(claim, err, receives, h.Config.Pause, h.Now())
 		return h.told(ctx, log, claim, fact, a, err, receives)
 	}
-	if err := h.Pace.file(ctx, h.Now(), deadline); err != nil {
+	if err := h.Limiter.file(ctx, h.Now(), deadline); err != nil {
 		return giveBack(err.Error(), backoff(receives))
 	}
 	if !h.Now().Add(postTimeout).Before(claim.LeaseUntil) {
@@ -355,24 +355,24 @@ func (h *Handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record
 		return answer{kind: back, after: max(a.after, firstLook), reason: "look not done: " + a.reason, hold: a.hold, cause: a.cause}, false
 	}
 	for _, run := range found {
-		d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Taken{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
+		d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Accepted{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
 		if err != nil {
 			return h.ledgerFault(ctx, log, err, receives), false
 		}
 		log := log.With("attempt", rec.Attempt, "run_id", run.ID, "state", d.State())
 		if d.Verdict == ledger.Stored { // else another look was faster
-			log = log.With(metric.Submitted.One(), metric.RecoveredByLook.One())
+			log = log.With(metric.Submitted.One(), metric.RecoveredBySearch.One())
 		}
 		report(ctx, log, "lost run found", d)
 	}
 	if len(found) > 0 {
 		return answer{}, false
 	}
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Absent{Attempt: rec.Attempt, LookedAt: lookedAt})
+	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.NotFound{Attempt: rec.Attempt, SearchedAt: lookedAt})
 	if err != nil {
 		return h.ledgerFault(ctx, log, err, receives), false
 	}
-	if d.Verdict == ledger.Look {
+	if d.Verdict == ledger.Search {
 		after := nextLook(d.Record.UnconfirmedSince, h.Config.Rules.ConfirmWindow, h.Now())
 		log.With(h.stalled(d.Record)...).InfoContext(ctx, "run not found yet", "attempt", rec.Attempt, "since", d.Record.UnconfirmedSince)
 		return answer{kind: back, after: after, reason: "outcome unknown"}, false
@@ -385,7 +385,7 @@ const maxCandidates = 50
 
 // find returns the runs of the record's attempt.
 func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Time) ([]*extend.Run, error) {
-	turn := func() error { return h.Pace.request(ctx, h.Now(), deadline) }
+	turn := func() error { return h.Limiter.request(ctx, h.Now(), deadline) }
 	if err := turn(); err != nil {
 		return nil, err
 	}
@@ -416,7 +416,7 @@ func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Ti
 // anew each time might never end under a plan that is smaller than was said.
 func (h *Handler) get(ctx context.Context, id string, deadline time.Time) (*extend.Run, error) {
 	for {
-		if err := h.Pace.request(ctx, h.Now(), deadline); err != nil {
+		if err := h.Limiter.request(ctx, h.Now(), deadline); err != nil {
 			return nil, err
 		}
 		run, err := h.Runs.Get(ctx, id)
@@ -451,9 +451,9 @@ func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decisio
 // countFact is what a POST without a run counts as.
 func countFact(fact ledger.Fact) []any {
 	switch fact.(type) {
-	case ledger.Rejected:
+	case ledger.Refusal:
 		return []any{metric.Refused.One()}
-	case ledger.Unknown:
+	case ledger.OutcomeUnknown:
 		return []any{metric.Unconfirmed.One()}
 	}
 	return nil

@@ -565,7 +565,7 @@ func TestADeliveryBeforeTheAnswer(t *testing.T) {
 	in := newIntake(t)
 	m, u := put("a")
 	in.Runs = hookedRuns{in.client.Runs, func(run *extend.Run) {
-		_, err := in.book.Apply(t.Context(), u.id(), ledger.Outcome{Source: u.source(), Attempt: 1, RunID: run.ID, State: ledger.Processed, Output: json.RawMessage(`{}`), Digest: "d"})
+		_, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: run.ID, State: ledger.Processed, Output: json.RawMessage(`{}`), Digest: "d"})
 		if err != nil {
 			t.Error(err)
 		}
@@ -641,7 +641,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 	m, u := put("a")
 	good, v := put("good")
 	// A newer version of this software could have such a state.
-	if _, err := in.book.Apply(t.Context(), u.id(), ledger.Outcome{Source: u.source(), Attempt: 1, RunID: "dpr_1", State: "ARCHIVED"}); err != nil {
+	if _, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: "dpr_1", State: "ARCHIVED"}); err != nil {
 		t.Fatal(err)
 	}
 	for m.faults = 0; m.faults < maxFaults-1; m.faults++ {
@@ -749,7 +749,7 @@ func TestTooLittleTime(t *testing.T) {
 	t.Run("for the turn of a file", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
-		in.Pace = NewPace(1e9, 1.0/120)
+		in.Limiter = NewRateLimiter(1e9, 1.0/120)
 		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Minute))
 		defer cancel()
 		first, v := put("first")

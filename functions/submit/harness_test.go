@@ -216,14 +216,14 @@ func (in *intake) another() *instance {
 			Stack: stack, Rules: rules, Pause: 5 * time.Minute, StalledAfter: 6 * time.Hour,
 			Bucket: bucket, Routes: document.Routes{{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"}},
 		},
-		Key:    func(context.Context) (string, error) { return apiKey, nil },
-		Runs:   in.client.Runs,
-		Ledger: in.book,
-		File:   linked,
-		Queue:  q,
-		Pace:   NewPace(1e9, 1e9),
-		Now:    in.now,
-		Jitter: func() float64 { return 0 },
+		Key:     func(context.Context) (string, error) { return apiKey, nil },
+		Runs:    in.client.Runs,
+		Ledger:  in.book,
+		File:    linked,
+		Queue:   q,
+		Limiter: NewRateLimiter(1e9, 1e9),
+		Now:     in.now,
+		Jitter:  func() float64 { return 0 },
 	}}
 }
 

@@ -65,5 +65,5 @@ func TestWhatIsCounted(t *testing.T) {
 	lost := newIntake(t, onCreate(fakeextend.Fault{Status: 503, After: true}))
 	m, _ = put("a")
 	lost.settle(m)
-	lost.wantLog("lost run found", "Submitted=1", "RecoveredByLook=1")
+	lost.wantLog("lost run found", "Submitted=1", "RecoveredBySearch=1")
 }

@@ -61,11 +61,11 @@ func wire(ctx context.Context, getenv func(string) string) (func(context.Context
 	}
 	h := &Handler{
 		Config: cfg, Key: secrets.APIKey, Runs: client.Runs,
-		Ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-		File:   link(awsConfig),
-		Queue:  sqsQueue{sqs.NewFromConfig(awsConfig), cfg.UploadQueue, cfg.DeadLetters},
-		Pace:   NewPace(cfg.RequestsPerSecond, cfg.FilesPerSecond),
-		Now:    time.Now, Jitter: rand.Float64,
+		Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
+		File:    link(awsConfig),
+		Queue:   sqsQueue{sqs.NewFromConfig(awsConfig), cfg.UploadQueue, cfg.DeadLetters},
+		Limiter: NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
+		Now:     time.Now, Jitter: rand.Float64,
 	}
 	if cfg.SendsFiles {
 		uploads, err := extend.NewClient(secrets.APIKey,

@@ -55,11 +55,11 @@ const (
 // neither, and it is a table: outcome_test.go has a row for each line.
 func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, pause time.Duration, now time.Time) (ledger.Fact, answer) {
 	if err == nil {
-		return ledger.Taken{Attempt: claim.Attempt, RunID: run.ID, RunURL: run.URL}, answer{}
+		return ledger.Accepted{Attempt: claim.Attempt, RunID: run.ID, RunURL: run.URL}, answer{}
 	}
 	notTaken := func(reason string, a answer) (ledger.Fact, answer) {
 		a.kind, a.reason = back, reason
-		return ledger.NotTaken{Claim: claim.Claim, Reason: reason, Until: now.Add(a.after)}, a
+		return ledger.NotAccepted{ClaimNumber: claim.ClaimNumber, Reason: reason, Until: now.Add(a.after)}, a
 	}
 	e, answered := errors.AsType[*extend.Error](err)
 	if !answered {
@@ -67,7 +67,7 @@ func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, p
 			return notTaken("not sent", answer{after: backoff(receives)})
 		}
 		// Timed out, cut off, or an answer that can't be read: a run may have been made.
-		return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: "outcome unknown"}
+		return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{kind: back, after: firstLook, reason: "outcome unknown"}
 	}
 	reason := strings.TrimSpace(fmt.Sprintf("%d %s", e.StatusCode, e.Code))
 	switch s := e.StatusCode; {
@@ -79,11 +79,11 @@ func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, p
 		// The account's fault or the configuration's, not the document's.
 		return notTaken(reason, answer{after: pause, hold: true, cause: strconv.Itoa(s)})
 	case s == http.StatusRequestTimeout || s >= 500:
-		return ledger.Unknown{Claim: claim.Claim}, answer{kind: back, after: firstLook, reason: reason}
+		return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{kind: back, after: firstLook, reason: reason}
 	case e.Retryable:
 		return notTaken(reason, answer{after: backoff(receives)})
 	}
-	return ledger.Rejected{Claim: claim.Claim, Code: cmp.Or(e.Code, reason), Message: e.Message, RequestID: e.RequestID},
+	return ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: cmp.Or(e.Code, reason), Message: e.Message, RequestID: e.RequestID},
 		answer{reason: reason}
 }
 
@@ -91,10 +91,10 @@ func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, p
 // POST, so that there can be no run: whatever is unknown may simply be tried again.
 func afterFile(claim *ledger.Record, err error, receives int, pause time.Duration, now time.Time) (ledger.Fact, answer) {
 	if errors.Is(err, errGone) {
-		return ledger.Rejected{Claim: claim.Claim, Code: "OBJECT_GONE", Message: err.Error()}, answer{reason: "OBJECT_GONE"}
+		return ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: "OBJECT_GONE", Message: err.Error()}, answer{reason: "OBJECT_GONE"}
 	}
 	if errors.Is(err, errArchived) {
-		return ledger.Rejected{Claim: claim.Claim, Code: "OBJECT_ARCHIVED", Message: err.Error()}, answer{reason: "OBJECT_ARCHIVED"}
+		return ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: "OBJECT_ARCHIVED", Message: err.Error()}, answer{reason: "OBJECT_ARCHIVED"}
 	}
 	fact, a := ledger.Fact(nil), answer{reason: "file not ready"}
 	if e, ok := errors.AsType[smithy.APIError](err); ok { // S3's
@@ -103,9 +103,9 @@ func afterFile(claim *ledger.Record, err error, receives int, pause time.Duratio
 	if e, ok := errors.AsType[*extend.Error](err); ok {
 		fact, a = afterPost(claim, nil, e, receives, pause, now)
 	}
-	if _, unknown := fact.(ledger.Unknown); unknown || fact == nil {
+	if _, unknown := fact.(ledger.OutcomeUnknown); unknown || fact == nil {
 		a.kind, a.after = back, backoff(receives)
-		return ledger.NotTaken{Claim: claim.Claim, Reason: a.reason, Until: now.Add(a.after)}, a
+		return ledger.NotAccepted{ClaimNumber: claim.ClaimNumber, Reason: a.reason, Until: now.Add(a.after)}, a
 	}
 	return fact, a
 }

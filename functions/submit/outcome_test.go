@@ -18,29 +18,29 @@ func TestAfterPost(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	const pause = 5 * time.Minute
-	claim := &ledger.Record{DocumentID: "doc_1", Attempt: 2, Claim: 7}
+	claim := &ledger.Record{DocumentID: "doc_1", Attempt: 2, ClaimNumber: 7}
 	refusal := func(status int) *extend.Error {
 		return &extend.Error{Method: "POST", Path: "/processor_runs", StatusCode: status, Code: "C", Message: "m", RequestID: "req_1"}
 	}
 	notTaken := func(reason string, after time.Duration) ledger.Fact {
-		return ledger.NotTaken{Claim: 7, Reason: reason, Until: now.Add(after)}
+		return ledger.NotAccepted{ClaimNumber: 7, Reason: reason, Until: now.Add(after)}
 	}
-	unknown := ledger.Unknown{Claim: 7}
-	rejected := ledger.Rejected{Claim: 7, Code: "C", Message: "m", RequestID: "req_1"}
+	unknown := ledger.OutcomeUnknown{ClaimNumber: 7}
+	rejected := ledger.Refusal{ClaimNumber: 7, Code: "C", Message: "m", RequestID: "req_1"}
 	tests := []struct {
 		name   string
 		err    error
 		fact   ledger.Fact
 		answer answer
 	}{
-		{"200", nil, ledger.Taken{Attempt: 2, RunID: "dpr_1", RunURL: "u"}, answer{}},
+		{"200", nil, ledger.Accepted{Attempt: 2, RunID: "dpr_1", RunURL: "u"}, answer{}},
 		{"400", refusal(400), rejected, answer{reason: "400 C"}},
 		{"404", refusal(404), rejected, answer{reason: "404 C"}},
 		{"409", refusal(409), rejected, answer{reason: "409 C"}},
 		{"413", refusal(413), rejected, answer{reason: "413 C"}},
 		{"422", refusal(422), rejected, answer{reason: "422 C"}},
 		{"418 is as final as any other", refusal(418), rejected, answer{reason: "418 C"}},
-		{"400 without a code", &extend.Error{StatusCode: 400, Message: "m"}, ledger.Rejected{Claim: 7, Code: "400", Message: "m"}, answer{reason: "400"}},
+		{"400 without a code", &extend.Error{StatusCode: 400, Message: "m"}, ledger.Refusal{ClaimNumber: 7, Code: "400", Message: "m"}, answer{reason: "400"}},
 		{"409, but retryable", func() error { e := refusal(409); e.Retryable = true; return e }(), notTaken("409 C", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "409 C"}},
 		{"429", refusal(429), notTaken("429 C", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "429 C", hold: true, cause: "429"}},
 		{"429 with Retry-After", func() error { e := refusal(429); e.RetryAfter = time.Minute; return e }(), notTaken("429 C", time.Minute), answer{kind: back, after: time.Minute, reason: "429 C", hold: true, cause: "429"}},
@@ -70,7 +70,7 @@ func TestAfterPost(t *testing.T) {
 			if d := cmp.Diff(tt.answer, a, cmp.AllowUnexported(answer{})); d != "" {
 				t.Error(d)
 			}
-			if r, ok := fact.(ledger.Rejected); ok {
+			if r, ok := fact.(ledger.Refusal); ok {
 				r.Code = strings.TrimSpace(r.Code)
 				fact = r
 			}

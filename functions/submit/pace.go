@@ -8,31 +8,31 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Pace keeps this instance's share of the plan's limits. Waiting is for the gaps
+// RateLimiter keeps this instance's share of the plan's limits. Waiting is for the gaps
 // within a batch; what would take longer goes back to the queue.
-type Pace struct{ requests, files *rate.Limiter }
+type RateLimiter struct{ requests, files *rate.Limiter }
 
-// NewPace returns an instance's share: so many requests and files a second.
-func NewPace(requestsPerSecond, filesPerSecond float64) *Pace {
+// NewRateLimiter returns an instance's share: so many requests and files a second.
+func NewRateLimiter(requestsPerSecond, filesPerSecond float64) *RateLimiter {
 	// A burst of one: several instances that start together must not add up to a burst.
-	return &Pace{requests: rate.NewLimiter(rate.Limit(requestsPerSecond), 1), files: rate.NewLimiter(rate.Limit(filesPerSecond), 1)}
+	return &RateLimiter{requests: rate.NewLimiter(rate.Limit(requestsPerSecond), 1), files: rate.NewLimiter(rate.Limit(filesPerSecond), 1)}
 }
 
 // errTooLong means that the turn would come after the deadline; it was not taken.
 var errTooLong = errors.New("the plan's limits leave no turn before the deadline")
 
 // request waits for the turn of one call.
-func (p *Pace) request(ctx context.Context, now, deadline time.Time) error {
+func (p *RateLimiter) request(ctx context.Context, now, deadline time.Time) error {
 	return wait(ctx, now, deadline, p.requests)
 }
 
 // file waits for the turn of one new run, which is a call as well.
-func (p *Pace) file(ctx context.Context, now, deadline time.Time) error {
+func (p *RateLimiter) file(ctx context.Context, now, deadline time.Time) error {
 	return wait(ctx, now, deadline, p.requests, p.files)
 }
 
 // nextFile is how long the turn of the next run is away.
-func (p *Pace) nextFile(now time.Time) time.Duration {
+func (p *RateLimiter) nextFile(now time.Time) time.Duration {
 	r := p.files.ReserveN(now, 1)
 	defer r.CancelAt(now)
 	return r.DelayFrom(now)

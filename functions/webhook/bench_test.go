@@ -36,8 +36,8 @@ func BenchmarkDelivery(b *testing.B) {
 				Secrets: func(context.Context, bool) ([]string, error) { return []string{"wss_bench"}, nil },
 				Now:     time.Now,
 				Recorder: &recorder.Recorder{Stack: "s", Ledger: l, Runs: nobody{},
-					Keep:   func(context.Context, string, []byte) (string, error) { return "s3://results/x", nil },
-					Resend: func(context.Context, document.Source) error { return nil }},
+					Put:     func(context.Context, string, []byte) (string, error) { return "s3://results/x", nil },
+					Requeue: func(context.Context, document.Source) error { return nil }},
 			}
 			n := 0
 			b.ReportAllocs()

@@ -206,7 +206,7 @@ func TestDelivery(t *testing.T) {
 		e.clock.advance(time.Hour)
 	}
 	rec := e.want(docID, ledger.Processed, 1) // a repetition changes nothing
-	if rec.Writes != 3 || rec.RunID != runID || rec.Credits != "2.5" || rec.Type != "EXTRACT" || rec.Sequence != source.Sequencer || !rec.FinishedAt.Equal(rec.At) || len(rec.Runs) > 0 {
+	if rec.Version != 3 || rec.RunID != runID || rec.Credits != "2.5" || rec.Type != "EXTRACT" || rec.Sequence != source.Sequencer || !rec.FinishedAt.Equal(rec.At) || len(rec.Runs) > 0 {
 		t.Errorf("record %+v", rec)
 	}
 	e.wantOutput(docID, `{"value":{"invoice_number":"INV-88213","total":12345678901234567890}}`)
@@ -234,13 +234,13 @@ func TestDeliveryBeforeThePOSTsAnswer(t *testing.T) {
 		e := newEndpoint(t)
 		e.claimed()
 		if unconfirmed {
-			e.apply(ledger.Unknown{Claim: 1})
+			e.apply(ledger.OutcomeUnknown{ClaimNumber: 1})
 		}
 		e.deliver(processed(nil), 200)
 		if rec := e.want(docID, ledger.Processed, 1); rec.RunID != runID {
 			t.Errorf("run %q", rec.RunID)
 		}
-		e.apply(ledger.Taken{Attempt: 1, RunID: runID, RunURL: "u"}) // the answer
+		e.apply(ledger.Accepted{Attempt: 1, RunID: runID, RunURL: "u"}) // the answer
 		e.want(docID, ledger.Processed, 1)
 	}
 }
@@ -388,7 +388,7 @@ func TestTheLedgerFails(t *testing.T) {
 func TestARecordThatCantBeUnderstood(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
-	e.apply(ledger.Outcome{Source: source, Attempt: 1, RunID: runID, State: "ARCHIVED"})
+	e.apply(ledger.RunEnded{Source: source, Attempt: 1, RunID: runID, State: "ARCHIVED"})
 	e.deliver(processed(nil), 500) // a newer version of the software can store it
 	e.wantLog("ERROR", `state "ARCHIVED" is unknown`)
 }
@@ -396,7 +396,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 func TestAPanicIsAnswered(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
-	e.Recorder.Resend = func(context.Context, document.Source) error { panic("boom") }
+	e.Recorder.Requeue = func(context.Context, document.Source) error { panic("boom") }
 	e.submitted(runID)
 	e.deliver(failed("INTERNAL_ERROR", nil), 500)
 	e.wantLog("ERROR panic", "boom", "recorder.go")

@@ -201,7 +201,7 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 		FindRun: links.runID,
 		Recorder: &recorder.Recorder{
 			Stack: stack, Runs: e.client.Runs, Ledger: e.book,
-			Keep: func(_ context.Context, name string, output []byte) (string, error) {
+			Put: func(_ context.Context, name string, output []byte) (string, error) {
 				e.mu.Lock()
 				defer e.mu.Unlock()
 				if e.keepErr == nil {
@@ -209,7 +209,7 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 				}
 				return "s3://results/" + name, e.keepErr
 			},
-			Resend: func(_ context.Context, s document.Source) error {
+			Requeue: func(_ context.Context, s document.Source) error {
 				e.mu.Lock()
 				defer e.mu.Unlock()
 				if e.resendErr == nil {
@@ -315,7 +315,7 @@ func failed(reason string, edits map[string]any) string {
 func (e *endpoint) submitted(runID string) {
 	e.t.Helper()
 	e.claimed()
-	e.apply(ledger.Taken{Attempt: e.record(docID).Attempt, RunID: runID, RunURL: "u"})
+	e.apply(ledger.Accepted{Attempt: e.record(docID).Attempt, RunID: runID, RunURL: "u"})
 }
 
 func (e *endpoint) claimed() {

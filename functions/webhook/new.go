@@ -52,9 +52,9 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		Runs:    client.Runs, FindRun: newPayloads(cfg.PayloadHosts).runID,
 		Recorder: &recorder.Recorder{
 			Stack: cfg.Stack, Runs: client.Runs,
-			Ledger: ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-			Keep:   boot.Keeper(boot.S3(awsConfig), cfg.ResultsBucket),
-			Resend: boot.Resender(sqs.NewFromConfig(awsConfig), cfg.UploadQueue),
+			Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
+			Put:     boot.Putter(boot.S3(awsConfig), cfg.ResultsBucket),
+			Requeue: boot.Requeuer(sqs.NewFromConfig(awsConfig), cfg.UploadQueue),
 		},
 		Now: time.Now,
 	}

@@ -35,7 +35,7 @@ func TestResenderSendsANotice(t *testing.T) {
 		if err := json.Unmarshal(body, &in); err != nil || in.QueueUrl != "https://queue.test/uploads" {
 			t.Errorf("%s, %v", body, err)
 		}
-		notices, err := document.ParseNotices([]byte(in.MessageBody))
+		notices, err := document.ParseUploadEvents([]byte(in.MessageBody))
 		if err != nil || len(notices) != 1 {
 			t.Errorf("%v, %v", notices, err)
 		} else {
@@ -44,7 +44,7 @@ func TestResenderSendsANotice(t *testing.T) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, "{}")
 	})
-	resend := Resender(sqs.NewFromConfig(cfg), "https://queue.test/uploads")
+	resend := Requeuer(sqs.NewFromConfig(cfg), "https://queue.test/uploads")
 	if err := resend(t.Context(), want); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
@@ -65,7 +65,7 @@ func TestKeeperStoresTheBytes(t *testing.T) {
 		}
 		w.WriteHeader(status)
 	})
-	keep := Keeper(S3(cfg), "results")
+	keep := Putter(S3(cfg), "results")
 	at, err := keep(t.Context(), "doc_1/1-0f.json", []byte(content))
 	if err != nil || at != "s3://results/doc_1/1-0f.json" {
 		t.Errorf("%q, %v", at, err)

@@ -10,12 +10,12 @@ var benchSource = Source{
 	ETag: "9b2cf535f27731c974343645a3985328", Size: 183204, Sequencer: "0066C0FFEE12345678",
 }
 
-// BenchmarkParseNotices is the reading of one upload's notice.
-func BenchmarkParseNotices(b *testing.B) {
+// BenchmarkParseUploadEvents is the reading of one upload's notice.
+func BenchmarkParseUploadEvents(b *testing.B) {
 	body := benchSource.Notice()
 	b.ReportAllocs()
 	for b.Loop() {
-		if n, err := ParseNotices(body); err != nil || len(n) != 1 || n[0].Err != nil {
+		if n, err := ParseUploadEvents(body); err != nil || len(n) != 1 || n[0].Err != nil {
 			b.Fatal(n, err)
 		}
 	}

@@ -7,7 +7,7 @@
 // whose id is derived from the Source and from nothing else, so that a repeated
 // notice, a second function instance or a rebuilt table all arrive at the same id:
 //
-//	notices, err := document.ParseNotices(body) // any shape that S3 or EventBridge sends
+//	notices, err := document.ParseUploadEvents(body) // any shape that S3 or EventBridge sends
 //	for _, n := range notices {
 //		id := n.Source.DocumentID() // doc_ and 26 letters or digits
 //	}

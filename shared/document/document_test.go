@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestParseNotices(t *testing.T) {
+func TestParseUploadEvents(t *testing.T) {
 	t.Parallel()
 	const record = `{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"in"},"object":{"key":%KEY%,"size":7,"eTag":"e1","versionId":"v1","sequencer":"00ab"}}}`
 	s3 := func(key string) string {
@@ -60,10 +60,10 @@ func TestParseNotices(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := ParseNotices([]byte(tt.body))
+			got, err := ParseUploadEvents([]byte(tt.body))
 			if tt.bodyErr != "" {
-				if !errors.Is(err, ErrNotice) || !strings.Contains(err.Error(), tt.bodyErr) {
-					t.Fatalf("error %v, want ErrNotice with %q", err, tt.bodyErr)
+				if !errors.Is(err, ErrUploadEvent) || !strings.Contains(err.Error(), tt.bodyErr) {
+					t.Fatalf("error %v, want ErrUploadEvent with %q", err, tt.bodyErr)
 				}
 				return
 			}
@@ -72,12 +72,12 @@ func TestParseNotices(t *testing.T) {
 			}
 			n := got[0]
 			if tt.err != "" {
-				if !errors.Is(n.Err, ErrNotice) || !strings.Contains(n.Err.Error(), tt.err) {
-					t.Fatalf("error %v, want ErrNotice with %q", n.Err, tt.err)
+				if !errors.Is(n.Err, ErrUploadEvent) || !strings.Contains(n.Err.Error(), tt.err) {
+					t.Fatalf("error %v, want ErrUploadEvent with %q", n.Err, tt.err)
 				}
 				return
 			}
-			want := Notice{Ignore: tt.ignore}
+			want := UploadEvent{Ignore: tt.ignore}
 			if tt.key != "" {
 				want.Source = Source{Bucket: "in", Key: tt.key, VersionID: "v1", ETag: "e1", Size: 7, Sequencer: "00AB"}
 			}
@@ -93,7 +93,7 @@ func TestOneBadRecordSpoilsNoOther(t *testing.T) {
 	const body = `{"Records":[
 		{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"in"},"object":{"key":"%zz","eTag":"e"}}},
 		{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"in"},"object":{"key":"good","eTag":"\"e\"","versionId":"null"}}}]}`
-	got, err := ParseNotices([]byte(body))
+	got, err := ParseUploadEvents([]byte(body))
 	if err != nil || len(got) != 2 || got[0].Err == nil || got[1].Err != nil {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -171,7 +171,7 @@ func TestNoticeIsReadBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := sources(t)
-		got, err := ParseNotices(want.Notice())
+		got, err := ParseUploadEvents(want.Notice())
 		if err != nil || len(got) != 1 || got[0].Source != want || !got[0].Again {
 			t.Fatalf("%+v came back as %+v, %v", want, got, err)
 		}

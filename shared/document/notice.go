@@ -11,10 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// Notice is one thing that an upload notice says. Exactly one of the four holds:
+// UploadEvent is one thing that an upload notice says. Exactly one of the four holds:
 // Source is set, or Reprocess is, or Ignore says why there is nothing to do, or Err
 // says what is wrong with this entry.
-type Notice struct {
+type UploadEvent struct {
 	Source Source
 	// Reprocess is a person's wish.
 	Reprocess Reprocess
@@ -22,13 +22,13 @@ type Notice struct {
 	Again bool
 	// Ignore is a reason in a few words: "test event", "not a creation: ObjectRemoved:Delete".
 	Ignore string
-	// Err wraps [ErrNotice].
+	// Err wraps [ErrUploadEvent].
 	Err error
 }
 
 // DocumentID is that of the document that the notice is about; empty where it speaks
 // of none.
-func (n Notice) DocumentID() string {
+func (n UploadEvent) DocumentID() string {
 	switch {
 	case n.Reprocess.DocumentID != "":
 		return n.Reprocess.DocumentID
@@ -48,18 +48,18 @@ type Reprocess struct {
 	Attempt int `json:"attempt"`
 }
 
-// ErrNotice means that a notice, or one entry of it, can't be understood; trying
+// ErrUploadEvent means that a notice, or one entry of it, can't be understood; trying
 // again won't help.
-var ErrNotice = errors.New("not an upload notice")
+var ErrUploadEvent = errors.New("not an upload notice")
 
-// ParseNotices reads the body of an upload notice in any of its shapes: an S3
+// ParseUploadEvents reads the body of an upload notice in any of its shapes: an S3
 // event with its records, the s3:TestEvent that S3 sends when a notification is
 // set up, EventBridge's "Object Created", or a [Reprocess]. The same JSON arrives
 // bare, when S3 or EventBridge invokes a function, and as the body of an SQS message.
 //
-// The error wraps [ErrNotice] and concerns the whole body; what concerns one
+// The error wraps [ErrUploadEvent] and concerns the whole body; what concerns one
 // entry is in that entry, so that it spoils no other.
-func ParseNotices(body []byte) ([]Notice, error) {
+func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
 	var shape struct {
 		Records    *[]json.RawMessage `json:"Records"`
 		Event      string             `json:"Event"`
@@ -72,27 +72,27 @@ func ParseNotices(body []byte) ([]Notice, error) {
 	if err := json.Unmarshal(body, &shape); err != nil {
 		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			// encoding/json's own words show Go's types.
-			return nil, fmt.Errorf("%w: %s where something else belongs (%s, byte %d)", ErrNotice, t.Value, cmp.Or(t.Field, "the whole body"), t.Offset)
+			return nil, fmt.Errorf("%w: %s where something else belongs (%s, byte %d)", ErrUploadEvent, t.Value, cmp.Or(t.Field, "the whole body"), t.Offset)
 		}
-		return nil, fmt.Errorf("%w: %v", ErrNotice, err)
+		return nil, fmt.Errorf("%w: %v", ErrUploadEvent, err)
 	}
 	switch {
 	case shape.DocumentID != "":
 		if !isDocumentID(shape.DocumentID) || shape.Attempt < 2 {
-			return nil, fmt.Errorf(`%w: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`, ErrNotice)
+			return nil, fmt.Errorf(`%w: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`, ErrUploadEvent)
 		}
-		return []Notice{{Reprocess: shape.Reprocess}}, nil
+		return []UploadEvent{{Reprocess: shape.Reprocess}}, nil
 	case shape.Event == "s3:TestEvent":
-		return []Notice{{Ignore: "test event"}}, nil
+		return []UploadEvent{{Ignore: "test event"}}, nil
 	case shape.Records != nil:
 		if len(*shape.Records) == 0 {
-			return []Notice{{Ignore: "no records"}}, nil
+			return []UploadEvent{{Ignore: "no records"}}, nil
 		}
-		notices := make([]Notice, len(*shape.Records))
+		notices := make([]UploadEvent, len(*shape.Records))
 		for i, raw := range *shape.Records {
 			var r s3Record
 			if err := json.Unmarshal(raw, &r); err != nil {
-				notices[i] = Notice{Err: fmt.Errorf("%w: %v", ErrNotice, err)}
+				notices[i] = UploadEvent{Err: fmt.Errorf("%w: %v", ErrUploadEvent, err)}
 				continue
 			}
 			notices[i] = r.notice()
@@ -100,11 +100,11 @@ func ParseNotices(body []byte) ([]Notice, error) {
 		return notices, nil
 	case shape.DetailType != "" && shape.Source == "aws.s3" && shape.Detail != nil:
 		if shape.DetailType != "Object Created" {
-			return []Notice{{Ignore: "not a creation: " + shape.DetailType}}, nil
+			return []UploadEvent{{Ignore: "not a creation: " + shape.DetailType}}, nil
 		}
-		return []Notice{shape.Detail.notice(shape.Time)}, nil
+		return []UploadEvent{shape.Detail.notice(shape.Time)}, nil
 	}
-	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrNotice)
+	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrUploadEvent)
 }
 
 // s3Record is a record of an S3 event, version 2.x.
@@ -127,18 +127,18 @@ type s3Record struct {
 	} `json:"s3"`
 }
 
-func (r s3Record) notice() Notice {
+func (r s3Record) notice() UploadEvent {
 	if r.EventSource != "aws:s3" {
-		return Notice{Err: fmt.Errorf("%w: a record's eventSource is %q, not \"aws:s3\"", ErrNotice, r.EventSource)}
+		return UploadEvent{Err: fmt.Errorf("%w: a record's eventSource is %q, not \"aws:s3\"", ErrUploadEvent, r.EventSource)}
 	}
 	if !strings.HasPrefix(r.EventName, "ObjectCreated:") {
-		return Notice{Ignore: "not a creation: " + r.EventName}
+		return UploadEvent{Ignore: "not a creation: " + r.EventName}
 	}
 	// S3 writes keys as HTML forms do: + for a space, % for everything odd.
 	o := r.S3.Object
 	key, err := url.QueryUnescape(o.Key)
 	if err != nil {
-		return Notice{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrNotice, o.Key, err)}
+		return UploadEvent{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrUploadEvent, o.Key, err)}
 	}
 	n := notice(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, r.EventTime)
 	n.Again = n.Err == nil && r.EventName == againEvent
@@ -164,12 +164,12 @@ type bridgeDetail struct {
 	} `json:"object"`
 }
 
-func (d bridgeDetail) notice(at string) Notice {
+func (d bridgeDetail) notice(at string) UploadEvent {
 	o := d.Object
 	return notice(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, at)
 }
 
-func notice(s Source, at string) Notice {
+func notice(s Source, at string) UploadEvent {
 	if t, err := time.Parse(time.RFC3339, at); err == nil { // only for the figures of operators: no reason to turn an upload away
 		s.UploadedAt = t.UTC().Truncate(time.Millisecond)
 	}
@@ -182,16 +182,16 @@ func notice(s Source, at string) Notice {
 	}
 	switch {
 	case s.Bucket == "" || s.Key == "":
-		return Notice{Err: fmt.Errorf("%w: bucket or key is missing", ErrNotice)}
+		return UploadEvent{Err: fmt.Errorf("%w: bucket or key is missing", ErrUploadEvent)}
 	case !utf8.ValidString(s.Key):
-		return Notice{Err: fmt.Errorf("%w: key %q is not UTF-8", ErrNotice, s.Key)}
+		return UploadEvent{Err: fmt.Errorf("%w: key %q is not UTF-8", ErrUploadEvent, s.Key)}
 	case s.Version() == "":
-		return Notice{Err: fmt.Errorf("%w: %s has neither a version id nor an ETag", ErrNotice, s)}
+		return UploadEvent{Err: fmt.Errorf("%w: %s has neither a version id nor an ETag", ErrUploadEvent, s)}
 	}
-	return Notice{Source: s}
+	return UploadEvent{Source: s}
 }
 
-// Notice is the body of a message that [ParseNotices] reads back as this Source:
+// Notice is the body of a message that [ParseUploadEvents] reads back as this Source:
 // how a document is sent to the upload queue once more.
 func (s Source) Notice() []byte {
 	var r s3Record

@@ -16,7 +16,7 @@ import (
 )
 
 // Source is one version of one S3 object. It is read from a notice by
-// [ParseNotices], the only place where a key is decoded.
+// [ParseUploadEvents], the only place where a key is decoded.
 type Source struct {
 	Bucket string
 	// Key is the object's key as its owner wrote it: decoded, valid UTF-8.

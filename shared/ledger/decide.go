@@ -45,37 +45,37 @@ type Claim struct {
 	By string
 }
 
-// Taken: Extend answered the POST, or a look found the run.
-type Taken struct {
+// Accepted: Extend answered the POST, or a look found the run.
+type Accepted struct {
 	Attempt       int
 	RunID, RunURL string
 }
 
-// NotTaken: the POST of this claim surely made no run. Until is when it is worth
+// NotAccepted: the POST of this claim surely made no run. Until is when it is worth
 // another try.
-type NotTaken struct {
-	Claim  int64
-	Reason string
-	Until  time.Time
+type NotAccepted struct {
+	ClaimNumber int64
+	Reason      string
+	Until       time.Time
 }
 
-// Unknown: the POST of this claim may have made a run, or may not.
-type Unknown struct{ Claim int64 }
+// OutcomeUnknown: the POST of this claim may have made a run, or may not.
+type OutcomeUnknown struct{ ClaimNumber int64 }
 
-// Rejected: Extend said a final no to the POST of this claim.
-type Rejected struct {
-	Claim                    int64
+// Refusal: Extend said a final no to the POST of this claim.
+type Refusal struct {
+	ClaimNumber              int64
 	Code, Message, RequestID string
 }
 
-// Absent: a look that began at LookedAt found no run.
-type Absent struct {
-	Attempt  int
-	LookedAt time.Time
+// NotFound: a look that began at LookedAt found no run.
+type NotFound struct {
+	Attempt    int
+	SearchedAt time.Time
 }
 
-// Outcome: a run has ended. It comes from a verified delivery or from our own GET.
-type Outcome struct {
+// RunEnded: a run has ended. It comes from a verified delivery or from our own GET.
+type RunEnded struct {
 	// Source is what the run's tag says; empty for a run without one.
 	Source        document.Source
 	Attempt       int
@@ -90,60 +90,60 @@ type Outcome struct {
 	Output                        json.RawMessage // set, or OutputLocation is, when Processed
 	OutputLocation                string
 	Digest                        string
-	// Seen is, for our own GET, the record's Writes as they were before it; 0 for a
+	// Seen is, for our own GET, the record's Version as they were before it; 0 for a
 	// delivery. A run has no time of its last change, so a content replaces another
 	// only if Extend was asked after the other was stored.
 	Seen int64
 }
 
-// Gone: Extend knows no such run (any more). It was deleted.
-type Gone struct{ RunID string }
+// RunMissing: Extend knows no such run (any more). It was deleted.
+type RunMissing struct{ RunID string }
 
-// Quiet: Extend was asked, and the run is still under way.
-type Quiet struct{ RunID string }
+// StillRunning: Extend was asked, and the run is still under way.
+type StillRunning struct{ RunID string }
 
-// Again: somebody wants the document read once more, by this attempt. The number
+// Reprocess: somebody wants the document read once more, by this attempt. The number
 // makes the same wish twice one attempt.
-type Again struct {
+type Reprocess struct {
 	Attempt int
 	Reason  string
 }
 
-// Resent: the document's notice was put into the upload queue again.
-type Resent struct{}
+// Requeued: the document's notice was put into the upload queue again.
+type Requeued struct{}
 
-func (Claim) fact()    {}
-func (Taken) fact()    {}
-func (NotTaken) fact() {}
-func (Unknown) fact()  {}
-func (Rejected) fact() {}
-func (Absent) fact()   {}
-func (Outcome) fact()  {}
-func (Gone) fact()     {}
-func (Quiet) fact()    {}
-func (Again) fact()    {}
-func (Resent) fact()   {}
+func (Claim) fact()          {}
+func (Accepted) fact()       {}
+func (NotAccepted) fact()    {}
+func (OutcomeUnknown) fact() {}
+func (Refusal) fact()        {}
+func (NotFound) fact()       {}
+func (RunEnded) fact()       {}
+func (RunMissing) fact()     {}
+func (StillRunning) fact()   {}
+func (Reprocess) fact()      {}
+func (Requeued) fact()       {}
 
 // Verdict says what a decision means for whoever reported the fact.
 type Verdict string
 
 const (
-	// Won: the claim is yours. POST now, once.
-	Won Verdict = "won"
-	// Held: somebody else holds the claim, until LeaseUntil at most.
-	Held Verdict = "held"
-	// Look: an earlier POST may have made a run. Search for it.
-	Look Verdict = "look"
-	// Settled: nothing to do.
-	Settled Verdict = "settled"
+	// Claimed: the claim is yours. POST now, once.
+	Claimed Verdict = "won"
+	// Leased: somebody else holds the claim, until LeaseUntil at most.
+	Leased Verdict = "held"
+	// Search: an earlier POST may have made a run. Search for it.
+	Search Verdict = "look"
+	// NothingToDo: nothing to do.
+	NothingToDo Verdict = "settled"
 	// Stored: the fact is in the ledger now.
 	Stored Verdict = "stored"
 	// Unchanged: the ledger knew, or knows better.
 	Unchanged Verdict = "unchanged"
 	// Confirm: GET the run now; the ledger can't tell which content is newer.
 	Confirm Verdict = "confirm"
-	// Earlier: the run is one of an earlier attempt, or a repeat of such news.
-	Earlier Verdict = "earlier"
+	// EarlierAttempt: the run is one of an earlier attempt, or a repeat of such news.
+	EarlierAttempt Verdict = "earlier"
 	// DuplicateRun: a second run for one attempt. It is noted; it must never happen.
 	DuplicateRun Verdict = "duplicate run"
 	// Resubmit: the document is WAITING for its next attempt. Send its notice to the upload queue.
@@ -179,8 +179,8 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 	}
 	next := *rec
 	next.Runs = slices.Clone(rec.Runs)
-	next.Writes++
-	keep := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
+	next.Version++
+	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
 	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: &next, Written: true}, nil }
 
 	switch f := f.(type) {
@@ -190,43 +190,43 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			// The same bytes were uploaded again: for the order of an object's uploads it counts.
 			next.Sequence = f.Source.Sequencer
 		}
-		v := Settled
+		v := NothingToDo
 		switch {
 		case rec.State == Waiting:
-			r.claim(&next, f, now)
-			return write(Won)
+			r.grant(&next, f, now)
+			return write(Claimed)
 		case rec.State == Submitting && now.Before(rec.LeaseUntil):
-			if v = Held; f.By != "" && f.By == rec.ClaimedBy {
-				v = Won
+			if v = Leased; f.By != "" && f.By == rec.ClaimedBy {
+				v = Claimed
 			}
 		case rec.State == Submitting:
 			// The claimer is dead. It may have sent its POST until the lease's last moment.
 			next.unconfirmed(rec.LeaseUntil, now)
-			return write(Look)
+			return write(Search)
 		case rec.State == Unconfirmed:
-			v = Look
+			v = Search
 		}
 		if newer {
 			return write(v)
 		}
-		return keep(v)
+		return unchanged(v)
 
-	case Taken:
+	case Accepted:
 		switch {
 		case f.Attempt != rec.Attempt:
-			return r.note(rec, &next, NotedRun{Attempt: f.Attempt, RunID: f.RunID, State: Processing, At: now})
+			return r.notePastRun(rec, &next, PastRun{Attempt: f.Attempt, RunID: f.RunID, State: Processing, At: now})
 		case rec.RunID == f.RunID:
-			return keep(Unchanged) // a delivery was faster than the POST's answer
+			return unchanged(Unchanged) // a delivery was faster than the POST's answer
 		case rec.RunID != "":
-			return r.note(rec, &next, NotedRun{Attempt: f.Attempt, RunID: f.RunID, State: Processing, At: now})
+			return r.notePastRun(rec, &next, PastRun{Attempt: f.Attempt, RunID: f.RunID, State: Processing, At: now})
 		}
-		next.taken(f.RunID, f.RunURL, now)
+		next.setRun(f.RunID, f.RunURL, now)
 		next.State, next.At = Processing, now.Add(r.ReconcileAfter)
 		return write(Stored)
 
-	case NotTaken:
-		if !rec.inFlight(f.Claim) {
-			return keep(Unchanged)
+	case NotAccepted:
+		if !rec.inFlight(f.ClaimNumber) {
+			return unchanged(Unchanged)
 		}
 		until := f.Until.UTC().Truncate(time.Millisecond)
 		if until.Before(now) {
@@ -235,75 +235,75 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		next.waiting(f.Reason, until)
 		return write(Stored)
 
-	case Unknown:
-		if rec.State != Submitting || rec.Claim != f.Claim {
-			return keep(Unchanged)
+	case OutcomeUnknown:
+		if rec.State != Submitting || rec.ClaimNumber != f.ClaimNumber {
+			return unchanged(Unchanged)
 		}
 		next.unconfirmed(now, now)
 		return write(Stored)
 
-	case Rejected:
-		if !rec.inFlight(f.Claim) {
-			return keep(Unchanged)
+	case Refusal:
+		if !rec.inFlight(f.ClaimNumber) {
+			return unchanged(Unchanged)
 		}
 		next.end(Refused, now)
 		next.FailureReason, next.FailureMessage, next.RequestID = cut(f.Code, maxReason), cut(f.Message, maxMessage), cut(f.RequestID, maxReason)
 		return write(Stored)
 
-	case Absent:
+	case NotFound:
 		if rec.State != Unconfirmed || rec.Attempt != f.Attempt {
-			return keep(Settled)
+			return unchanged(NothingToDo)
 		}
-		if f.LookedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {
-			return keep(Look) // a run that was made may still be invisible
+		if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {
+			return unchanged(Search) // a run that was made may still be invisible
 		}
 		next.waiting("no run found in the confirm window", now)
 		return write(Stored)
 
-	case Outcome:
-		return r.outcome(rec, &next, f, now)
+	case RunEnded:
+		return r.runEnded(rec, &next, f, now)
 
-	case Gone:
+	case RunMissing:
 		if rec.State != Processing || rec.RunID != f.RunID {
-			return keep(Unchanged)
+			return unchanged(Unchanged)
 		}
 		if now.Sub(rec.SubmittedAt) < maxQuiet {
 			// With a key of another workspace every run is unknown: leave somebody the time
 			// to notice, and ask again.
-			next.At = now.Add(r.quiet(rec, now))
+			next.At = now.Add(r.checkInterval(rec, now))
 			return write(Stored)
 		}
 		next.end(Cancelled, now)
 		next.FailureReason, next.FailureMessage = RunNotFound, "Extend knows no such run: it was deleted, or the API key is of another workspace"
 		return write(Stored)
 
-	case Quiet:
+	case StillRunning:
 		if rec.State != Processing || rec.RunID != f.RunID {
-			return keep(Unchanged)
+			return unchanged(Unchanged)
 		}
-		next.At = now.Add(r.quiet(rec, now))
+		next.At = now.Add(r.checkInterval(rec, now))
 		return write(Stored)
 
-	case Again:
+	case Reprocess:
 		if !rec.State.Terminal() || rec.Bucket == "" || f.Attempt != rec.Attempt+1 {
-			return keep(Unchanged)
+			return unchanged(Unchanged)
 		}
-		next.again(f.Reason, now)
+		next.startAttempt(f.Reason, now)
 		return write(Resubmit)
 
-	case Resent:
+	case Requeued:
 		if rec.State.Terminal() || rec.State == Processing {
-			return keep(Unchanged)
+			return unchanged(Unchanged)
 		}
-		next.At = now.Add(r.quiet(rec, now))
+		next.At = now.Add(r.checkInterval(rec, now))
 		return write(Stored)
 	}
 	return Decision{}, fmt.Errorf("ledger: unknown fact %T", f)
 }
 
-// quiet is the time until the next look: as long again as it took so far, which is
+// checkInterval is the time until the next look: as long again as it took so far, which is
 // ten minutes, twenty, forty … six hours.
-func (r Rules) quiet(rec *Record, now time.Time) time.Duration {
+func (r Rules) checkInterval(rec *Record, now time.Time) time.Duration {
 	if rec.SubmittedAt.IsZero() {
 		return r.ReconcileAfter
 	}
@@ -318,59 +318,59 @@ func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 	switch f := f.(type) {
 	case Claim:
 		s := f.Source
-		next := Record{DocumentID: s.DocumentID(), Attempt: 1, Writes: 1}
-		next.source(s)
-		r.claim(&next, f, now)
-		return Decision{Verdict: Won, Record: &next, Written: true}, nil
-	case Outcome:
+		next := Record{DocumentID: s.DocumentID(), Attempt: 1, Version: 1}
+		next.setSource(s)
+		r.grant(&next, f, now)
+		return Decision{Verdict: Claimed, Record: &next, Written: true}, nil
+	case RunEnded:
 		// A run without a tag, or a document whose record is gone: the tag says what it was.
-		next := Record{DocumentID: f.RunID, Attempt: 1, Writes: 1}
+		next := Record{DocumentID: f.RunID, Attempt: 1, Version: 1}
 		if f.Source.Bucket != "" {
 			next.DocumentID, next.Attempt = f.Source.DocumentID(), f.Attempt
-			next.source(f.Source)
+			next.setSource(f.Source)
 		}
-		next.outcome(f, now)
+		next.setResult(f, now)
 		return Decision{Verdict: Stored, Record: &next, Written: true}, nil
 	}
 	return Decision{Verdict: Unchanged}, nil
 }
 
-func (r Rules) outcome(rec, next *Record, f Outcome, now time.Time) (Decision, error) {
-	keep := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
+func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision, error) {
+	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
 	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: next, Written: true}, nil }
-	noted := NotedRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}
+	noted := PastRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}
 	switch {
 	case f.Attempt < rec.Attempt:
-		return r.note(rec, next, noted)
+		return r.notePastRun(rec, next, noted)
 	case f.Attempt > rec.Attempt:
 		// The ledger has forgotten an attempt (a table that was restored): the tag knows.
 		next.archive(now)
 		next.Attempt = f.Attempt
 	case rec.RunID != "" && rec.RunID != f.RunID:
-		return r.note(rec, next, noted)
+		return r.notePastRun(rec, next, noted)
 	case rec.State.Terminal() && rec.RunID != "":
 		if rec.State == f.State && rec.Digest == f.Digest {
-			return keep(Unchanged)
+			return unchanged(Unchanged)
 		}
-		if f.Seen != rec.Writes && rec.FailureReason != RunNotFound {
-			return keep(Confirm)
+		if f.Seen != rec.Version && rec.FailureReason != RunNotFound {
+			return unchanged(Confirm)
 		}
 	}
-	if f.State == Failed && Curable(f.FailureReason) && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
-		next.outcome(f, now)
+	if f.State == Failed && Transient(f.FailureReason) && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
+		next.setResult(f, now)
 		next.Revision = rec.Revision // nobody is told of a failure that is being cured
-		next.again("retry after "+f.FailureReason, now)
+		next.startAttempt("retry after "+f.FailureReason, now)
 		return write(Resubmit)
 	}
-	next.outcome(f, now)
+	next.setResult(f, now)
 	return write(Stored)
 }
 
-// Curable reports whether another run can cure a failure. These are the reasons
+// Transient reports whether another run can cure a failure. These are the reasons
 // that the vendor's newer SDKs name for internal faults and for files that could
 // not be fetched; everything else, and everything unknown, waits for a person.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/run-processor
-func Curable(failureReason string) bool {
+func Transient(failureReason string) bool {
 	switch failureReason {
 	case "INTERNAL_ERROR", "PARSING_ERROR", "PRE_PROCESSING_FAILURE", "POST_PROCESSING_FAILURE",
 		"FAILED_TO_PROCESS_FILE": // the link may have been too old: the next attempt has a fresh one
@@ -379,14 +379,14 @@ func Curable(failureReason string) bool {
 	return false
 }
 
-// note keeps a run under Runs, once.
-func (r Rules) note(rec, next *Record, run NotedRun) (Decision, error) {
-	v := Earlier
+// notePastRun keeps a run under Runs, once.
+func (r Rules) notePastRun(rec, next *Record, run PastRun) (Decision, error) {
+	v := EarlierAttempt
 	if rec.State == Waiting && run.Attempt < rec.Attempt {
 		// News of the attempt before: did the notice for the next one get through?
 		v = Resubmit
 	}
-	if i := slices.IndexFunc(rec.Runs, func(n NotedRun) bool { return n.RunID == run.RunID }); i >= 0 {
+	if i := slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.RunID == run.RunID }); i >= 0 {
 		if rec.Runs[i].State.Terminal() || !run.State.Terminal() {
 			return Decision{Verdict: v, Record: rec}, nil
 		}
@@ -396,11 +396,11 @@ func (r Rules) note(rec, next *Record, run NotedRun) (Decision, error) {
 		return Decision{Verdict: v, Record: next, Written: true}, nil
 	}
 	run.Duplicate = run.Attempt == rec.Attempt ||
-		slices.ContainsFunc(rec.Runs, func(n NotedRun) bool { return n.Attempt == run.Attempt && n.RunID != "" })
+		slices.ContainsFunc(rec.Runs, func(n PastRun) bool { return n.Attempt == run.Attempt && n.RunID != "" })
 	if run.Duplicate {
 		v = DuplicateRun
 	}
-	next.keep(run)
+	next.appendRun(run)
 	return Decision{Verdict: v, Record: next, Written: true}, nil
 }
 
@@ -420,7 +420,7 @@ func cut(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-func (rec *Record) keep(run NotedRun) {
+func (rec *Record) appendRun(run PastRun) {
 	run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
 	rec.Runs = append(rec.Runs, run)
 	if n := len(rec.Runs) - maxRuns; n > 0 {
@@ -431,17 +431,17 @@ func (rec *Record) keep(run NotedRun) {
 // inFlight reports whether the claim is the last one made and its POST still
 // without an answer: only then is the answer of its claimer about this record.
 func (rec *Record) inFlight(claim int64) bool {
-	return rec.Claim == claim && rec.RunID == "" && (rec.State == Submitting || rec.State == Unconfirmed)
+	return rec.ClaimNumber == claim && rec.RunID == "" && (rec.State == Submitting || rec.State == Unconfirmed)
 }
 
-func (rec *Record) source(s document.Source) {
+func (rec *Record) setSource(s document.Source) {
 	rec.Object, rec.Bucket, rec.Key, rec.VersionID, rec.ETag = s.Object(), s.Bucket, s.Key, s.VersionID, s.ETag
 	rec.Size, rec.Sequence, rec.UploadedAt = s.Size, s.Sequencer, s.UploadedAt
 }
 
-func (r Rules) claim(rec *Record, f Claim, now time.Time) {
+func (r Rules) grant(rec *Record, f Claim, now time.Time) {
 	rec.State, rec.Reason = Submitting, ""
-	rec.Claim++
+	rec.ClaimNumber++
 	rec.ClaimedBy = f.By
 	rec.Route, rec.ProcessorID, rec.ProcessorVersion = f.Route, f.ProcessorID, f.Version
 	rec.SubmittedAt, rec.LeaseUntil = now, now.Add(r.Lease)
@@ -457,7 +457,7 @@ func (rec *Record) waiting(reason string, until time.Time) {
 	rec.LeaseUntil, rec.UnconfirmedSince = time.Time{}, time.Time{}
 }
 
-func (rec *Record) taken(runID, url string, now time.Time) {
+func (rec *Record) setRun(runID, url string, now time.Time) {
 	rec.RunID, rec.RunURL = runID, url
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
 	if rec.SubmittedAt.IsZero() {
@@ -473,7 +473,7 @@ func (rec *Record) end(s State, now time.Time) {
 	rec.Revision++
 }
 
-func (rec *Record) outcome(f Outcome, now time.Time) {
+func (rec *Record) setResult(f RunEnded, now time.Time) {
 	rec.end(f.State, now)
 	rec.RunID, rec.RunURL = f.RunID, cmp.Or(cut(f.RunURL, maxMessage), rec.RunURL)
 	rec.ProcessorID = cmp.Or(rec.ProcessorID, f.ProcessorID)
@@ -492,7 +492,7 @@ func (rec *Record) archive(now time.Time) {
 		if at.IsZero() {
 			at = now
 		}
-		rec.keep(NotedRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State,
+		rec.appendRun(PastRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State,
 			FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: at})
 	}
 	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""
@@ -500,9 +500,9 @@ func (rec *Record) archive(now time.Time) {
 	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
 }
 
-// again makes the document WAITING for its next attempt. The retry rule and a
+// startAttempt makes the document WAITING for its next attempt. The retry rule and a
 // person's wish come here alike.
-func (rec *Record) again(reason string, now time.Time) {
+func (rec *Record) startAttempt(reason string, now time.Time) {
 	rec.archive(now)
 	rec.Attempt++
 	rec.waiting(reason, now)

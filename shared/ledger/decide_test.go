@@ -22,8 +22,8 @@ var (
 
 // at is the record of a document in a state, as the machine would have made it.
 func at(s State, edit ...func(*Record)) *Record {
-	r := &Record{DocumentID: src.DocumentID(), State: s, Writes: 5, Attempt: 1, Claim: 1, At: t0, SubmittedAt: t0}
-	r.source(src)
+	r := &Record{DocumentID: src.DocumentID(), State: s, Version: 5, Attempt: 1, ClaimNumber: 1, At: t0, SubmittedAt: t0}
+	r.setSource(src)
 	switch s {
 	case Submitting:
 		r.LeaseUntil = t0.Add(rules.Lease)
@@ -48,20 +48,20 @@ func at(s State, edit ...func(*Record)) *Record {
 
 func second(r *Record) {
 	r.Attempt = 2
-	r.Runs = []NotedRun{{Attempt: 1, RunID: "dpr_0", State: Failed, At: t0}}
+	r.Runs = []PastRun{{Attempt: 1, RunID: "dpr_0", State: Failed, At: t0}}
 }
 
-func processed(run, digest string) Outcome {
-	return Outcome{Source: src, Attempt: 1, RunID: run, State: Processed, Output: json.RawMessage(`{}`), Digest: digest}
+func processed(run, digest string) RunEnded {
+	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Processed, Output: json.RawMessage(`{}`), Digest: digest}
 }
 
-func failed(run, reason string) Outcome {
-	return Outcome{Source: src, Attempt: 1, RunID: run, State: Failed, FailureReason: reason, Digest: "f-" + reason}
+func failed(run, reason string) RunEnded {
+	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Failed, FailureReason: reason, Digest: "f-" + reason}
 }
 
-func confirmed(o Outcome) Outcome { o.Seen = 5; return o } // as at writes it
+func confirmed(o RunEnded) RunEnded { o.Seen = 5; return o } // as at writes it
 
-func attempt(n int, o Outcome) Outcome { o.Attempt = n; return o }
+func attempt(n int, o RunEnded) RunEnded { o.Attempt = n; return o }
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
@@ -78,91 +78,91 @@ func TestDecide(t *testing.T) {
 		also    func(t *testing.T, r *Record)
 	}{
 		// Claims.
-		{name: "claim of a new document", fact: claim, verdict: Won, state: Submitting, also: func(t *testing.T, r *Record) {
-			if r.Attempt != 1 || r.Claim != 1 || !r.LeaseUntil.Equal(t0.Add(time.Second+rules.Lease)) || r.At != r.LeaseUntil || r.Object != "s3://in/a.pdf" || r.Writes != 1 {
+		{name: "claim of a new document", fact: claim, verdict: Claimed, state: Submitting, also: func(t *testing.T, r *Record) {
+			if r.Attempt != 1 || r.ClaimNumber != 1 || !r.LeaseUntil.Equal(t0.Add(time.Second+rules.Lease)) || r.At != r.LeaseUntil || r.Object != "s3://in/a.pdf" || r.Version != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "claim of a waiting one", rec: at(Waiting), fact: claim, verdict: Won, state: Submitting, also: func(t *testing.T, r *Record) {
-			if r.Claim != 2 || r.Attempt != 1 || r.Reason != "" {
+		{name: "claim of a waiting one", rec: at(Waiting), fact: claim, verdict: Claimed, state: Submitting, also: func(t *testing.T, r *Record) {
+			if r.ClaimNumber != 2 || r.Attempt != 1 || r.Reason != "" {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "claim while another's lease is alive", rec: at(Submitting), fact: claim, verdict: Held},
-		{name: "claim that was made, its answer lost", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, verdict: Won},
-		{name: "claim while another's lease is alive, both named", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "you" }), fact: Claim{Source: src, By: "me"}, verdict: Held},
-		{name: "claim that was made, but its lease is over", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, now: leaseOver, verdict: Look, state: Unconfirmed},
-		{name: "claim in the lease's last moment", rec: at(Submitting), fact: claim, now: leaseOver.Add(-time.Millisecond), verdict: Held},
-		{name: "claim after the lease", rec: at(Submitting), fact: claim, now: leaseOver, verdict: Look, state: Unconfirmed, also: func(t *testing.T, r *Record) {
+		{name: "claim while another's lease is alive", rec: at(Submitting), fact: claim, verdict: Leased},
+		{name: "claim that was made, its answer lost", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, verdict: Claimed},
+		{name: "claim while another's lease is alive, both named", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "you" }), fact: Claim{Source: src, By: "me"}, verdict: Leased},
+		{name: "claim that was made, but its lease is over", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, now: leaseOver, verdict: Search, state: Unconfirmed},
+		{name: "claim in the lease's last moment", rec: at(Submitting), fact: claim, now: leaseOver.Add(-time.Millisecond), verdict: Leased},
+		{name: "claim after the lease", rec: at(Submitting), fact: claim, now: leaseOver, verdict: Search, state: Unconfirmed, also: func(t *testing.T, r *Record) {
 			if !r.UnconfirmedSince.Equal(leaseOver) || !r.LeaseUntil.IsZero() {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "claim while unconfirmed", rec: at(Unconfirmed), fact: claim, verdict: Look},
-		{name: "claim while unconfirmed, long after the window", rec: at(Unconfirmed), fact: claim, now: windowOver.Add(time.Hour), verdict: Look},
-		{name: "claim while processing", rec: at(Processing), fact: claim, verdict: Settled},
-		{name: "claim when processed", rec: at(Processed), fact: claim, verdict: Settled},
-		{name: "claim when failed", rec: at(Failed), fact: claim, verdict: Settled},
-		{name: "claim when cancelled", rec: at(Cancelled), fact: claim, verdict: Settled},
-		{name: "claim when refused", rec: at(Refused), fact: claim, verdict: Settled},
-		{name: "the same bytes uploaded again", rec: at(Processed), fact: Claim{Source: func() document.Source { s := src; s.Sequencer = "0B"; return s }()}, verdict: Settled, state: Processed, also: func(t *testing.T, r *Record) {
+		{name: "claim while unconfirmed", rec: at(Unconfirmed), fact: claim, verdict: Search},
+		{name: "claim while unconfirmed, long after the window", rec: at(Unconfirmed), fact: claim, now: windowOver.Add(time.Hour), verdict: Search},
+		{name: "claim while processing", rec: at(Processing), fact: claim, verdict: NothingToDo},
+		{name: "claim when processed", rec: at(Processed), fact: claim, verdict: NothingToDo},
+		{name: "claim when failed", rec: at(Failed), fact: claim, verdict: NothingToDo},
+		{name: "claim when cancelled", rec: at(Cancelled), fact: claim, verdict: NothingToDo},
+		{name: "claim when refused", rec: at(Refused), fact: claim, verdict: NothingToDo},
+		{name: "the same bytes uploaded again", rec: at(Processed), fact: Claim{Source: func() document.Source { s := src; s.Sequencer = "0B"; return s }()}, verdict: NothingToDo, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.Sequence != "0B" || r.Revision != 1 {
 				t.Errorf("sequence %q revision %d", r.Sequence, r.Revision)
 			}
 		}},
 
 		// The POST was answered 200, or a look found the run.
-		{name: "taken", rec: at(Submitting), fact: Taken{Attempt: 1, RunID: "dpr_1", RunURL: "u"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "taken", rec: at(Submitting), fact: Accepted{Attempt: 1, RunID: "dpr_1", RunURL: "u"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
 			if r.RunID != "dpr_1" || r.RunURL != "u" || !r.LeaseUntil.IsZero() || !r.At.Equal(t0.Add(time.Second+rules.ReconcileAfter)) || r.Revision != 0 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "taken, while unconfirmed", rec: at(Unconfirmed), fact: Taken{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
-		{name: "taken, while waiting again", rec: at(Waiting), fact: Taken{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
-		{name: "taken, known", rec: at(Processing), fact: Taken{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "taken, and a delivery was faster", rec: at(Processed), fact: Taken{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "taken, a second run", rec: at(Processing), fact: Taken{Attempt: 1, RunID: "dpr_2"}, verdict: DuplicateRun, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "taken, while unconfirmed", rec: at(Unconfirmed), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
+		{name: "taken, while waiting again", rec: at(Waiting), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
+		{name: "taken, known", rec: at(Processing), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "taken, and a delivery was faster", rec: at(Processed), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "taken, a second run", rec: at(Processing), fact: Accepted{Attempt: 1, RunID: "dpr_2"}, verdict: DuplicateRun, state: Processing, also: func(t *testing.T, r *Record) {
 			if r.RunID != "dpr_1" || len(r.Runs) != 1 || r.Runs[0].RunID != "dpr_2" || !r.Runs[0].Duplicate || r.Revision != 0 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "taken, of an earlier attempt that had no run known", rec: at(Submitting, func(r *Record) { r.Attempt = 2 }), fact: Taken{Attempt: 1, RunID: "dpr_9"}, verdict: Earlier, state: Submitting},
+		{name: "taken, of an earlier attempt that had no run known", rec: at(Submitting, func(r *Record) { r.Attempt = 2 }), fact: Accepted{Attempt: 1, RunID: "dpr_9"}, verdict: EarlierAttempt, state: Submitting},
 
 		// The POST surely made no run.
-		{name: "not taken", rec: at(Submitting), fact: NotTaken{Claim: 1, Reason: "429", Until: t0.Add(time.Minute)}, verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "not taken", rec: at(Submitting), fact: NotAccepted{ClaimNumber: 1, Reason: "429", Until: t0.Add(time.Minute)}, verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.Reason != "429" || !r.At.Equal(t0.Add(time.Minute)) || !r.LeaseUntil.IsZero() {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "not taken, after the lease", rec: at(Unconfirmed), fact: NotTaken{Claim: 1, Reason: "429"}, verdict: Stored, state: Waiting},
-		{name: "not taken, but another has claimed since", rec: at(Submitting, func(r *Record) { r.Claim = 2 }), fact: NotTaken{Claim: 1}, verdict: Unchanged},
-		{name: "not taken, but a run is known", rec: at(Processing), fact: NotTaken{Claim: 1}, verdict: Unchanged},
+		{name: "not taken, after the lease", rec: at(Unconfirmed), fact: NotAccepted{ClaimNumber: 1, Reason: "429"}, verdict: Stored, state: Waiting},
+		{name: "not taken, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: NotAccepted{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "not taken, but a run is known", rec: at(Processing), fact: NotAccepted{ClaimNumber: 1}, verdict: Unchanged},
 
 		// The POST's outcome is unknown.
-		{name: "unknown", rec: at(Submitting), fact: Unknown{Claim: 1}, verdict: Stored, state: Unconfirmed, also: func(t *testing.T, r *Record) {
+		{name: "unknown", rec: at(Submitting), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Stored, state: Unconfirmed, also: func(t *testing.T, r *Record) {
 			if !r.UnconfirmedSince.Equal(t0.Add(time.Second)) {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "unknown, but another has claimed since", rec: at(Submitting, func(r *Record) { r.Claim = 2 }), fact: Unknown{Claim: 1}, verdict: Unchanged},
-		{name: "unknown, but a delivery was faster", rec: at(Processed), fact: Unknown{Claim: 1}, verdict: Unchanged},
-		{name: "unknown, told twice", rec: at(Unconfirmed), fact: Unknown{Claim: 1}, verdict: Unchanged},
+		{name: "unknown, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "unknown, but a delivery was faster", rec: at(Processed), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "unknown, told twice", rec: at(Unconfirmed), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Unchanged},
 
 		// A final no.
-		{name: "rejected", rec: at(Submitting), fact: Rejected{Claim: 1, Code: "NOT_FOUND", Message: "m", RequestID: "req_1"}, verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
+		{name: "rejected", rec: at(Submitting), fact: Refusal{ClaimNumber: 1, Code: "NOT_FOUND", Message: "m", RequestID: "req_1"}, verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != "NOT_FOUND" || r.FailureMessage != "m" || r.RequestID != "req_1" || r.Revision != 1 || r.FinishedAt.IsZero() {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "rejected, but another has claimed since", rec: at(Submitting, func(r *Record) { r.Claim = 2 }), fact: Rejected{Claim: 1}, verdict: Unchanged},
-		{name: "rejected, but a run is known", rec: at(Processing), fact: Rejected{Claim: 1}, verdict: Unchanged},
+		{name: "rejected, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: Refusal{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "rejected, but a run is known", rec: at(Processing), fact: Refusal{ClaimNumber: 1}, verdict: Unchanged},
 
 		// Looks.
-		{name: "absent, within the window", rec: at(Unconfirmed), fact: Absent{Attempt: 1, LookedAt: windowOver.Add(-time.Millisecond)}, now: windowOver.Add(time.Hour), verdict: Look},
-		{name: "absent, after the window", rec: at(Unconfirmed), fact: Absent{Attempt: 1, LookedAt: windowOver}, now: windowOver, verdict: Stored, state: Waiting},
-		{name: "absent, but the run became known", rec: at(Processing), fact: Absent{Attempt: 1, LookedAt: windowOver}, verdict: Settled},
-		{name: "absent, but another has claimed", rec: at(Submitting), fact: Absent{Attempt: 1, LookedAt: windowOver}, verdict: Settled},
-		{name: "absent, of an earlier attempt", rec: at(Unconfirmed, second), fact: Absent{Attempt: 1, LookedAt: windowOver}, verdict: Settled},
+		{name: "absent, within the window", rec: at(Unconfirmed), fact: NotFound{Attempt: 1, SearchedAt: windowOver.Add(-time.Millisecond)}, now: windowOver.Add(time.Hour), verdict: Search},
+		{name: "absent, after the window", rec: at(Unconfirmed), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, now: windowOver, verdict: Stored, state: Waiting},
+		{name: "absent, but the run became known", rec: at(Processing), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
+		{name: "absent, but another has claimed", rec: at(Submitting), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
+		{name: "absent, of an earlier attempt", rec: at(Unconfirmed, second), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
 
 		// Deliveries, and what our own GETs say.
 		{name: "processed", rec: at(Processing), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
@@ -185,19 +185,19 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "processed, other content, asked for before the last write", rec: at(Processed), fact: Outcome{Source: src, Attempt: 1, RunID: "dpr_1", State: Processed, Digest: "d2", Seen: 4}, verdict: Confirm},
+		{name: "processed, other content, asked for before the last write", rec: at(Processed), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Processed, Digest: "d2", Seen: 4}, verdict: Confirm},
 		{name: "processed, no record: the tag knows the document", fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
-			if r.DocumentID != src.DocumentID() || r.Object != "s3://in/a.pdf" || r.Writes != 1 {
+			if r.DocumentID != src.DocumentID() || r.Object != "s3://in/a.pdf" || r.Version != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "processed, no record and no tag", fact: Outcome{Attempt: 1, RunID: "dpr_7", State: Processed, Output: json.RawMessage(`{}`)}, verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+		{name: "processed, no record and no tag", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: json.RawMessage(`{}`)}, verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.DocumentID != "dpr_7" || r.RunID != "dpr_7" {
 				t.Errorf("%+v", r)
 			}
 		}},
 		{name: "processed, of an earlier attempt", rec: at(Processing, second), fact: processed("dpr_00", "d"), verdict: DuplicateRun, state: Processing},
-		{name: "processed, of the earlier attempt that is noted", rec: at(Processing, second), fact: processed("dpr_0", "d"), verdict: Earlier},
+		{name: "processed, of the earlier attempt that is noted", rec: at(Processing, second), fact: processed("dpr_0", "d"), verdict: EarlierAttempt},
 		{name: "processed, a second run for the attempt", rec: at(Processed), fact: processed("dpr_2", "d2"), verdict: DuplicateRun, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.RunID != "dpr_1" || r.Digest != "d1" || r.Revision != 1 || r.Output != nil {
 				t.Errorf("%+v", r)
@@ -215,7 +215,7 @@ func TestDecide(t *testing.T) {
 		}},
 		{name: "failed, for a reason that is not known", rec: at(Processing), fact: failed("dpr_1", "NEW_REASON"), verdict: Stored, state: Failed},
 		{name: "failed, curable", rec: at(Processing), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
-			want := []NotedRun{{Attempt: 1, RunID: "dpr_1", State: Failed, FailureReason: "INTERNAL_ERROR", At: t0.Add(time.Second)}}
+			want := []PastRun{{Attempt: 1, RunID: "dpr_1", State: Failed, FailureReason: "INTERNAL_ERROR", At: t0.Add(time.Second)}}
 			if d := cmp.Diff(want, r.Runs); d != "" || r.Attempt != 2 || r.RunID != "" || r.Revision != 0 || r.FailureReason != "" {
 				t.Errorf("%+v %s", r, d)
 			}
@@ -223,52 +223,52 @@ func TestDecide(t *testing.T) {
 		{name: "failed, curable, told again: the notice may have been lost", rec: at(Waiting, second), fact: failed("dpr_0", "INTERNAL_ERROR"), verdict: Resubmit},
 		{name: "failed, curable, but the last attempt", rec: at(Processing, second), fact: attempt(2, failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed},
 		{name: "failed, once processed", rec: at(Processed), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Confirm},
-		{name: "cancelled", rec: at(Processing), fact: Outcome{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Seen: 5}, verdict: Stored, state: Cancelled},
+		{name: "cancelled", rec: at(Processing), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Seen: 5}, verdict: Stored, state: Cancelled},
 		{name: "processed, once cancelled", rec: at(Cancelled), fact: processed("dpr_1", "d1"), verdict: Confirm},
 
 		// What reconcile learns.
-		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: Gone{RunID: "dpr_1"}, verdict: Stored, state: Processing},
-		{name: "gone", rec: at(Processing), fact: Gone{RunID: "dpr_1"}, now: t0.Add(maxQuiet), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
+		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, verdict: Stored, state: Processing},
+		{name: "gone", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxQuiet), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != RunNotFound || r.Revision != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "gone, but it has ended", rec: at(Processed), fact: Gone{RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "gone, but it has ended", rec: at(Processed), fact: RunMissing{RunID: "dpr_1"}, verdict: Unchanged},
 		{name: "processed, once gone: the delivery is all there is", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
-		{name: "quiet, young", rec: at(Processing), fact: Quiet{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "quiet, young", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
 			if !r.At.Equal(t0.Add(time.Second + rules.ReconcileAfter)) {
 				t.Errorf("at %v", r.At)
 			}
 		}},
-		{name: "quiet, an hour old", rec: at(Processing), fact: Quiet{RunID: "dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "quiet, an hour old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
 			if !r.At.Equal(t0.Add(2 * time.Hour)) {
 				t.Errorf("at %v", r.At)
 			}
 		}},
-		{name: "quiet, a week old", rec: at(Processing), fact: Quiet{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "quiet, a week old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
 			if !r.At.Equal(t0.Add(7*24*time.Hour + maxQuiet)) {
 				t.Errorf("at %v", r.At)
 			}
 		}},
-		{name: "quiet, but it has ended", rec: at(Processed), fact: Quiet{RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "resent", rec: at(Unconfirmed), fact: Resent{}, verdict: Stored, state: Unconfirmed},
-		{name: "resent, but it is taken", rec: at(Processing), fact: Resent{}, verdict: Unchanged},
+		{name: "quiet, but it has ended", rec: at(Processed), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "resent", rec: at(Unconfirmed), fact: Requeued{}, verdict: Stored, state: Unconfirmed},
+		{name: "resent, but it is taken", rec: at(Processing), fact: Requeued{}, verdict: Unchanged},
 
 		// A person's wish.
-		{name: "again", rec: at(Processed), fact: Again{Attempt: 2, Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "again", rec: at(Processed), fact: Reprocess{Attempt: 2, Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.Attempt != 2 || r.RunID != "" || r.OutputRunID != "dpr_1" || r.Revision != 1 || len(r.Runs) != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "again, refused before", rec: at(Refused), fact: Again{Attempt: 2}, verdict: Resubmit, state: Waiting},
-		{name: "again, for the second time", rec: at(Failed, second), fact: Again{Attempt: 2}, verdict: Unchanged},
-		{name: "again, but an attempt is left out", rec: at(Failed), fact: Again{Attempt: 3}, verdict: Unchanged},
-		{name: "again, but it is under way", rec: at(Processing), fact: Again{Attempt: 2}, verdict: Unchanged},
-		{name: "again, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Again{Attempt: 2}, verdict: Unchanged},
+		{name: "again, refused before", rec: at(Refused), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting},
+		{name: "again, for the second time", rec: at(Failed, second), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
+		{name: "again, but an attempt is left out", rec: at(Failed), fact: Reprocess{Attempt: 3}, verdict: Unchanged},
+		{name: "again, but it is under way", rec: at(Processing), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
+		{name: "again, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
 
 		// No record.
-		{name: "taken, no record", fact: Taken{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "quiet, no record", fact: Quiet{RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "taken, no record", fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "quiet, no record", fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -300,8 +300,8 @@ func TestDecide(t *testing.T) {
 			if d.Record.State != tt.state {
 				t.Errorf("state %s, want %s", d.Record.State, tt.state)
 			}
-			if d.Record.Writes != before.Writes+1 {
-				t.Errorf("writes %d after %d", d.Record.Writes, before.Writes)
+			if d.Record.Version != before.Version+1 {
+				t.Errorf("writes %d after %d", d.Record.Version, before.Version)
 			}
 			if err := d.Record.check(); err != nil {
 				t.Errorf("it writes what it can't read: %v", err)
@@ -320,7 +320,7 @@ func TestDecideRefusesWhatItDoesNotKnow(t *testing.T) {
 		"state is missing":            at(""),
 		"documentId is missing":       at(Waiting, func(r *Record) { r.DocumentID = "" }),
 		"attempt is missing":          at(Waiting, func(r *Record) { r.Attempt = 0 }),
-		"writes is missing":           at(Waiting, func(r *Record) { r.Writes = 0 }),
+		"recordVersion is missing":    at(Waiting, func(r *Record) { r.Version = 0 }),
 		"at is missing":               at(Waiting, func(r *Record) { r.At = time.Time{} }),
 		"leaseUntil is missing":       at(Submitting, func(r *Record) { r.LeaseUntil = time.Time{} }),
 		"unconfirmedSince is missing": at(Unconfirmed, func(r *Record) { r.UnconfirmedSince = time.Time{} }),
@@ -369,8 +369,8 @@ func TestCurable(t *testing.T) {
 		"INTERNAL_ERROR": true, "PARSING_ERROR": true, "PRE_PROCESSING_FAILURE": true, "POST_PROCESSING_FAILURE": true, "FAILED_TO_PROCESS_FILE": true,
 		"ABORTED": false, "INVALID_PROCESSOR": false, "INVALID_CONFIGURATION": false, "OUT_OF_CREDITS": false, "": false, "SOMETHING_NEW": false,
 	} {
-		if Curable(reason) != want {
-			t.Errorf("Curable(%q) = %v", reason, !want)
+		if Transient(reason) != want {
+			t.Errorf("Transient(%q) = %v", reason, !want)
 		}
 	}
 }

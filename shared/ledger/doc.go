@@ -20,13 +20,13 @@
 //
 //	l := ledger.New(client, "documents", ledger.DefaultRules, time.Now)
 //	d, err := l.Apply(ctx, id, ledger.Claim{Source: src, ProcessorID: "dp_…"})
-//	if err == nil && d.Verdict == ledger.Won {
+//	if err == nil && d.Verdict == ledger.Claimed {
 //		// POST now; nobody else will
 //	}
 //
 // # What it promises
 //
-//   - One claim at a time is Won, and none while an earlier POST could still turn
+//   - One claim at a time is won, and none while an earlier POST could still turn
 //     out to have made a run: after a lease ran out or an answer was lost, the
 //     document is UNCONFIRMED until a look settles it.
 //   - Storing twice is harmless; late, repeated and foreign news change nothing

@@ -38,7 +38,7 @@ func (m *memory) swap(_ context.Context, old, next *Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, ok := m.records[next.DocumentID]
-	if (old == nil) == ok || ok && now.Writes != old.Writes {
+	if (old == nil) == ok || ok && now.Version != old.Version {
 		return errConflict
 	}
 	rec := *next

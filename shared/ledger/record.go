@@ -49,9 +49,9 @@ func (s State) Terminal() bool {
 type Record struct {
 	DocumentID string `dynamodbav:"documentId"`
 	State      State  `dynamodbav:"state"`
-	// Writes counts the changes of the record; each write is made on condition
+	// Version counts the changes of the record; each write is made on condition
 	// that it is as it was read.
-	Writes int64 `dynamodbav:"writes"`
+	Version int64 `dynamodbav:"recordVersion"`
 
 	// The Source. A run that has no tag has none of these.
 	Object    string `dynamodbav:"object,omitempty"`
@@ -73,9 +73,9 @@ type Record struct {
 	Attempt int    `dynamodbav:"attempt"`
 	RunID   string `dynamodbav:"runId,omitempty"`
 	RunURL  string `dynamodbav:"runUrl,omitempty"`
-	// Claim counts the claims. What a claimer reports holds only while nobody
+	// ClaimNumber counts the claims. What a claimer reports holds only while nobody
 	// has claimed after it.
-	Claim            int64     `dynamodbav:"claim,omitempty"`
+	ClaimNumber      int64     `dynamodbav:"claimNumber,omitempty"`
 	ClaimedBy        string    `dynamodbav:"claimedBy,omitempty"`
 	LeaseUntil       time.Time `dynamodbav:"leaseUntil,omitempty"`
 	UnconfirmedSince time.Time `dynamodbav:"unconfirmedSince,omitempty"`
@@ -109,15 +109,15 @@ type Record struct {
 	Digest string `dynamodbav:"digest,omitempty"`
 
 	// Runs are the runs that are not, or no longer, what the record shows.
-	Runs []NotedRun `dynamodbav:"runs,omitempty"`
+	Runs []PastRun `dynamodbav:"runs,omitempty"`
 	// Revision grows by one with every change that a consumer can see.
 	Revision int `dynamodbav:"revision"`
 	// ExpiresAt is in Unix seconds; 0 keeps the record for ever.
 	ExpiresAt int64 `dynamodbav:"expiresAt,omitempty"`
 }
 
-// NotedRun is a run that is kept for the record only.
-type NotedRun struct {
+// PastRun is a run that is kept for the record only.
+type PastRun struct {
 	Attempt        int       `dynamodbav:"attempt"`
 	RunID          string    `dynamodbav:"runId,omitempty"`
 	State          State     `dynamodbav:"state"`
@@ -157,8 +157,8 @@ func (r *Record) check() error {
 		fault = fmt.Sprintf("state %q is unknown: is it from a newer version of this software?", r.State)
 	case r.Attempt < 1:
 		fault = "attempt is missing or below 1"
-	case r.Writes < 1:
-		fault = "writes is missing or below 1"
+	case r.Version < 1:
+		fault = "recordVersion is missing or below 1"
 	case r.At.IsZero():
 		fault = "at is missing"
 	case r.State == Submitting && r.LeaseUntil.IsZero():

@@ -131,7 +131,7 @@ func (d *dynamo) write(ctx context.Context, old, next *Record) error {
 		update = update.Remove(expression.Name(outputAttribute))
 	}
 	e, err := expression.NewBuilder().WithUpdate(update).
-		WithCondition(expression.Name("writes").Equal(expression.Value(old.Writes))).Build()
+		WithCondition(expression.Name("recordVersion").Equal(expression.Value(old.Version))).Build()
 	if err != nil {
 		return err
 	}

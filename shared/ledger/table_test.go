@@ -112,15 +112,15 @@ func TestTableAndMemoryAgree(t *testing.T) {
 				n := rapid.IntRange(1, 2).Draw(rt, "number")
 				f := rapid.SampledFrom([]Fact{
 					Claim{Source: s, Route: "default", ProcessorID: "dp_1", Version: "latest", By: fmt.Sprint(step)},
-					Taken{Attempt: n, RunID: run(), RunURL: "u"},
-					NotTaken{Claim: int64(n), Reason: "429", Until: now.Add(time.Minute)},
-					Unknown{Claim: int64(n)},
-					Rejected{Claim: int64(n), Code: "INVALID_REQUEST", Message: "m", RequestID: "req_1"},
-					Absent{Attempt: n, LookedAt: now},
-					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, Output: json.RawMessage(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Seen: int64(rapid.IntRange(0, 5).Draw(rt, "seen")), Credits: "1.5"},
-					Outcome{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Seen: 2},
-					Outcome{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
-					Gone{RunID: run()}, Quiet{RunID: run()}, Again{Attempt: n + 1, Reason: "asked for"}, Resent{},
+					Accepted{Attempt: n, RunID: run(), RunURL: "u"},
+					NotAccepted{ClaimNumber: int64(n), Reason: "429", Until: now.Add(time.Minute)},
+					OutcomeUnknown{ClaimNumber: int64(n)},
+					Refusal{ClaimNumber: int64(n), Code: "INVALID_REQUEST", Message: "m", RequestID: "req_1"},
+					NotFound{Attempt: n, SearchedAt: now},
+					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, Output: json.RawMessage(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Seen: int64(rapid.IntRange(0, 5).Draw(rt, "seen")), Credits: "1.5"},
+					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Seen: 2},
+					RunEnded{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
+					RunMissing{RunID: run()}, StillRunning{RunID: run()}, Reprocess{Attempt: n + 1, Reason: "asked for"}, Requeued{},
 				}).Draw(rt, "fact")
 				got, gotErr := real.Apply(ctx, s.DocumentID(), f)
 				want, wantErr := model.Apply(ctx, s.DocumentID(), f)
@@ -215,7 +215,7 @@ func TestOneClaimIsWon(t *testing.T) {
 						if err != nil {
 							t.Error(err)
 						}
-						if d.Verdict == Won {
+						if d.Verdict == Claimed {
 							won.Add(1)
 						}
 					})
@@ -240,10 +240,10 @@ func TestAClaimerKnowsItsOwnClaim(t *testing.T) {
 		}
 		return do(ctx) // once more: now it is in conflict with itself
 	})
-	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Won {
+	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Claimed {
 		t.Errorf("%v, %v; want the claim won", d.Verdict, err)
 	}
-	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Held {
+	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Leased {
 		t.Errorf("%v, %v; want another claim held up", d.Verdict, err)
 	}
 }
@@ -257,7 +257,7 @@ func TestStrangeItems(t *testing.T) {
 			item := map[string]types.AttributeValue{
 				"documentId": &types.AttributeValueMemberS{Value: id}, "state": &types.AttributeValueMemberS{Value: "WAITING"},
 				"at": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "attempt": &types.AttributeValueMemberN{Value: "1"},
-				"writes": &types.AttributeValueMemberN{Value: "1"}, "revision": &types.AttributeValueMemberN{Value: "0"},
+				"recordVersion": &types.AttributeValueMemberN{Value: "1"}, "revision": &types.AttributeValueMemberN{Value: "0"},
 				"note": &types.AttributeValueMemberS{Value: "by hand"},
 			}
 			edit(item)
@@ -273,11 +273,11 @@ func TestStrangeItems(t *testing.T) {
 		}{
 			"doc_type":  {func(m map[string]types.AttributeValue) { m["attempt"] = &types.AttributeValueMemberS{Value: "one"} }, `attribute "attempt"`},
 			"doc_time":  {func(m map[string]types.AttributeValue) { m["leaseUntil"] = &types.AttributeValueMemberS{Value: "soon"} }, `attribute "leaseUntil"`},
-			"doc_gone":  {func(m map[string]types.AttributeValue) { delete(m, "writes") }, "writes is missing"},
+			"doc_gone":  {func(m map[string]types.AttributeValue) { delete(m, "recordVersion") }, "recordVersion is missing"},
 			"doc_later": {func(m map[string]types.AttributeValue) { m["state"] = &types.AttributeValueMemberS{Value: "ARCHIVED"} }, `"ARCHIVED" is unknown`},
 		} {
 			item := put(id, want.edit)
-			_, err := l.Apply(t.Context(), id, Resent{})
+			_, err := l.Apply(t.Context(), id, Requeued{})
 			if !errors.Is(err, ErrRecord) || !strings.Contains(err.Error(), want.text) || !strings.Contains(err.Error(), id) {
 				t.Errorf("%s: %v, want ErrRecord with %q", id, err, want.text)
 			}
@@ -299,7 +299,7 @@ func TestStrangeItems(t *testing.T) {
 		if seen != 1 || faults != 3 {
 			t.Errorf("in state WAITING: %d good ones, %d faults; want 1 and 3", seen, faults)
 		}
-		if _, err := l.Apply(t.Context(), "doc_good", Resent{}); err != nil {
+		if _, err := l.Apply(t.Context(), "doc_good", Requeued{}); err != nil {
 			t.Error(err)
 		}
 		if got := read(t, client, table, "doc_good"); !cmp.Equal(good["note"], got["note"], attributes) {

@@ -38,7 +38,7 @@ var (
 	Refused           = Metric{Name: "Refused", Unit: "Count", Meaning: "Documents that were refused for good: by Extend, or because there is no route or no object any more."}
 	RateLimited       = Metric{Name: "RateLimited", Unit: "Count", Meaning: "Times that all calls were put off because of an answer 429: the plan's limit was hit."}
 	Unconfirmed       = Metric{Name: "Unconfirmed", Unit: "Count", Meaning: "POSTs of which nobody knows whether they made a run, also those of functions that died; each is looked for."}
-	RecoveredByLook   = Metric{Name: "RecoveredByLook", Unit: "Count", Meaning: "Lost runs that a look found: paid once, not twice."}
+	RecoveredBySearch = Metric{Name: "RecoveredBySearch", Unit: "Count", Meaning: "Lost runs that a look found: paid once, not twice."}
 
 	RecoveredByReconcile = Metric{Name: "RecoveredByReconcile", Unit: "Count", Meaning: "Runs that reconcile found ended, and notices that it sent again: as a rule a webhook or a message had been lost, or was late."}
 	Processed            = Metric{Name: "Processed", Unit: "Count", Meaning: "Attempts that ended with an output."}
@@ -60,7 +60,7 @@ var (
 
 // All lists the metrics, in the order in which a document meets them.
 var All = []Metric{
-	Submitted, DuplicatesDropped, Refused, RateLimited, Unconfirmed, RecoveredByLook, RecoveredByReconcile,
+	Submitted, DuplicatesDropped, Refused, RateLimited, Unconfirmed, RecoveredBySearch, RecoveredByReconcile,
 	Processed, Failed, Cancelled, Credits, SecondsToOutput,
 	WebhookRejected, AccountPaused, Stalled, DeadLetters, DuplicateRun,
 }

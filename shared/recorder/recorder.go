@@ -31,11 +31,11 @@ type Recorder struct {
 	Stack  string
 	Ledger *ledger.Ledger
 	Runs   Getter
-	// Keep stores what DynamoDB can't hold exactly, under a name that is new for
+	// Put stores what DynamoDB can't hold exactly, under a name that is new for
 	// new content, and says where it is.
-	Keep func(ctx context.Context, name string, output []byte) (location string, err error)
-	// Resend puts a document's notice into the upload queue once more.
-	Resend func(ctx context.Context, s document.Source) error
+	Put func(ctx context.Context, name string, output []byte) (location string, err error)
+	// Requeue puts a document's notice into the upload queue once more.
+	Requeue func(ctx context.Context, s document.Source) error
 }
 
 // Getter is the one call of Extend that a Recorder makes.
@@ -71,7 +71,7 @@ const (
 // maxRounds bounds the questions about one run that keeps changing meanwhile.
 const maxRounds = 5
 
-// Record brings a run into the ledger. seen says how new the run is: the Writes of
+// Record brings a run into the ledger. seen says how new the run is: the Version of
 // the record, its attempt still under way, before Extend was asked for the run; or
 // Delivered. An error means that nothing is lost and that the same call later can
 // succeed.
@@ -104,7 +104,7 @@ func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen int64) (Res
 			}
 		}
 		if seen, over = NoRecord, false; rec != nil {
-			seen, over = rec.Writes, rec.State.Terminal()
+			seen, over = rec.Version, rec.State.Terminal()
 		}
 		id := run.ID
 		run, err = r.Runs.Get(ctx, id)
@@ -176,10 +176,10 @@ func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Res
 		if seen == Delivered {
 			return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
 		}
-		return r.apply(ctx, id, ledger.Quiet{RunID: run.ID})
+		return r.apply(ctx, id, ledger.StillRunning{RunID: run.ID})
 	}
 
-	o := ledger.Outcome{
+	o := ledger.RunEnded{
 		Source: source, Attempt: attempt, RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
 		State: state, Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
 		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Seen: seen,
@@ -201,7 +201,7 @@ func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Res
 		case errors.Is(err, ledger.ErrInexact):
 			// The bytes first, then the record that points to them.
 			name := fmt.Sprintf("%s/%d-%s.json", id, attempt, o.Digest[:16])
-			if o.OutputLocation, err = r.Keep(ctx, name, o.Output); err != nil {
+			if o.OutputLocation, err = r.Put(ctx, name, o.Output); err != nil {
 				return Result{}, fmt.Errorf("run %s: keep the output: %w", run.ID, err)
 			}
 			o.Output = nil
@@ -225,7 +225,7 @@ func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result,
 	}
 	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record, written: d.Written}
 	if d.Verdict == ledger.Resubmit {
-		if err := r.Resend(ctx, d.Record.Source()); err != nil {
+		if err := r.Requeue(ctx, d.Record.Source()); err != nil {
 			return result, fmt.Errorf("resend %s: %w", id, err)
 		}
 	}
@@ -238,7 +238,7 @@ const maxSorted = 1 << 20
 
 // digest is the same for the same content, however it is spaced and, but for very
 // large outputs, whatever the order of its names.
-func digest(o ledger.Outcome) (string, error) {
+func digest(o ledger.RunEnded) (string, error) {
 	var output any
 	if len(o.Output) > maxSorted {
 		output = o.Output

@@ -44,11 +44,11 @@ func newDesk(t *testing.T) *desk {
 	d.Recorder = &Recorder{
 		Stack: stack, Runs: d,
 		Ledger: ledger.NewMemory(rules, func() time.Time { return d.at }),
-		Keep: func(_ context.Context, name string, _ []byte) (string, error) {
+		Put: func(_ context.Context, name string, _ []byte) (string, error) {
 			t.Errorf("Keep of %s", name)
 			return "", errors.New("unexpected")
 		},
-		Resend: func(_ context.Context, s document.Source) error {
+		Requeue: func(_ context.Context, s document.Source) error {
 			t.Errorf("Resend of %s", s)
 			return errors.New("unexpected")
 		},
@@ -83,7 +83,7 @@ func (d *desk) seen(run *extend.Run) int64 {
 	if rec == nil {
 		return NoRecord
 	}
-	return rec.Writes
+	return rec.Version
 }
 
 // record brings a run in, and holds the verdict.
@@ -120,7 +120,7 @@ func (d *desk) wantNone(id string) {
 // submitted has the document PROCESSING.
 func (d *desk) submitted() {
 	d.t.Helper()
-	for _, f := range []ledger.Fact{ledger.Claim{Source: source, Route: "default"}, ledger.Taken{Attempt: 1, RunID: "dpr_1"}} {
+	for _, f := range []ledger.Fact{ledger.Claim{Source: source, Route: "default"}, ledger.Accepted{Attempt: 1, RunID: "dpr_1"}} {
 		if _, err := d.Ledger.Apply(d.t.Context(), docID, f); err != nil {
 			d.t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestInexactOutputIsKeptFirst(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			var names []string
-			d.Keep = func(_ context.Context, name string, body []byte) (string, error) {
+			d.Put = func(_ context.Context, name string, body []byte) (string, error) {
 				if len(names) == 0 {
 					d.wantNone(docID) // the record may only point to what is there
 				}
@@ -212,11 +212,11 @@ func TestKeepFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("no bucket")
-	d.Keep = func(context.Context, string, []byte) (string, error) { return "", full }
+	d.Put = func(context.Context, string, []byte) (string, error) { return "", full }
 	if _, err := d.Record(t.Context(), processed(`{"n": 1e400}`), Delivered); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
 		t.Errorf("error %v", err)
 	}
-	if after, err := d.Ledger.Get(t.Context(), docID); err != nil || after.Writes != before.Writes {
+	if after, err := d.Ledger.Get(t.Context(), docID); err != nil || after.Version != before.Version {
 		t.Errorf("record %+v, %v", after, err)
 	}
 }
@@ -224,7 +224,7 @@ func TestKeepFails(t *testing.T) {
 func TestOutputMovesWithAReview(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	d.Keep = func(_ context.Context, name string, _ []byte) (string, error) { return "s3://results/" + name, nil }
+	d.Put = func(_ context.Context, name string, _ []byte) (string, error) { return "s3://results/" + name, nil }
 	d.record(processed(`{"n": 1}`), true, ledger.Stored)
 	first := d.record(processed(`{"n": 1e400}`), true, ledger.Stored)
 	d.wantOutput(docID, "")
@@ -355,7 +355,7 @@ func TestACurableFailureIsResent(t *testing.T) {
 	})
 	var resent []document.Source
 	var fault error
-	d.Resend = func(_ context.Context, s document.Source) error {
+	d.Requeue = func(_ context.Context, s document.Source) error {
 		// First the ledger, then the notice: a notice that is faster would find the document as it was.
 		if rec, err := d.Ledger.Get(t.Context(), docID); err != nil || rec.State != ledger.Waiting || rec.Attempt != 2 {
 			t.Errorf("record %+v, %v", rec, err)
@@ -379,11 +379,11 @@ func TestACurableFailureIsResent(t *testing.T) {
 
 func TestDigest(t *testing.T) {
 	t.Parallel()
-	outcome := func(output string) ledger.Outcome {
-		return ledger.Outcome{State: ledger.Processed, Type: "EXTRACT", Output: json.RawMessage(output)}
+	outcome := func(output string) ledger.RunEnded {
+		return ledger.RunEnded{State: ledger.Processed, Type: "EXTRACT", Output: json.RawMessage(output)}
 	}
 	base := outcome(`{"a": [1.50, "x"], "b": {"c": null}}`)
-	of := func(o ledger.Outcome) string {
+	of := func(o ledger.RunEnded) string {
 		t.Helper()
 		d, err := digest(o)
 		if err != nil {
@@ -391,22 +391,22 @@ func TestDigest(t *testing.T) {
 		}
 		return d
 	}
-	for name, same := range map[string]ledger.Outcome{
+	for name, same := range map[string]ledger.RunEnded{
 		"spacing": outcome("{\"a\":[1.50,\n\t\"x\"],\"b\":{\"c\":null}}"),
 		"order":   outcome(`{"b": {"c": null}, "a": [1.50, "x"]}`),
 		"escapes": outcome(`{"\u0061": [1.50, "\u0078"], "b": {"c": null}}`),
 		// These say how we came to know of it, not what it is.
-		"run URL":   func() ledger.Outcome { o := base; o.RunURL = "u"; return o }(),
-		"confirmed": func() ledger.Outcome { o := base; o.Seen = 7; return o }(),
-		"credits":   func() ledger.Outcome { o := base; o.Credits = "3"; return o }(),
+		"run URL":   func() ledger.RunEnded { o := base; o.RunURL = "u"; return o }(),
+		"confirmed": func() ledger.RunEnded { o := base; o.Seen = 7; return o }(),
+		"credits":   func() ledger.RunEnded { o := base; o.Credits = "3"; return o }(),
 	} {
 		if of(same) != of(base) {
 			t.Errorf("%s: another digest", name)
 		}
 	}
-	edit := func(f func(*ledger.Outcome)) ledger.Outcome { o := base; f(&o); return o }
+	edit := func(f func(*ledger.RunEnded)) ledger.RunEnded { o := base; f(&o); return o }
 	seen := map[string]string{of(base): "base"}
-	for name, other := range map[string]ledger.Outcome{
+	for name, other := range map[string]ledger.RunEnded{
 		"a value":             outcome(`{"a": [1.51, "x"], "b": {"c": null}}`),
 		"a digit beyond 2^53": outcome(`{"a": [9007199254740993, "x"], "b": {"c": null}}`),
 		"and the next":        outcome(`{"a": [9007199254740992, "x"], "b": {"c": null}}`),
@@ -414,12 +414,12 @@ func TestDigest(t *testing.T) {
 		"absent, not null":    outcome(`{"a": [1.50, "x"], "b": {}}`),
 		"text, not a number":  outcome(`{"a": ["1.50", "x"], "b": {"c": null}}`),
 		"null":                outcome(`null`),
-		"no output":           edit(func(o *ledger.Outcome) { o.Output = nil; o.State = ledger.Failed }),
-		"reviewed":            edit(func(o *ledger.Outcome) { o.Reviewed = true }),
-		"edited":              edit(func(o *ledger.Outcome) { o.Edited = true }),
-		"state":               edit(func(o *ledger.Outcome) { o.State = ledger.Cancelled }),
-		"reason":              edit(func(o *ledger.Outcome) { o.FailureReason = "x" }),
-		"message":             edit(func(o *ledger.Outcome) { o.FailureMessage = "x" }),
+		"no output":           edit(func(o *ledger.RunEnded) { o.Output = nil; o.State = ledger.Failed }),
+		"reviewed":            edit(func(o *ledger.RunEnded) { o.Reviewed = true }),
+		"edited":              edit(func(o *ledger.RunEnded) { o.Edited = true }),
+		"state":               edit(func(o *ledger.RunEnded) { o.State = ledger.Cancelled }),
+		"reason":              edit(func(o *ledger.RunEnded) { o.FailureReason = "x" }),
+		"message":             edit(func(o *ledger.RunEnded) { o.FailureMessage = "x" }),
 	} {
 		d := of(other)
 		if twin, ok := seen[d]; ok {
@@ -493,12 +493,12 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 			{run: second(processed(`{"n": 2}`)), verdict: ledger.Stored, want: map[string]any{"Processed": 1.0, "Credits": 1.5}}},
 		"a duplicate run": {{run: processed(`{}`), verdict: ledger.Stored, want: done},
 			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.DuplicateRun, want: map[string]any{"DuplicateRun": 1.0, "Credits": 1.5}},
-			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.Earlier, want: none}},
+			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.EarlierAttempt, want: none}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
-			d.Resend = func(context.Context, document.Source) error { return nil }
+			d.Requeue = func(context.Context, document.Source) error { return nil }
 			apply := func(f ledger.Fact) {
 				t.Helper()
 				if _, err := d.Ledger.Apply(t.Context(), docID, f); err != nil {
@@ -513,7 +513,7 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 					t.Errorf("news %d (-want +got):\n%s", i+1, diff)
 				}
 				if n.again {
-					apply(ledger.Again{Attempt: 2, Reason: "asked for"})
+					apply(ledger.Reprocess{Attempt: 2, Reason: "asked for"})
 				}
 			}
 		})
@@ -524,7 +524,7 @@ func TestAFailureIsCountedThoughItsNoticeIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
-	d.Resend = func(context.Context, document.Source) error { return errors.New("no queue") }
+	d.Requeue = func(context.Context, document.Source) error { return errors.New("no queue") }
 	r, err := d.Record(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }), Delivered)
 	if err == nil {
 		t.Error("no error, so the delivery would not come again")
