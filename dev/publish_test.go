@@ -371,8 +371,8 @@ func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
 	at := time.Now().UTC().Format(time.RFC3339)
 	reasons := map[string]string{"doc_of_a_newer_version": `state "ARCHIVED" is unknown`, "doc_by_hand": "outputRunId"}
 	for _, item := range []map[string]types.AttributeValue{
-		{"documentId": str("doc_of_a_newer_version"), "state": str("ARCHIVED"), "recordVersion": num("1"), "attempt": num("1"), "revision": num("1"), "at": str(at)},
-		{"documentId": str("doc_by_hand"), "state": str("PROCESSED"), "recordVersion": num("1"), "attempt": num("1"), "revision": num("7"), "at": str(at), "runId": str("dpr_1"), "outputRunId": &types.AttributeValueMemberBOOL{Value: true}},
+		{"documentId": str("doc_of_a_newer_version"), "state": str("ARCHIVED"), "recordVersion": num("1"), "attempt": num("1"), "revision": num("1"), "finishedAt": str(at)},
+		{"documentId": str("doc_by_hand"), "state": str("PROCESSED"), "recordVersion": num("1"), "attempt": num("1"), "revision": num("7"), "finishedAt": str(at), "runId": str("dpr_1"), "outputRunId": &types.AttributeValueMemberBOOL{Value: true}},
 		{"documentId": str("doc_on_its_way"), "state": str("PROCESSING"), "recordVersion": num("1"), "attempt": str("none")}, // the event source filters it
 	} {
 		if _, err := s.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: item}); err != nil {

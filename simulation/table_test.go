@@ -81,11 +81,11 @@ func createTable(t *testing.T, client *dynamodb.Client) {
 	_, err := client.CreateTable(context.Background(), &dynamodb.CreateTableInput{
 		TableName: aws.String("documents"), BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{
-			attribute("documentId"), attribute("runId"), attribute("object"), attribute("sequence"), attribute("state"), attribute("at"),
+			attribute("documentId"), attribute("runId"), attribute("object"), attribute("sequence"), attribute("state"), attribute("stateTime"),
 		},
 		KeySchema: []types.KeySchemaElement{hash("documentId")},
 		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{
-			index("by-run", hash("runId")), index("by-object", hash("object"), then("sequence")), index("by-state", hash("state"), then("at")),
+			index("by-run", hash("runId")), index("by-object", hash("object"), then("sequence")), index("by-state", hash("state"), then("stateTime")),
 		},
 	})
 	if err != nil {

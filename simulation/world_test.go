@@ -369,7 +369,7 @@ func (w *world) tick() {
 	w.ticks++
 	n, idle := w.ticks, true
 	for _, rec := range w.records {
-		if !rec.State.Terminal() && time.Since(rec.At) > -30*time.Second {
+		if !rec.State.Terminal() && time.Since(rec.NextCheckAt) > -30*time.Second {
 			idle = false
 		}
 	}

@@ -191,7 +191,7 @@ func TestWriteUnits(t *testing.T) {
 	if err := tmpl.table(new(dynamodb.CreateTableInput), &documents); err != nil {
 		t.Fatal(err)
 	}
-	claimed := item("documentId", "d", "object", "o", "sequence", "1", "state", "SUBMITTING", "at", "1")
+	claimed := item("documentId", "d", "object", "o", "sequence", "1", "state", "SUBMITTING", "stateTime", "1")
 	for _, c := range []struct {
 		name          string
 		before, after attributes
@@ -199,8 +199,8 @@ func TestWriteUnits(t *testing.T) {
 	}{
 		{"new: the item and two entries", nil, claimed, 3},
 		{"the same again", claimed, claimed, 1},
-		{"state and run: one entry goes, two come", claimed, item("documentId", "d", "object", "o", "sequence", "1", "state", "PROCESSING", "at", "2", "runId", "r"), 4},
-		{"an attribute that no index has", claimed, item("documentId", "d", "object", "o", "sequence", "1", "state", "SUBMITTING", "at", "1", "x", "y"), 1},
+		{"state and run: one entry goes, two come", claimed, item("documentId", "d", "object", "o", "sequence", "1", "state", "PROCESSING", "stateTime", "2", "runId", "r"), 4},
+		{"an attribute that no index has", claimed, item("documentId", "d", "object", "o", "sequence", "1", "state", "SUBMITTING", "stateTime", "1", "x", "y"), 1},
 		{"half of an index's key is no entry", nil, item("documentId", "d", "state", "SUBMITTING"), 1},
 		{"the larger of both counts", item("documentId", "d", "x", strings.Repeat("x", 5000)), item("documentId", "d"), 5},
 		{"a long key makes a large entry", nil, item("documentId", "d", "runId", strings.Repeat("x", 1500)), 4},

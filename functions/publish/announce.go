@@ -2,7 +2,6 @@ package publish
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -211,7 +210,7 @@ func detail(rec *ledger.Record) *event.Detail {
 		SchemaVersion: event.SchemaVersion, ID: fmt.Sprintf("%s.%d", rec.DocumentID, rec.Revision),
 		DocumentID: rec.DocumentID, Revision: rec.Revision, State: string(rec.State), Attempt: rec.Attempt,
 		RunID: rec.RunID, RunURL: rec.RunURL, Route: rec.Route, Processor: rec.ProcessorID,
-		Credits: json.Number(rec.Credits), SubmittedAt: rec.SubmittedAt, FinishedAt: cmp.Or(rec.FinishedAt, rec.At),
+		Credits: json.Number(rec.Credits), SubmittedAt: rec.SubmittedAt, FinishedAt: rec.FinishedAt,
 	}
 	if rec.Bucket != "" {
 		d.Object = &event.Object{Bucket: rec.Bucket, Key: rec.Key, VersionID: rec.VersionID, ETag: rec.ETag, Size: rec.Size, Sequence: rec.Sequence}

@@ -176,16 +176,16 @@ func num(n any) item    { return item{"N": fmt.Sprint(n)} }
 // A document before and after its run ended, as the table has it.
 var (
 	processing = item{
-		"documentId": str("doc_a"), "state": str("PROCESSING"), "recordVersion": num(2), "attempt": num(1), "revision": num(0), "at": str("2026-07-14T09:25:20.104Z"),
+		"documentId": str("doc_a"), "state": str("PROCESSING"), "recordVersion": num(2), "attempt": num(1), "revision": num(0), "nextCheckAt": str("2026-07-14T09:25:20.104Z"),
 		"object": str("s3://in/a.pdf"), "bucket": str("in"), "key": str("a.pdf"), "versionId": str("v1"), "eTag": str("e1"), "size": num(1), "sequence": str("0A"),
 		"processorId": str("dp_1"), "runId": str("dpr_1"), "submittedAt": str("2026-07-14T09:15:20.104Z"),
 	}
 	processed = processing.with(item{
-		"state": str("PROCESSED"), "recordVersion": num(3), "revision": num(1), "at": str("2026-07-14T09:15:41.250Z"), "finishedAt": str("2026-07-14T09:15:41.250Z"),
+		"state": str("PROCESSED"), "recordVersion": num(3), "revision": num(1), "finishedAt": str("2026-07-14T09:15:41.250Z"),
 		"type": str("EXTRACT"), "outputRunId": str("dpr_1"), "output": item{"M": item{"value": item{"M": item{"total": num("1234.5")}}}},
 	})
 	failed = processing.with(item{
-		"state": str("FAILED"), "recordVersion": num(3), "revision": num(1), "at": str("2026-07-14T09:15:41.250Z"), "finishedAt": str("2026-07-14T09:15:41.250Z"),
+		"state": str("FAILED"), "recordVersion": num(3), "revision": num(1), "finishedAt": str("2026-07-14T09:15:41.250Z"),
 		"type": str("EXTRACT"), "failureReason": str("CORRUPT_FILE"), "failureMessage": str("no pages"),
 	})
 )

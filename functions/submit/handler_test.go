@@ -260,7 +260,7 @@ func TestRateLimit(t *testing.T) {
 	in.want(got, result{Back: map[string]time.Duration{"b": 30 * time.Second, "c": 30 * time.Second}})
 	in.wantProcessing(ua)
 	in.wantState(ub, ledger.Waiting, "429 RATE_LIMIT_EXCEEDED")
-	if at := in.record(ub).At; !at.Equal(in.now().Add(30 * time.Second)) {
+	if at := in.record(ub).NextCheckAt; !at.Equal(in.now().Add(30 * time.Second)) {
 		t.Errorf("the next look at it is due at %v", at)
 	}
 	in.wantNone(uc) // untouched

@@ -221,7 +221,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			return r.notePastRun(rec, &next, PastRun{Attempt: f.Attempt, RunID: f.RunID, State: Processing, At: now})
 		}
 		next.setRun(f.RunID, f.RunURL, now)
-		next.State, next.At = Processing, now.Add(r.ReconcileAfter)
+		next.State, next.NextCheckAt = Processing, now.Add(r.ReconcileAfter)
 		return write(Stored)
 
 	case NotAccepted:
@@ -270,7 +270,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if now.Sub(rec.SubmittedAt) < maxQuiet {
 			// With a key of another workspace every run is unknown: leave somebody the time
 			// to notice, and ask again.
-			next.At = now.Add(r.checkInterval(rec, now))
+			next.NextCheckAt = now.Add(r.checkInterval(rec, now))
 			return write(Stored)
 		}
 		next.end(Cancelled, now)
@@ -281,7 +281,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if rec.State != Processing || rec.RunID != f.RunID {
 			return unchanged(Unchanged)
 		}
-		next.At = now.Add(r.checkInterval(rec, now))
+		next.NextCheckAt = now.Add(r.checkInterval(rec, now))
 		return write(Stored)
 
 	case Reprocess:
@@ -295,7 +295,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if rec.State.Terminal() || rec.State == Processing {
 			return unchanged(Unchanged)
 		}
-		next.At = now.Add(r.checkInterval(rec, now))
+		next.NextCheckAt = now.Add(r.checkInterval(rec, now))
 		return write(Stored)
 	}
 	return Decision{}, fmt.Errorf("ledger: unknown fact %T", f)
@@ -445,15 +445,15 @@ func (r Rules) grant(rec *Record, f Claim, now time.Time) {
 	rec.ClaimedBy = f.By
 	rec.Route, rec.ProcessorID, rec.ProcessorVersion = f.Route, f.ProcessorID, f.Version
 	rec.SubmittedAt, rec.LeaseUntil = now, now.Add(r.Lease)
-	rec.At = rec.LeaseUntil
+	rec.NextCheckAt = rec.LeaseUntil
 }
 
 func (rec *Record) unconfirmed(since, now time.Time) {
-	rec.State, rec.UnconfirmedSince, rec.LeaseUntil, rec.At = Unconfirmed, since, time.Time{}, now
+	rec.State, rec.UnconfirmedSince, rec.LeaseUntil, rec.NextCheckAt = Unconfirmed, since, time.Time{}, now
 }
 
 func (rec *Record) waiting(reason string, until time.Time) {
-	rec.State, rec.Reason, rec.At = Waiting, reason, until
+	rec.State, rec.Reason, rec.NextCheckAt = Waiting, reason, until
 	rec.LeaseUntil, rec.UnconfirmedSince = time.Time{}, time.Time{}
 }
 
@@ -467,7 +467,7 @@ func (rec *Record) setRun(runID, url string, now time.Time) {
 
 // end makes the record terminal: a change that a consumer sees.
 func (rec *Record) end(s State, now time.Time) {
-	rec.State, rec.At, rec.FinishedAt = s, now, now
+	rec.State, rec.NextCheckAt, rec.FinishedAt = s, time.Time{}, now
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
 	rec.FailureReason, rec.FailureMessage, rec.RequestID = "", "", ""
 	rec.Revision++

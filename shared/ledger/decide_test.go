@@ -22,7 +22,10 @@ var (
 
 // at is the record of a document in a state, as the machine would have made it.
 func at(s State, edit ...func(*Record)) *Record {
-	r := &Record{DocumentID: src.DocumentID(), State: s, Version: 5, Attempt: 1, ClaimNumber: 1, At: t0, SubmittedAt: t0}
+	r := &Record{DocumentID: src.DocumentID(), State: s, Version: 5, Attempt: 1, ClaimNumber: 1, NextCheckAt: t0, SubmittedAt: t0}
+	if s.Terminal() {
+		r.NextCheckAt, r.FinishedAt = time.Time{}, t0
+	}
 	r.setSource(src)
 	switch s {
 	case Submitting:
@@ -79,7 +82,7 @@ func TestDecide(t *testing.T) {
 	}{
 		// Claims.
 		{name: "claim of a new document", fact: claim, verdict: Claimed, state: Submitting, also: func(t *testing.T, r *Record) {
-			if r.Attempt != 1 || r.ClaimNumber != 1 || !r.LeaseUntil.Equal(t0.Add(time.Second+rules.Lease)) || r.At != r.LeaseUntil || r.Object != "s3://in/a.pdf" || r.Version != 1 {
+			if r.Attempt != 1 || r.ClaimNumber != 1 || !r.LeaseUntil.Equal(t0.Add(time.Second+rules.Lease)) || r.NextCheckAt != r.LeaseUntil || r.Object != "s3://in/a.pdf" || r.Version != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
@@ -113,7 +116,7 @@ func TestDecide(t *testing.T) {
 
 		// The POST was answered 200, or a look found the run.
 		{name: "taken", rec: at(Submitting), fact: Accepted{Attempt: 1, RunID: "dpr_1", RunURL: "u"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if r.RunID != "dpr_1" || r.RunURL != "u" || !r.LeaseUntil.IsZero() || !r.At.Equal(t0.Add(time.Second+rules.ReconcileAfter)) || r.Revision != 0 {
+			if r.RunID != "dpr_1" || r.RunURL != "u" || !r.LeaseUntil.IsZero() || !r.NextCheckAt.Equal(t0.Add(time.Second+rules.ReconcileAfter)) || r.Revision != 0 {
 				t.Errorf("%+v", r)
 			}
 		}},
@@ -130,7 +133,7 @@ func TestDecide(t *testing.T) {
 
 		// The POST surely made no run.
 		{name: "not taken", rec: at(Submitting), fact: NotAccepted{ClaimNumber: 1, Reason: "429", Until: t0.Add(time.Minute)}, verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
-			if r.Reason != "429" || !r.At.Equal(t0.Add(time.Minute)) || !r.LeaseUntil.IsZero() {
+			if r.Reason != "429" || !r.NextCheckAt.Equal(t0.Add(time.Minute)) || !r.LeaseUntil.IsZero() {
 				t.Errorf("%+v", r)
 			}
 		}},
@@ -236,18 +239,18 @@ func TestDecide(t *testing.T) {
 		{name: "gone, but it has ended", rec: at(Processed), fact: RunMissing{RunID: "dpr_1"}, verdict: Unchanged},
 		{name: "processed, once gone: the delivery is all there is", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
 		{name: "quiet, young", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.At.Equal(t0.Add(time.Second + rules.ReconcileAfter)) {
-				t.Errorf("at %v", r.At)
+			if !r.NextCheckAt.Equal(t0.Add(time.Second + rules.ReconcileAfter)) {
+				t.Errorf("at %v", r.NextCheckAt)
 			}
 		}},
 		{name: "quiet, an hour old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.At.Equal(t0.Add(2 * time.Hour)) {
-				t.Errorf("at %v", r.At)
+			if !r.NextCheckAt.Equal(t0.Add(2 * time.Hour)) {
+				t.Errorf("at %v", r.NextCheckAt)
 			}
 		}},
 		{name: "quiet, a week old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.At.Equal(t0.Add(7*24*time.Hour + maxQuiet)) {
-				t.Errorf("at %v", r.At)
+			if !r.NextCheckAt.Equal(t0.Add(7*24*time.Hour + maxQuiet)) {
+				t.Errorf("at %v", r.NextCheckAt)
 			}
 		}},
 		{name: "quiet, but it has ended", rec: at(Processed), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
@@ -321,7 +324,7 @@ func TestDecideRefusesWhatItDoesNotKnow(t *testing.T) {
 		"documentId is missing":       at(Waiting, func(r *Record) { r.DocumentID = "" }),
 		"attempt is missing":          at(Waiting, func(r *Record) { r.Attempt = 0 }),
 		"recordVersion is missing":    at(Waiting, func(r *Record) { r.Version = 0 }),
-		"at is missing":               at(Waiting, func(r *Record) { r.At = time.Time{} }),
+		"nextCheckAt is missing":      at(Waiting, func(r *Record) { r.NextCheckAt = time.Time{} }),
 		"leaseUntil is missing":       at(Submitting, func(r *Record) { r.LeaseUntil = time.Time{} }),
 		"unconfirmedSince is missing": at(Unconfirmed, func(r *Record) { r.UnconfirmedSince = time.Time{} }),
 		"runId is missing":            at(Processing, func(r *Record) { r.RunID = "" }),

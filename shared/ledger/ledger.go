@@ -123,7 +123,7 @@ func (l *Ledger) Newest(ctx context.Context, object string) (*Record, error) {
 	return l.Get(ctx, id)
 }
 
-// InState yields the documents in a state whose At is not after until, the
+// InState yields the documents in a state whose next check, or end, is not after until, the
 // earliest first. A record that can't be understood is yielded as an error that
 // names it, and the iteration goes on; an error of the table ends it.
 func (l *Ledger) InState(ctx context.Context, s State, until time.Time) iter.Seq2[*Record, error] {
@@ -134,7 +134,7 @@ func (l *Ledger) InState(ctx context.Context, s State, until time.Time) iter.Seq
 				return
 			}
 			rec, err := l.Get(ctx, id)
-			if errors.Is(err, ErrNotFound) || err == nil && (rec.State != s || rec.At.After(until)) {
+			if errors.Is(err, ErrNotFound) || err == nil && (rec.State != s || rec.stateTime().After(until)) {
 				continue // the index is behind the table
 			}
 			if !yield(rec, err) {

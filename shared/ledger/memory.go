@@ -90,8 +90,8 @@ func (m *memory) newest(_ context.Context, object string) (string, error) {
 
 func (m *memory) byState(_ context.Context, s State, until time.Time) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for _, id := range m.where(func(r Record) bool { return r.State == s && !r.At.After(until) },
-			func(a, b Record) int { return a.At.Compare(b.At) }) {
+		for _, id := range m.where(func(r Record) bool { return r.State == s && !r.stateTime().After(until) },
+			func(a, b Record) int { return a.stateTime().Compare(b.stateTime()) }) {
 			if !yield(id, nil) {
 				return
 			}

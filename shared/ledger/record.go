@@ -80,8 +80,9 @@ type Record struct {
 	LeaseUntil       time.Time `dynamodbav:"leaseUntil,omitempty"`
 	UnconfirmedSince time.Time `dynamodbav:"unconfirmedSince,omitempty"`
 	SubmittedAt      time.Time `dynamodbav:"submittedAt,omitempty"`
-	// At is when this document next needs a look or, in a terminal state, when it ended.
-	At         time.Time `dynamodbav:"at"`
+	// NextCheckAt is when somebody must see to a document that has not ended.
+	NextCheckAt time.Time `dynamodbav:"nextCheckAt,omitempty"`
+	// FinishedAt is when it came to its terminal state.
 	FinishedAt time.Time `dynamodbav:"finishedAt,omitempty"`
 	// Reason says why the document is WAITING.
 	Reason string `dynamodbav:"reason,omitempty"`
@@ -129,6 +130,15 @@ type PastRun struct {
 	Duplicate bool `dynamodbav:"duplicate,omitempty"`
 }
 
+// stateTime is the sort key of the index by-state: when the next check is due or, in a
+// terminal state, when the document came to it.
+func (r *Record) stateTime() time.Time {
+	if r.State.Terminal() {
+		return r.FinishedAt
+	}
+	return r.NextCheckAt
+}
+
 // Source is what the record knows of the upload.
 func (r *Record) Source() document.Source {
 	return document.Source{Bucket: r.Bucket, Key: r.Key, VersionID: r.VersionID, ETag: r.ETag, Size: r.Size, Sequencer: r.Sequence, UploadedAt: r.UploadedAt}
@@ -159,8 +169,10 @@ func (r *Record) check() error {
 		fault = "attempt is missing or below 1"
 	case r.Version < 1:
 		fault = "recordVersion is missing or below 1"
-	case r.At.IsZero():
-		fault = "at is missing"
+	case !r.State.Terminal() && r.NextCheckAt.IsZero():
+		fault = "nextCheckAt is missing"
+	case r.State.Terminal() && r.FinishedAt.IsZero():
+		fault = "finishedAt is missing"
 	case r.State == Submitting && r.LeaseUntil.IsZero():
 		fault = "leaseUntil is missing"
 	case r.State == Unconfirmed && r.UnconfirmedSince.IsZero():

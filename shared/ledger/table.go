@@ -204,7 +204,7 @@ func (d *dynamo) count(ctx context.Context, s State, until time.Time) (int, erro
 
 func inState(s State, until time.Time) expression.KeyConditionBuilder {
 	return expression.Key("state").Equal(expression.Value(string(s))).
-		And(expression.Key("at").LessThanEqual(expression.Value(until.UTC().Format(timeFormat))))
+		And(expression.Key(stateTimeAttribute).LessThanEqual(expression.Value(until.UTC().Format(timeFormat))))
 }
 
 // ids yields document ids of an index, page by page as they are asked for. Its name is
@@ -245,13 +245,20 @@ func (d *dynamo) ids(ctx context.Context, index string, key expression.KeyCondit
 // timeFormat has a fixed width, so that times sort as text.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
+// stateTimeAttribute is there for the index by-state alone; a Record is read without it.
+const stateTimeAttribute = "stateTime"
+
 func marshalRecord(r *Record) (map[string]types.AttributeValue, error) {
-	return attributevalue.MarshalMapWithOptions(r, func(o *attributevalue.EncoderOptions) {
+	item, err := attributevalue.MarshalMapWithOptions(r, func(o *attributevalue.EncoderOptions) {
 		o.OmitEmptyTime = true
 		o.EncodeTime = func(t time.Time) (types.AttributeValue, error) {
 			return &types.AttributeValueMemberS{Value: t.UTC().Format(timeFormat)}, nil
 		}
 	})
+	if err == nil {
+		item[stateTimeAttribute] = &types.AttributeValueMemberS{Value: r.stateTime().UTC().Format(timeFormat)}
+	}
+	return item, err
 }
 
 func unmarshalRecord(item map[string]types.AttributeValue) (*Record, error) {

@@ -290,7 +290,7 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		d.answers = []any{pending()}
 		d.at = start.Add(time.Hour)
 		r := d.record(pending(), false, ledger.Stored)
-		if r.Record.State != ledger.Processing || !r.Record.At.After(d.at) {
+		if r.Record.State != ledger.Processing || !r.Record.NextCheckAt.After(d.at) {
 			t.Errorf("record %+v", r.Record)
 		}
 	})
