@@ -14,17 +14,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
-	"unicode"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"extend-intake/shared/blob"
 	"extend-intake/shared/boot"
+	"extend-intake/shared/queue"
 )
 
 // New returns the function's handler, wired from the environment. The error names
@@ -44,8 +42,8 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	}
 	h := &Handler{
 		Bus: bus, BusName: cfg.EventBus,
-		Put:            boot.Putter(boot.S3(awsConfig), cfg.ResultsBucket),
-		SendDeadLetter: burier(sqs.NewFromConfig(awsConfig), cfg.DeadLetters),
+		Put:            blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
+		SendDeadLetter: deadLetters(queue.New(sqs.NewFromConfig(awsConfig), cfg.DeadLetters)),
 	}
 	return h.Handle, nil
 }
@@ -65,28 +63,11 @@ func checkBus(ctx context.Context, client *eventbridge.Client, name string) erro
 	return nil
 }
 
-// burier returns a function that sends letters to the dead-letter queue.
-func burier(client *sqs.Client, queueURL string) func(context.Context, DeadLetter) error {
+// deadLetters sends dead letters to the dead-letter queue.
+func deadLetters(q *queue.Queue) func(context.Context, DeadLetter) error {
 	return func(ctx context.Context, l DeadLetter) error {
-		attributes := make(map[string]types.MessageAttributeValue)
-		for name, value := range map[string]string{
+		return q.Send(ctx, queue.Message{Body: l.Body, Attributes: map[string]string{
 			"reason": l.Reason, "documentId": l.DocumentID, "revision": l.Revision, "sequenceNumber": l.SequenceNumber,
-		} {
-			if value != "" { // which SQS would refuse
-				attributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(printable(value))}
-			}
-		}
-		_, err := client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: &l.Body, MessageAttributes: attributes})
-		return err
+		}})
 	}
-}
-
-// printable replaces what SQS would refuse.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
 }

@@ -16,9 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/time/rate"
 
+	"extend-intake/shared/blob"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/queue"
 	"extend-intake/shared/recorder"
 )
 
@@ -42,12 +44,12 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		return nil, err
 	}
 	l := ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now)
-	resend := boot.Requeuer(sqs.NewFromConfig(awsConfig), cfg.UploadQueue)
+	resend := queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue
 	h := &Handler{
 		Ledger: l, Runs: client.Runs, Requeue: resend,
 		Recorder: &recorder.Recorder{
 			Stack: cfg.Stack, Ledger: l, Runs: client.Runs, Requeue: resend,
-			Put: boot.Putter(boot.S3(awsConfig), cfg.ResultsBucket),
+			Put: blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
 		},
 		Limit: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
 		Grace: cfg.Rules.ReconcileAfter, StalledAfter: cfg.StalledAfter, Now: time.Now,

@@ -2,21 +2,12 @@ package submit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
@@ -123,33 +114,6 @@ func TestLinkThatWouldBeDeadOnArrival(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// SQS refuses an attribute with control characters, and the message would come
-// back for weeks. What a panic says can have any.
-func TestReasonThatSQSWouldRefuse(t *testing.T) {
-	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			MessageAttributes map[string]struct{ StringValue string }
-		}
-		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-			t.Error(err)
-		}
-		// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-		if reason := in.MessageAttributes["reason"].StringValue; reason == "" || strings.ContainsFunc(reason, func(r rune) bool {
-			return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF'
-		}) {
-			t.Errorf("reason %q", reason)
-		}
-		_, _ = io.WriteString(w, "{}")
-	}))
-	defer server.Close()
-	client := sqs.New(sqs.Options{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""), DisableMessageChecksumValidation: true})
-	q := sqsQueue{client, server.URL + "/1/uploads", server.URL + "/1/dead"}
-	if err := q.Bury(t.Context(), "{}", "panic: \x00\x1b[31m"); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -11,19 +11,16 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/queue"
 )
 
 // New returns the function's handler, wired from the environment. With an environment
@@ -59,11 +56,12 @@ func wire(ctx context.Context, getenv func(string) string) (func(context.Context
 	if err != nil {
 		return nil, err
 	}
+	messaging := sqs.NewFromConfig(awsConfig)
 	h := &Handler{
 		Config: cfg, Key: secrets.APIKey, Runs: client.Runs,
 		Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
 		File:    link(awsConfig),
-		Queue:   sqsQueue{sqs.NewFromConfig(awsConfig), cfg.UploadQueue, cfg.DeadLetters},
+		Queue:   messages{queue.New(messaging, cfg.UploadQueue), queue.New(messaging, cfg.DeadLetters)},
 		Limiter: NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
 		Now:     time.Now, Jitter: rand.Float64,
 	}
@@ -88,41 +86,17 @@ func freshConnections() http.RoundTripper {
 	return t
 }
 
-type sqsQueue struct {
-	client               *sqs.Client
-	uploads, deadLetters string
+// messages are the upload queue and its dead-letter queue.
+type messages struct{ uploads, deadLetters *queue.Queue }
+
+func (m messages) Delay(ctx context.Context, receipt string, d time.Duration) error {
+	return m.uploads.Delay(ctx, receipt, d)
 }
 
-func (q sqsQueue) Delay(ctx context.Context, receipt string, d time.Duration) error {
-	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: &q.uploads, ReceiptHandle: &receipt, VisibilityTimeout: int32(d / time.Second), // #nosec G115 -- at most one and a half times maxBackoff
-	})
-	return err
+func (m messages) Again(ctx context.Context, body string, faults int, d time.Duration) error {
+	return m.uploads.Send(ctx, queue.Message{Body: body, Delay: d, Attributes: map[string]string{faultsAttribute: strconv.Itoa(faults)}})
 }
 
-func (q sqsQueue) Again(ctx context.Context, body string, faults int, d time.Duration) error {
-	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &q.uploads, MessageBody: &body, DelaySeconds: int32(d / time.Second), // #nosec G115 -- at most maxBackoff
-		MessageAttributes: map[string]types.MessageAttributeValue{
-			faultsAttribute: {DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(faults))},
-		},
-	})
-	return err
-}
-
-func (q sqsQueue) Bury(ctx context.Context, body, reason string) error {
-	// SQS refuses control characters, and a reason can quote anything.
-	reason = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(reason, "?"))
-	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &q.deadLetters, MessageBody: &body,
-		MessageAttributes: map[string]types.MessageAttributeValue{
-			"reason": {DataType: aws.String("String"), StringValue: &reason},
-		},
-	})
-	return err
+func (m messages) Bury(ctx context.Context, body, reason string) error {
+	return m.deadLetters.Send(ctx, queue.Message{Body: body, Attributes: map[string]string{"reason": reason}})
 }

@@ -15,9 +15,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"extend-intake/shared/blob"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/queue"
 	"extend-intake/shared/recorder"
 )
 
@@ -53,8 +55,8 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		Recorder: &recorder.Recorder{
 			Stack: cfg.Stack, Runs: client.Runs,
 			Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-			Put:     boot.Putter(boot.S3(awsConfig), cfg.ResultsBucket),
-			Requeue: boot.Requeuer(sqs.NewFromConfig(awsConfig), cfg.UploadQueue),
+			Put:     blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
+			Requeue: queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue,
 		},
 		Now: time.Now,
 	}

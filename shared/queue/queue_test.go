@@ -1,11 +1,14 @@
-package boot
+package queue
 
 import (
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -24,7 +27,7 @@ func atServer(t *testing.T, h http.HandlerFunc) aws.Config {
 	}
 }
 
-func TestResenderSendsANotice(t *testing.T) {
+func TestRequeueSendsTheUpload(t *testing.T) {
 	t.Parallel()
 	want := document.Source{Bucket: "intake-uploads", Key: "in/Rechnung 7+1 für Zürich 100%.pdf", VersionID: "v1", ETag: "e", Size: 7, Sequencer: "0A"}
 	var got document.Source
@@ -44,34 +47,40 @@ func TestResenderSendsANotice(t *testing.T) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, "{}")
 	})
-	resend := Requeuer(sqs.NewFromConfig(cfg), "https://queue.test/uploads")
-	if err := resend(t.Context(), want); err != nil || got != want {
+	uploads := New(sqs.NewFromConfig(cfg), "https://queue.test/uploads")
+	if err := uploads.Requeue(t.Context(), want); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 	status = http.StatusInternalServerError
-	if err := resend(t.Context(), want); err == nil {
-		t.Error("no error, so the notice would be lost")
+	if err := uploads.Requeue(t.Context(), want); err == nil {
+		t.Error("no error, so the document would be forgotten")
 	}
 }
 
-func TestKeeperStoresTheBytes(t *testing.T) {
+func TestSendCleansAndLeavesOutAttributes(t *testing.T) {
 	t.Parallel()
-	const content = `{"n": 1.23456789012345678901234567890123456789, "t": "<a&b>"}`
-	status := http.StatusOK
-	cfg := atServer(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if r.Method != http.MethodPut || r.URL.Path != "/results/doc_1/1-0f.json" || string(body) != content || r.Header.Get("Content-Type") != "application/json" {
-			t.Errorf("%s %s %s: %s", r.Method, r.URL.Path, r.Header.Get("Content-Type"), body)
-		}
-		w.WriteHeader(status)
-	})
-	keep := Putter(S3(cfg), "results")
-	at, err := keep(t.Context(), "doc_1/1-0f.json", []byte(content))
-	if err != nil || at != "s3://results/doc_1/1-0f.json" {
-		t.Errorf("%q, %v", at, err)
+	var in struct {
+		DelaySeconds      int
+		MessageBody       string
+		MessageAttributes map[string]struct{ DataType, StringValue string }
 	}
-	status = http.StatusServiceUnavailable
-	if at, err := keep(t.Context(), "doc_1/1-0f.json", []byte(content)); err == nil || at != "" {
-		t.Errorf("%q, %v: a record would point to nothing", at, err)
+	cfg := atServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, "{}")
+	})
+	err := New(sqs.NewFromConfig(cfg), "https://queue.test/dead").Send(t.Context(), Message{
+		Body: "b", Delay: 90*time.Second + time.Millisecond, Attributes: map[string]string{"reason": "a\x00b\uffff\xff", "documentId": ""},
+	})
+	if err != nil || in.MessageBody != "b" || in.DelaySeconds != 90 || len(in.MessageAttributes) != 1 || in.MessageAttributes["reason"].StringValue != "a?b??" {
+		t.Errorf("%+v, %v", in, err)
+	}
+}
+
+func TestCleanCutsBetweenCharacters(t *testing.T) {
+	t.Parallel()
+	if got := Clean(strings.Repeat("é", 800), 1001); len(got) != 1000 || !utf8.ValidString(got) {
+		t.Errorf("%d bytes", len(got))
 	}
 }

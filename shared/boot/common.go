@@ -1,0 +1,65 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"time"
+
+	"extend-intake/shared/extend"
+)
+
+// Common is the configuration that is the same in every function which talks to Extend.
+type Common struct {
+	Stack, Table, SecretID, UploadQueue string
+	BaseURL                             *url.URL
+	Workspace                           string
+}
+
+// Common reads what functions that talk to Extend have in common.
+func (e *Env) Common() Common {
+	return Common{
+		Stack: e.Required("STACK"), Table: e.Required("TABLE_NAME"), SecretID: e.Required("SECRET_ID"), UploadQueue: e.Required("UPLOAD_QUEUE_URL"),
+		BaseURL: e.URL("EXTEND_BASE_URL"), Workspace: e.Optional("EXTEND_WORKSPACE_ID"),
+	}
+}
+
+// Calls is how one function's calls of Extend differ from another's.
+type Calls struct {
+	// Timeout bounds one call; 0 leaves that to the caller's context.
+	Timeout time.Duration
+	// Tries is how often one call is sent at most, the first time included.
+	Tries int
+	// FreshConnections opens a connection for each request. One that was kept while
+	// the function was frozen may be dead, and a POST that dies with it has an unknown
+	// outcome: ten minutes of searching to save a handshake.
+	FreshConnections bool
+}
+
+// Extend returns the client of Extend's API for one function.
+func Extend(c Common, key extend.KeyFunc, calls Calls) (*extend.Client, error) {
+	hc := &http.Client{Timeout: calls.Timeout}
+	if calls.FreshConnections {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.DisableKeepAlives = true
+		hc.Transport = t
+	}
+	return extend.NewClient(key,
+		extend.WithBaseURL(c.BaseURL.String()), extend.WithWorkspace(c.Workspace),
+		extend.WithHTTPClient(hc), extend.WithRetry(extend.Retry{Attempts: calls.Tries}))
+}
+
+// Complete names every field of parts, a struct, that is not set: what a handler is
+// made of must be there before the first event comes, and not only when it is needed.
+func Complete(parts any) error {
+	var errs []error
+	v := reflect.ValueOf(parts)
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			errs = append(errs, fmt.Errorf("%s: %s is missing", v.Type(), v.Type().Field(i).Name))
+		}
+	}
+	return errors.Join(errs...)
+}
