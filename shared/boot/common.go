@@ -32,23 +32,27 @@ type Calls struct {
 	Timeout time.Duration
 	// Tries is how often one call is sent at most, the first time included.
 	Tries int
-	// FreshConnections opens a connection for each request. One that was kept while
-	// the function was frozen may be dead, and a POST that dies with it has an unknown
-	// outcome: ten minutes of searching to save a handshake.
-	FreshConnections bool
+	// Transport sends the requests; nil is http.DefaultTransport.
+	Transport http.RoundTripper
+	// Jitter is [extend.Retry]'s; nil is a random one.
+	Jitter func() float64
+}
+
+// FreshConnections is a Transport that opens a connection for each request. One that
+// was kept while the function was frozen may be dead, and a POST that dies with it has
+// an unknown outcome: ten minutes of searching to save a handshake.
+func FreshConnections() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableKeepAlives = true
+	return t
 }
 
 // Extend returns the client of Extend's API for one function.
 func Extend(c Common, key extend.KeyFunc, calls Calls) (*extend.Client, error) {
-	hc := &http.Client{Timeout: calls.Timeout}
-	if calls.FreshConnections {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.DisableKeepAlives = true
-		hc.Transport = t
-	}
 	return extend.NewClient(key,
 		extend.WithBaseURL(c.BaseURL.String()), extend.WithWorkspace(c.Workspace),
-		extend.WithHTTPClient(hc), extend.WithRetry(extend.Retry{Attempts: calls.Tries}))
+		extend.WithHTTPClient(&http.Client{Timeout: calls.Timeout, Transport: calls.Transport}),
+		extend.WithRetry(extend.Retry{Attempts: calls.Tries, Jitter: calls.Jitter}))
 }
 
 // Complete names every field of parts, a struct, that is not set: what a handler is

@@ -34,7 +34,7 @@ func TestExtendMakesCallsAsItWasTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := Extend(Common{BaseURL: base, Workspace: "ws_1"}, extend.StaticKey("sk_test"), Calls{Timeout: time.Minute, Tries: 2, FreshConnections: true})
+	client, err := Extend(Common{BaseURL: base, Workspace: "ws_1"}, extend.StaticKey("sk_test"), Calls{Timeout: time.Minute, Tries: 2, Transport: FreshConnections(), Jitter: func() float64 { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,6 @@ type Client struct {
 	userAgent string
 	retry     Retry
 	maxAnswer int64
-	jitter    func(time.Duration) time.Duration
 }
 
 // Option changes a [Client] while it is made.
@@ -66,7 +65,6 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 		http:      &http.Client{Timeout: defaultTimeout},
 		userAgent: "extend-intake",
 		maxAnswer: maxAnswer,
-		jitter:    halfJitter,
 	}
 	c.Runs = &RunService{client: c}
 	c.Files = &FileService{client: c}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -67,7 +66,7 @@ func newFakeClient(t *testing.T, f tripper, opts ...Option) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.jitter = func(d time.Duration) time.Duration { return d }
+	c.retry.Jitter = func() float64 { return 0 }
 	return c
 }
 

@@ -15,6 +15,10 @@ type Retry struct {
 	Attempts int           // all tries, the first included: 1 never repeats. Default 4.
 	Base     time.Duration // wait before the second try, doubled before each further one. Default 500 ms.
 	Max      time.Duration // no wait of ours is longer. Default 5 s.
+
+	// Jitter is a number in [0,1) that shortens a wait of ours by up to half, so that clients that were refused
+	// together do not come back together. Default is a random one.
+	Jitter func() float64
 }
 
 const (
@@ -34,6 +38,9 @@ func (r Retry) withDefaults() Retry {
 	if r.Max == 0 {
 		r.Max = 5 * time.Second
 	}
+	if r.Jitter == nil {
+		r.Jitter = rand.Float64 // #nosec G404 -- no secret: it only spreads the clients
+	}
 	return r
 }
 
@@ -51,7 +58,7 @@ func (c *Client) try(ctx context.Context, p prepared) (*answer, error) {
 		if n >= c.retry.Attempts || ctx.Err() != nil || p.form != nil || !retryable(p.method, err) {
 			return nil, err
 		}
-		wait := c.retry.wait(n, err, c.jitter)
+		wait := c.retry.wait(n, err)
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 			return nil, err // it says more than "deadline exceeded" would
 		}
@@ -92,7 +99,7 @@ func tooMany(err error) bool {
 }
 
 // wait is the time between try n and the next: what the server asks for, else exponential.
-func (r Retry) wait(n int, err error, jitter func(time.Duration) time.Duration) time.Duration {
+func (r Retry) wait(n int, err error) time.Duration {
 	if e, ok := errors.AsType[*Error](err); ok && e.RetryAfter > 0 {
 		return e.RetryAfter
 	}
@@ -100,11 +107,8 @@ func (r Retry) wait(n int, err error, jitter func(time.Duration) time.Duration) 
 	for range n - 1 {
 		d = min(2*d, r.Max)
 	}
-	return jitter(d)
+	return d - time.Duration(r.Jitter()*float64(d)/2)
 }
-
-// halfJitter keeps between half and all of d, so that clients that were refused together do not come back together.
-func halfJitter(d time.Duration) time.Duration { return d - rand.N(d/2+1) } // #nosec G404 -- no secret: it only spreads the clients
 
 // parseRetryAfter reads the header's two forms, seconds and HTTP date. Nonsense, zero and the past are 0: not said.
 func parseRetryAfter(header string, now time.Time) time.Duration {
