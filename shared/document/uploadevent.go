@@ -38,16 +38,6 @@ func (n UploadEvent) DocumentID() string {
 	return ""
 }
 
-// Reprocess asks for an attempt of a document that has ended. It names the attempt,
-// so that the same wish twice is one attempt:
-//
-//	{"reprocess": "doc_ojxr2l4cxaz6m5t3vfpsrdnkeq", "attempt": 2}
-type Reprocess struct {
-	DocumentID string `json:"reprocess"`
-	// Attempt is the one that is wanted: the document's last one and 1.
-	Attempt int `json:"attempt"`
-}
-
 // ErrUploadEvent means that a notice, or one entry of it, can't be understood; trying
 // again won't help.
 var ErrUploadEvent = errors.New("not an upload notice")
@@ -145,9 +135,6 @@ func (r s3Record) notice() UploadEvent {
 	return n
 }
 
-// againEvent is not a name that S3 has.
-const againEvent = "ObjectCreated:Again"
-
 // bridgeDetail is the detail of EventBridge's "Object Created". Its key is not
 // encoded, unlike that of an S3 event.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -189,23 +176,4 @@ func notice(s Source, at string) UploadEvent {
 		return UploadEvent{Err: fmt.Errorf("%w: %s has neither a version id nor an ETag", ErrUploadEvent, s)}
 	}
 	return UploadEvent{Source: s}
-}
-
-// Notice is the body of a message that [ParseUploadEvents] reads back as this Source:
-// how a document is sent to the upload queue once more.
-func (s Source) Notice() []byte {
-	var r s3Record
-	r.EventSource = "aws:s3"
-	r.EventName = againEvent
-	if !s.UploadedAt.IsZero() {
-		r.EventTime = s.UploadedAt.Format(time.RFC3339Nano)
-	}
-	r.S3.Bucket.Name = s.Bucket
-	o := &r.S3.Object
-	o.Key, o.Size, o.ETag, o.VersionID, o.Sequencer = url.QueryEscape(s.Key), s.Size, s.ETag, s.VersionID, s.Sequencer
-	body, err := json.Marshal(map[string][]s3Record{"Records": {r}})
-	if err != nil {
-		panic(err) // strings and a number: it can't fail
-	}
-	return body
 }
