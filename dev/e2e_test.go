@@ -504,7 +504,7 @@ func TestWhatIsNoNoticeIsBuried(t *testing.T) {
 			if !bodies[*m.Body] {
 				t.Errorf("this is in the dead-letter queue as well: %s", *m.Body)
 			}
-			if reason := aws.ToString(m.MessageAttributes["reason"].StringValue); !strings.Contains(reason, "not an upload notice") {
+			if reason := aws.ToString(m.MessageAttributes["reason"].StringValue); !strings.Contains(reason, "not an upload event") {
 				t.Errorf("%s: reason = %q", *m.Body, reason)
 			}
 			delete(missing, *m.Body) // it can be there twice: AWS's client sends again what got no answer

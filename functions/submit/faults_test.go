@@ -172,7 +172,7 @@ func TestAWishThatCanNotBeMet(t *testing.T) {
 		{fmt.Sprintf(`{"reprocess": %q, "attempt": 2}`, u.id()), "attempt 2 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
 		{fmt.Sprintf(`{"reprocess": %q, "attempt": 7}`, u.id()), "attempt 7 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
 		{`{"reprocess": "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa", "attempt": 2}`, "no document doc_aaaaaaaaaaaaaaaaaaaaaaaaaa in the table: is the id right?"},
-		{fmt.Sprintf(`{"reprocess": %q}`, u.id()), `not an upload notice: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`},
+		{fmt.Sprintf(`{"reprocess": %q}`, u.id()), `not an upload event: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`},
 	} {
 		in.want(in.receive(message{id: "wish", body: c.body}), result{Dead: []letter{{c.body, c.reason}}})
 	}

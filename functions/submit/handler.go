@@ -175,7 +175,7 @@ func (h *Handler) notice(ctx context.Context, n document.UploadEvent, receives i
 	case n.Source.Bucket != h.Config.Bucket:
 		return answer{kind: dead, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", n.Source.Object(), h.Config.Bucket)}
 	}
-	if _, ok := h.Config.route(n.Source.Key, false); !ok && n.Reprocess.DocumentID == "" && !n.Again {
+	if _, ok := h.Config.route(n.Source.Key, false); !ok && n.Reprocess.DocumentID == "" && !n.Requeued {
 		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", n.Source.Object())
 		return answer{}
 	}

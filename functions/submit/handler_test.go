@@ -179,9 +179,9 @@ func TestABatchOfAllSorts(t *testing.T) {
 	in.want(got, result{
 		Again: []replaced{{panics.body, 1, 2 * time.Second}},
 		Dead: []letter{
-			{strange.body, "not an upload notice: it has neither S3 records nor an S3 event of EventBridge"},
-			{text.body, "not an upload notice: invalid character 'h' looking for beginning of value"},
-			{undecodable.body, `not an upload notice: key "in/100%.pdf" can't be decoded: invalid URL escape "%.p"`},
+			{strange.body, "not an upload event: it has neither S3 records nor an S3 event of EventBridge"},
+			{text.body, "not an upload event: invalid character 'h' looking for beginning of value"},
+			{undecodable.body, `not an upload event: key "in/100%.pdf" can't be decoded: invalid URL escape "%.p"`},
 		},
 	})
 	in.wantProcessing(u)
@@ -239,7 +239,7 @@ func TestOneMessageAboutSeveralUploads(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
 		m := message{id: "m", body: strings.Replace(notice(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
-		in.want(in.receive(m), result{Dead: []letter{{m.body, `not an upload notice: a record's eventSource is "aws:ses", not "aws:s3"`}}})
+		in.want(in.receive(m), result{Dead: []letter{{m.body, `not an upload event: a record's eventSource is "aws:ses", not "aws:s3"`}}})
 		in.wantProcessing(second)
 	})
 	t.Run("one is spoilt and one is to come back", func(t *testing.T) {

@@ -130,7 +130,7 @@ func TestNewIsWired(t *testing.T) {
 	want := map[string]any{
 		"QueueUrl": server.URL + "/123456789012/dead", "MessageBody": "?",
 		"MessageAttributes": map[string]any{"reason": map[string]any{
-			"DataType": "String", "StringValue": "not an upload notice: invalid character '?' looking for beginning of value",
+			"DataType": "String", "StringValue": "not an upload event: invalid character '?' looking for beginning of value",
 		}},
 	}
 	if d := cmp.Diff(want, cloud.sent[1]); d != "" {

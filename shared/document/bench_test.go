@@ -10,7 +10,7 @@ var benchSource = Source{
 	ETag: "9b2cf535f27731c974343645a3985328", Size: 183204, Sequencer: "0066C0FFEE12345678",
 }
 
-// BenchmarkParseUploadEvents is the reading of one upload's notice.
+// BenchmarkParseUploadEvents reads the event of one upload.
 func BenchmarkParseUploadEvents(b *testing.B) {
 	body := benchSource.Notice()
 	b.ReportAllocs()
@@ -21,7 +21,7 @@ func BenchmarkParseUploadEvents(b *testing.B) {
 	}
 }
 
-// BenchmarkTag is a tag's way to Extend and back.
+// BenchmarkTag writes a tag and reads it back.
 func BenchmarkTag(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

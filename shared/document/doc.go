@@ -5,11 +5,11 @@
 //
 // A [Source] is one version of one S3 object. What we do with it is a document,
 // whose id is derived from the Source and from nothing else, so that a repeated
-// notice, a second function instance or a rebuilt table all arrive at the same id:
+// upload event, a second function instance or a rebuilt table all arrive at the same id:
 //
-//	notices, err := document.ParseUploadEvents(body) // any shape that S3 or EventBridge sends
-//	for _, n := range notices {
-//		id := n.Source.DocumentID() // doc_ and 26 letters or digits
+//	uploads, err := document.ParseUploadEvents(body) // any shape that S3 or EventBridge sends
+//	for _, u := range uploads {
+//		id := u.Source.DocumentID() // doc_ and 26 letters or digits
 //	}
 //
 // # From a document to a run, and back
@@ -24,7 +24,7 @@
 // # From a key to a processor
 //
 // A [Route] ties keys to the processor that reads them. [ParseRoutes] refuses
-// [Routes] of which two could match one key, so that their order means nothing.
+// [Routes] of which two could match one key, so that their order does not matter.
 //
 // Everything here is a value or a pure function; the package imports the
 // standard library only.

@@ -44,18 +44,18 @@ func TestParseUploadEvents(t *testing.T) {
 		{name: "record of something else", body: `{"Records":[{"eventSource":"aws:sns"}]}`, err: `eventSource is "aws:sns"`},
 		{name: "no records", body: `{"Records":[]}`, ignore: "no records"},
 		{name: "no version", body: strings.NewReplacer(`"v1"`, `""`, `"e1"`, `""`).Replace(s3(`"a"`)), err: "neither a version id nor an ETag"},
-		{name: "not JSON", body: `hello`, bodyErr: "not an upload notice"},
-		{name: "empty", body: ``, bodyErr: "not an upload notice"},
+		{name: "not JSON", body: `hello`, bodyErr: "not an upload event"},
+		{name: "empty", body: ``, bodyErr: "not an upload event"},
 		{name: "other JSON", body: `{"detail-type":"x"}`, bodyErr: "neither S3 records nor"},
 		{name: "null", body: `null`, bodyErr: "neither S3 records nor"},
-		{name: "wrong type", body: `{"Records":7}`, bodyErr: "not an upload notice"},
+		{name: "wrong type", body: `{"Records":7}`, bodyErr: "not an upload event"},
 		{name: "reprocess without an attempt", body: `{"reprocess":"doc_a"}`, bodyErr: "the number of the new attempt, 2 or more"},
 		{name: "reprocess the first attempt", body: `{"reprocess":"doc_a","attempt":1}`, bodyErr: "the number of the new attempt, 2 or more"},
 		{name: "reprocess, an id that is none", body: `{"reprocess":"doc_` + strings.Repeat("x", 2100) + `","attempt":2}`, bodyErr: "takes a document id"},
-		{name: "a list", body: `[{"reprocess":"doc_a"}]`, bodyErr: "not an upload notice: array where something else belongs (the whole body"},
+		{name: "a list", body: `[{"reprocess":"doc_a"}]`, bodyErr: "not an upload event: array where something else belongs (the whole body"},
 		{name: "reprocess a run", body: `{"reprocess":"dpr_a","attempt":2}`, bodyErr: "takes a document id"},
-		{name: "reprocess, an attempt of a wrong type", body: `{"reprocess":"doc_a","attempt":"2"}`, bodyErr: "not an upload notice"},
-		{name: "size of a wrong type", body: strings.Replace(s3(`"a"`), `7`, `"7"`, 1), err: "not an upload notice"},
+		{name: "reprocess, an attempt of a wrong type", body: `{"reprocess":"doc_a","attempt":"2"}`, bodyErr: "not an upload event"},
+		{name: "size of a wrong type", body: strings.Replace(s3(`"a"`), `7`, `"7"`, 1), err: "not an upload event"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestParseUploadEvents(t *testing.T) {
 				return
 			}
 			if err != nil || len(got) != 1 {
-				t.Fatalf("%v, %v; want one notice", got, err)
+				t.Fatalf("%v, %v; want one event", got, err)
 			}
 			n := got[0]
 			if tt.err != "" {
@@ -167,12 +167,12 @@ func sources(t *rapid.T) Source {
 	return s
 }
 
-func TestNoticeIsReadBack(t *testing.T) {
+func TestRequeueIsReadBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := sources(t)
 		got, err := ParseUploadEvents(want.Notice())
-		if err != nil || len(got) != 1 || got[0].Source != want || !got[0].Again {
+		if err != nil || len(got) != 1 || got[0].Source != want || !got[0].Requeued {
 			t.Fatalf("%+v came back as %+v, %v", want, got, err)
 		}
 	})

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// Reprocess asks for an attempt of a document that has ended. It names the attempt,
-// so that the same wish twice is one attempt:
+// Reprocess asks for another attempt of a document that has ended. It names the
+// attempt, so that asking twice makes one attempt:
 //
 //	{"reprocess": "doc_ojxr2l4cxaz6m5t3vfpsrdnkeq", "attempt": 2}
 type Reprocess struct {
 	DocumentID string `json:"reprocess"`
-	// Attempt is the one that is wanted: the document's last one and 1.
+	// Attempt is the number of the new attempt: one more than the document's last.
 	Attempt int `json:"attempt"`
 }
 
-// againEvent is not a name that S3 has.
-const againEvent = "ObjectCreated:Again"
+// requeueEvent is not a name that S3 has.
+const requeueEvent = "ObjectCreated:Again"
 
 // Notice is the body of a message that [ParseUploadEvents] reads back as this Source:
-// how a document is sent to the upload queue once more.
+// it puts a document into the upload queue once more.
 func (s Source) Notice() []byte {
 	var r s3Record
 	r.EventSource = "aws:s3"
-	r.EventName = againEvent
+	r.EventName = requeueEvent
 	if !s.UploadedAt.IsZero() {
 		r.EventTime = s.UploadedAt.Format(time.RFC3339Nano)
 	}

@@ -78,11 +78,11 @@ func expand(tag string, value func(name string) string) string {
 	}
 }
 
-// fit finds what the variables of the Pattern stand for in the key. A Pattern
-// with a fault fits none.
+// fit finds what the variables of the Pattern stand for in the key. A Pattern with an
+// error in it matches no key.
 func (r Route) fit(key string) (variables map[string]string, ok bool) {
-	p, faults := parsePattern(r.Pattern)
-	if len(faults) > 0 {
+	p, errs := parsePattern(r.Pattern)
+	if len(errs) > 0 {
 		return nil, false
 	}
 	_, variables, ok = meet(p, literal(key))
@@ -118,8 +118,8 @@ func literal(text string) []step {
 	return steps
 }
 
-// parsePattern reads a Pattern; where it has faults, the steps are of no use.
-func parsePattern(pattern string) (steps []step, faults []string) {
+// parsePattern reads a Pattern; where it has errors, the steps are of no use.
+func parsePattern(pattern string) (steps []step, errs []string) {
 	seen := map[string]bool{}
 	before := "" // the wildcard that ends where we are
 	for rest := pattern; rest != ""; {
@@ -128,13 +128,13 @@ func parsePattern(pattern string) (steps []step, faults []string) {
 		case rest[0] == '{':
 			name, _, closed := strings.Cut(rest[1:], "}")
 			if !closed {
-				return nil, append(faults, fmt.Sprintf("%s is not closed; write {variable}", quote(rest)))
+				return nil, append(errs, fmt.Sprintf("%s is not closed; write {variable}", quote(rest)))
 			}
 			wildcard = rest[:len(name)+2]
 			if !variableName(name) {
-				faults = append(faults, fmt.Sprintf("%s must be a lower-case letter and then letters or digits, as in {customer}", quote(wildcard)))
+				errs = append(errs, fmt.Sprintf("%s must be a lower-case letter and then letters or digits, as in {customer}", quote(wildcard)))
 			} else if seen[name] {
-				faults = append(faults, fmt.Sprintf("%s stands twice; give each variable a name of its own", quote(wildcard)))
+				errs = append(errs, fmt.Sprintf("%s stands twice; give each variable a name of its own", quote(wildcard)))
 			}
 			seen[name] = true
 			steps = append(steps, step{kind: one, name: name}, step{kind: several, name: name})
@@ -148,12 +148,12 @@ func parsePattern(pattern string) (steps []step, faults []string) {
 			steps = append(steps, step{char: rest[0]})
 		}
 		if before != "" && wildcard != "" {
-			faults = append(faults, fmt.Sprintf("%s is two wildcards in a row; put text between them", quote(before+wildcard)))
+			errs = append(errs, fmt.Sprintf("%s is two wildcards in a row; put text between them", quote(before+wildcard)))
 		}
 		before = wildcard
 		rest = rest[max(1, len(wildcard)):]
 	}
-	return steps, faults
+	return steps, errs
 }
 
 func variableName(name string) bool {

@@ -30,8 +30,9 @@ const (
 	// maxRoutes leaves room for the other variables: a function's environment
 	// holds 4 KB.
 	maxRoutes = 2500
-	// maxFaults fits into the reason that CloudFormation takes, of 4 KB too.
-	maxFaults    = 2800
+	// maxErrors is the length of all errors together, so that they fit into the reason
+	// that CloudFormation shows, of 4 KB too.
+	maxErrors    = 2800
 	maxName      = 40
 	maxTags      = 8
 	maxTagLength = 60
@@ -39,8 +40,8 @@ const (
 
 var routeFields = []string{"name", "prefix", "suffix", "pattern", "processor", "version", "priority", "usageTags", "config"}
 
-// ParseRoutes reads a JSON array of routes; the empty text is none. The error
-// holds a line for each fault, all of them at once as far as CloudFormation can
+// ParseRoutes reads a JSON array of routes; the empty text is none. The error has a
+// line for each thing that is wrong, all of them at once as far as CloudFormation can
 // show them:
 //
 //	[
@@ -60,16 +61,16 @@ func ParseRoutes(text string) (Routes, error) {
 	labels := make([]string, len(elements))
 	places := map[string]int{}
 	for i, element := range elements {
-		r, faults := parseRoute(element)
+		r, wrong := parseRoute(element)
 		labels[i] = fmt.Sprintf("route %d", i+1)
 		if first, taken := places[r.Name]; taken {
-			faults = append(faults, fmt.Sprintf("name %q is that of route %d too; each route needs a name of its own", r.Name, first))
+			wrong = append(wrong, fmt.Sprintf("name %q is that of route %d too; each route needs a name of its own", r.Name, first))
 		} else if r.Name != "" {
 			places[r.Name] = i + 1
 			labels[i] = fmt.Sprintf("route %q", r.Name)
 		}
-		for _, fault := range faults {
-			errs = append(errs, fmt.Errorf("%s: %s", labels[i], fault))
+		for _, w := range wrong {
+			errs = append(errs, fmt.Errorf("%s: %s", labels[i], w))
 		}
 		rs = append(rs, r)
 	}
@@ -86,12 +87,12 @@ func ParseRoutes(text string) (Routes, error) {
 	return rs, nil
 }
 
-// join drops the faults that there is no room for, and says so.
+// join drops the errors that there is no room for, and says so.
 func join(errs []error) error {
-	room := maxFaults
+	room := maxErrors
 	for i, err := range errs {
 		if room -= len(err.Error()) + 1; room < 0 {
-			return errors.Join(append(errs[:i:i], fmt.Errorf("and %d more faults, which show when these are mended", len(errs)-i))...)
+			return errors.Join(append(errs[:i:i], fmt.Errorf("and %d more errors, which show once these are fixed", len(errs)-i))...)
 		}
 	}
 	return errors.Join(errs...)

@@ -36,7 +36,7 @@ func TestParseRoutes(t *testing.T) {
 	}
 }
 
-func TestParseRoutesFaults(t *testing.T) {
+func TestParseRoutesErrors(t *testing.T) {
 	t.Parallel()
 	// with is one route that is good but for what the case changes or adds.
 	with := func(fields string) string {
@@ -104,7 +104,7 @@ route "a": usageTags: "{b}-{c}-{}" needs a variable "{}", which is not in the ro
 		{"config without a type", with(`"config":{"Type":"EXTRACT"}`), `route "a": config has no type; give the processor's, EXTRACT, CLASSIFY or SPLITTER`},
 		{"config of an unknown type", with(`"config":{"type":"PARSE"}`), `route "a": config's type "PARSE" must be the processor's, EXTRACT, CLASSIFY or SPLITTER`},
 		{"config with two types", with(`"config":{"type":"EXTRACT","type":"CLASSIFY"}`), `route "a": config has the field "type" more than once; keep one`},
-		{"overlap, and faults elsewhere", `[{"name":"a","prefix":"in/","processor":"x"},{"name":"b","pattern":"{x}/a/*.pdf","processor":"dp_b"},{"name":"c d","suffix":"f","processor":"dp_c"}]`,
+		{"overlap, and errors elsewhere", `[{"name":"a","prefix":"in/","processor":"x"},{"name":"b","pattern":"{x}/a/*.pdf","processor":"dp_b"},{"name":"c d","suffix":"f","processor":"dp_c"}]`,
 			`route "a": processor "x" must be dp_ and then letters, digits, _ or -
 route 3: name "c d" must be 1 to 40 letters, digits, _ or -
 route "a" and route "b" both match the key "in/a/.pdf"; change one, so that a key has one route
@@ -133,10 +133,10 @@ route "b" and route "c" both match the key "abc"; change one, so that a key has 
 	}
 }
 
-func TestFaultsFitIntoOneMessage(t *testing.T) {
+func TestErrorsFitIntoOneMessage(t *testing.T) {
 	t.Parallel()
 	_, err := ParseRoutes("[1" + strings.Repeat(",1", 1200) + "]")
-	if err == nil || len(err.Error()) > 4000 || !strings.HasSuffix(err.Error(), " more faults, which show when these are mended") {
+	if err == nil || len(err.Error()) > 4000 || !strings.HasSuffix(err.Error(), " more errors, which show once these are fixed") {
 		t.Errorf("%v", err)
 	}
 }
@@ -220,7 +220,7 @@ func TestHardPatternEnds(t *testing.T) {
 	}
 }
 
-// patterns draws a pattern without faults, over letters so few that wildcards
+// patterns draws a pattern without errors, over letters so few that wildcards
 // and text often meet.
 func patterns(t *rapid.T) string {
 	var b strings.Builder

@@ -15,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// Source is one version of one S3 object. It is read from a notice by
-// [ParseUploadEvents], the only place where a key is decoded.
+// Source is one version of one S3 object. [ParseUploadEvents] reads it from an upload
+// event, and is the only place where a key is decoded.
 type Source struct {
 	Bucket string
 	// Key is the object's key as its owner wrote it: decoded, valid UTF-8.
@@ -31,7 +31,7 @@ type Source struct {
 	// came later. It is upper-case hexadecimal.
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 	Sequencer string
-	// UploadedAt is when S3 had the object, in UTC; zero where nobody said.
+	// UploadedAt is when S3 had the object, in UTC; zero where the event did not say.
 	UploadedAt time.Time
 }
 
@@ -81,9 +81,8 @@ var documentID = regexp.MustCompile(`^doc_[a-z2-7]{26}$`)
 // isDocumentID reports whether a text has the form of a document's id.
 func isDocumentID(id string) bool { return documentID.MatchString(id) }
 
-// Token is what a run of this attempt has in its file name. The token of
-// attempt 1 is the beginning of that of attempt 10: who searches by it must
-// compare the run's [Tag].
+// Token is what a run of this attempt has in its file name. The token of attempt 1 is
+// a prefix of that of attempt 10: whoever searches by it must compare the run's [Tag].
 func Token(documentID string, attempt int) string {
 	return documentID + "-" + strconv.Itoa(attempt)
 }

@@ -11,44 +11,46 @@ import (
 	"unicode/utf8"
 )
 
-// UploadEvent is one thing that an upload notice says. Exactly one of the four holds:
-// Source is set, or Reprocess is, or Ignore says why there is nothing to do, or Err
-// says what is wrong with this entry.
+// UploadEvent is one entry of a message of the upload queue. Exactly one of the four
+// holds: Source is set, or Reprocess is, or Ignore says why there is nothing to do, or
+// Err says what is wrong with this entry.
 type UploadEvent struct {
 	Source Source
-	// Reprocess is a person's wish.
+	// Reprocess is what a person asks for.
 	Reprocess Reprocess
-	// Again says that the notice is one of ours, made by [Source.Notice].
-	Again bool
+	// Requeued says that the Source comes from a message of ours, made by
+	// [Source.Notice]: the document has been begun.
+	Requeued bool
 	// Ignore is a reason in a few words: "test event", "not a creation: ObjectRemoved:Delete".
 	Ignore string
 	// Err wraps [ErrUploadEvent].
 	Err error
 }
 
-// DocumentID is that of the document that the notice is about; empty where it speaks
-// of none.
-func (n UploadEvent) DocumentID() string {
+// DocumentID is that of the document that the event is about; empty where it is about
+// none.
+func (e UploadEvent) DocumentID() string {
 	switch {
-	case n.Reprocess.DocumentID != "":
-		return n.Reprocess.DocumentID
-	case n.Source.Bucket != "":
-		return n.Source.DocumentID()
+	case e.Reprocess.DocumentID != "":
+		return e.Reprocess.DocumentID
+	case e.Source.Bucket != "":
+		return e.Source.DocumentID()
 	}
 	return ""
 }
 
-// ErrUploadEvent means that a notice, or one entry of it, can't be understood; trying
+// ErrUploadEvent means that a message, or one entry of it, can't be understood; trying
 // again won't help.
-var ErrUploadEvent = errors.New("not an upload notice")
+var ErrUploadEvent = errors.New("not an upload event")
 
-// ParseUploadEvents reads the body of an upload notice in any of its shapes: an S3
-// event with its records, the s3:TestEvent that S3 sends when a notification is
-// set up, EventBridge's "Object Created", or a [Reprocess]. The same JSON arrives
-// bare, when S3 or EventBridge invokes a function, and as the body of an SQS message.
+// ParseUploadEvents reads the body of a message of the upload queue in any of its
+// shapes: an S3 event with its records, the s3:TestEvent that S3 sends when a
+// notification is set up, EventBridge's "Object Created", or a [Reprocess]. The same
+// JSON arrives bare, when S3 or EventBridge invokes a function, and as the body of an
+// SQS message.
 //
 // The error wraps [ErrUploadEvent] and concerns the whole body; what concerns one
-// entry is in that entry, so that it spoils no other.
+// entry is in that entry, so that the others can still be handled.
 func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
 	var shape struct {
 		Records    *[]json.RawMessage `json:"Records"`
@@ -78,21 +80,21 @@ func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
 		if len(*shape.Records) == 0 {
 			return []UploadEvent{{Ignore: "no records"}}, nil
 		}
-		notices := make([]UploadEvent, len(*shape.Records))
+		uploads := make([]UploadEvent, len(*shape.Records))
 		for i, raw := range *shape.Records {
 			var r s3Record
 			if err := json.Unmarshal(raw, &r); err != nil {
-				notices[i] = UploadEvent{Err: fmt.Errorf("%w: %v", ErrUploadEvent, err)}
+				uploads[i] = UploadEvent{Err: fmt.Errorf("%w: %v", ErrUploadEvent, err)}
 				continue
 			}
-			notices[i] = r.notice()
+			uploads[i] = r.event()
 		}
-		return notices, nil
+		return uploads, nil
 	case shape.DetailType != "" && shape.Source == "aws.s3" && shape.Detail != nil:
 		if shape.DetailType != "Object Created" {
 			return []UploadEvent{{Ignore: "not a creation: " + shape.DetailType}}, nil
 		}
-		return []UploadEvent{shape.Detail.notice(shape.Time)}, nil
+		return []UploadEvent{shape.Detail.event(shape.Time)}, nil
 	}
 	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrUploadEvent)
 }
@@ -117,7 +119,7 @@ type s3Record struct {
 	} `json:"s3"`
 }
 
-func (r s3Record) notice() UploadEvent {
+func (r s3Record) event() UploadEvent {
 	if r.EventSource != "aws:s3" {
 		return UploadEvent{Err: fmt.Errorf("%w: a record's eventSource is %q, not \"aws:s3\"", ErrUploadEvent, r.EventSource)}
 	}
@@ -130,9 +132,9 @@ func (r s3Record) notice() UploadEvent {
 	if err != nil {
 		return UploadEvent{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrUploadEvent, o.Key, err)}
 	}
-	n := notice(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, r.EventTime)
-	n.Again = n.Err == nil && r.EventName == againEvent
-	return n
+	e := upload(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, r.EventTime)
+	e.Requeued = e.Err == nil && r.EventName == requeueEvent
+	return e
 }
 
 // bridgeDetail is the detail of EventBridge's "Object Created". Its key is not
@@ -151,13 +153,15 @@ type bridgeDetail struct {
 	} `json:"object"`
 }
 
-func (d bridgeDetail) notice(at string) UploadEvent {
+func (d bridgeDetail) event(at string) UploadEvent {
 	o := d.Object
-	return notice(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, at)
+	return upload(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, at)
 }
 
-func notice(s Source, at string) UploadEvent {
-	if t, err := time.Parse(time.RFC3339, at); err == nil { // only for the figures of operators: no reason to turn an upload away
+// upload checks a Source, and gives each of its parts the form that S3 and EventBridge
+// write differently. at is when S3 had the object.
+func upload(s Source, at string) UploadEvent {
+	if t, err := time.Parse(time.RFC3339, at); err == nil { // only metrics need it: no reason to refuse an upload
 		s.UploadedAt = t.UTC().Truncate(time.Millisecond)
 	}
 	s.ETag = strings.Trim(s.ETag, `"`)
