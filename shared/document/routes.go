@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,13 +31,8 @@ const (
 	maxRoutes = 2500
 	// maxErrors is the length of all errors together, so that they fit into the reason
 	// that CloudFormation shows, of 4 KB too.
-	maxErrors    = 2800
-	maxName      = 40
-	maxTags      = 8
-	maxTagLength = 60
+	maxErrors = 2800
 )
-
-var routeFields = []string{"name", "prefix", "suffix", "pattern", "processor", "version", "priority", "usageTags", "config"}
 
 // ParseRoutes reads a JSON array of routes; the empty text is none. The error has a
 // line for each thing that is wrong, all of them at once as far as CloudFormation can
@@ -130,172 +124,6 @@ func offset(err error, text string) int64 {
 		return syntax.Offset - 1
 	}
 	return int64(len(text))
-}
-
-// parseRoute reads one element. A field with a fault stays empty; the keys are
-// all empty where there is a fault in one of them.
-func parseRoute(element json.RawMessage) (r Route, faults []string) {
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-	fields, again, ok := object(element)
-	if !ok {
-		fault("%s must be an object such as {\"name\":\"invoices\",\"prefix\":\"invoices/\",\"processor\":\"dp_…\"}", shown(element))
-		return r, faults
-	}
-	for _, field := range again {
-		fault("field %s is given more than once; keep one", quote(field))
-	}
-	for _, field := range slices.Sorted(maps.Keys(fields)) {
-		if !slices.Contains(routeFields, field) {
-			fault("field %s is unknown; a route has %s", quote(field), strings.Join(routeFields, ", "))
-		}
-	}
-	// get is false where there is a fault, which was then said, or no such field.
-	get := func(field string) (s string, ok bool) {
-		if fields[field] == nil {
-			return "", false
-		}
-		if fields[field][0] != '"' || json.Unmarshal(fields[field], &s) != nil {
-			fault("%s %s must be text in double quotes", field, shown(fields[field]))
-			return "", false
-		}
-		return s, true
-	}
-
-	if fields["name"] == nil {
-		fault("name is missing; give one, such as invoices")
-	} else if name, ok := get("name"); ok {
-		switch {
-		case name == "" || CleanUsageTag(name) != name || len(name) > maxName:
-			fault("name %s must be 1 to %d letters, digits, _ or -", quote(name), maxName)
-		case name == "default":
-			fault("name %q is that of the route which the parameter ProcessorId makes; choose another", name)
-		default:
-			r.Name = name
-		}
-	}
-
-	said := len(faults)
-	r.Prefix, _ = get("prefix")
-	r.Suffix, _ = get("suffix")
-	r.Pattern, _ = get("pattern")
-	switch {
-	case len(faults) > said:
-	case r.Pattern != "" && r.Prefix+r.Suffix != "":
-		fault("pattern %s stands beside a prefix or suffix; give either a pattern, or a prefix and/or suffix", quote(r.Pattern))
-	case r.Pattern+r.Prefix+r.Suffix == "":
-		fault("prefix, suffix and pattern are all missing; give one (a route for everything is the parameter ProcessorId)")
-	}
-	steps, wrong := parsePattern(r.Pattern)
-	for _, w := range wrong {
-		fault("pattern %s: %s", quote(r.Pattern), w)
-	}
-	if len(faults) > said {
-		r.Prefix, r.Suffix, r.Pattern = "", "", ""
-	}
-	keysAreGood := len(faults) == said
-
-	if fields["processor"] == nil {
-		fault("processor is missing; give its id at Extend, which begins with dp_")
-	} else if id, ok := get("processor"); ok {
-		if rest, ok := strings.CutPrefix(id, "dp_"); !ok || rest == "" || CleanUsageTag(rest) != rest {
-			fault("processor %s must be dp_ and then letters, digits, _ or -", quote(id))
-		}
-		r.ProcessorID = id
-	}
-
-	r.Version = "latest"
-	if version, ok := get("version"); ok {
-		if version != "latest" && version != "draft" && !versionNumber(version) {
-			fault("version %s must be latest, draft, or a number such as 2.1", quote(version))
-		}
-		r.Version = version
-	}
-
-	if raw := fields["priority"]; raw != nil {
-		n, err := strconv.Atoi(string(raw))
-		if err != nil || n < 1 || n > 100 {
-			fault("priority %s must be a whole number from 1 to 100, where the lower runs first", shown(raw))
-		}
-		r.Priority = n
-	}
-
-	if raw := fields["usageTags"]; raw != nil {
-		var tags []*string
-		if raw[0] != '[' || json.Unmarshal(raw, &tags) != nil || slices.Contains(tags, nil) {
-			fault("usageTags %s must be an array of texts, such as [\"team-finance\"]", shown(raw))
-			tags = nil
-		} else if len(tags) > maxTags {
-			fault("usageTags has %d tags; at most %d are possible", len(tags), maxTags)
-		}
-		for _, tag := range tags {
-			r.UsageTags = append(r.UsageTags, *tag)
-			if n := utf8.RuneCountInString(*tag); n < 1 || n > maxTagLength {
-				fault("usageTags: %s must have 1 to %d characters, and has %d", quote(*tag), maxTagLength, n)
-			}
-			text := expand(*tag, func(name string) string {
-				if keysAreGood && !slices.ContainsFunc(steps, func(s step) bool { return s.name != "" && s.name == name }) {
-					fault("usageTags: %s needs a variable %s, which is not in the route's pattern", quote(*tag), quote("{"+name+"}"))
-				}
-				return ""
-			})
-			if CleanUsageTag(text) != text {
-				fault("usageTags: %s may hold letters, digits, _, - and {variable}; Extend would remove all else", quote(*tag))
-			}
-		}
-	}
-
-	if raw := fields["config"]; raw != nil {
-		config, again, ok := object(raw)
-		var kind string
-		switch {
-		case !ok:
-			fault("config %s must be an object with a type", shown(raw))
-		case len(again) > 0:
-			fault("config has the field %s more than once; keep one", quote(again[0]))
-		case config["type"] == nil:
-			fault("config has no type; give the processor's, EXTRACT, CLASSIFY or SPLITTER")
-		case json.Unmarshal(config["type"], &kind) != nil || !slices.Contains([]string{"EXTRACT", "CLASSIFY", "SPLITTER"}, kind):
-			fault("config's type %s must be the processor's, EXTRACT, CLASSIFY or SPLITTER", shown(config["type"]))
-		}
-		r.Config = raw
-	}
-	return r, faults
-}
-
-// versionNumber is numbers with dots between them.
-func versionNumber(version string) bool {
-	for part := range strings.SplitSeq(version, ".") {
-		if part == "" || strings.Trim(part, "0123456789") != "" {
-			return false
-		}
-	}
-	return true
-}
-
-// object reads the fields of a JSON object by their exact names, which
-// [json.Unmarshal] does not ask for, and those that are given again.
-func object(raw json.RawMessage) (fields map[string]json.RawMessage, again []string, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
-		return nil, nil, false
-	}
-	fields = map[string]json.RawMessage{}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, nil, false
-		}
-		name, _ := key.(string)
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, nil, false
-		}
-		if fields[name] != nil && !slices.Contains(again, name) {
-			again = append(again, name)
-		}
-		fields[name] = value
-	}
-	return fields, again, true
 }
 
 // overlap finds a key that both Routes match. One that has nothing to match keys
