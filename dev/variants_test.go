@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
 
@@ -126,7 +127,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if err := s.fake.AddProcessor(fakeextend.Processor{ID: "dp_not_yet", Type: fakeextend.Extract, Subscribed: true}); err != nil {
 		t.Fatal(err)
 	}
-	s.send(t, fmt.Sprintf(`{"reprocess": %q, "attempt": 2}`, contract.DocumentID()))
+	s.send(t, document.ReprocessMessage(document.Reprocess{DocumentID: contract.DocumentID(), Attempt: 2}))
 	if rec := s.ended(t, contract, ledger.Processed); rec.Attempt != 2 || rec.Revision != 2 {
 		t.Errorf("attempt %d, revision %d", rec.Attempt, rec.Revision)
 	}

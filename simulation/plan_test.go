@@ -256,12 +256,11 @@ func (w *world) reprocess(dice *rand.Rand) {
 		return
 	}
 	wish := document.Reprocess{DocumentID: id, Attempt: rec.Attempt + 1}
-	body, _ := json.Marshal(wish)
 	w.mu.Lock()
 	w.wishes[wish] = true
 	w.mu.Unlock()
 	w.tell("person", id, "wants attempt %d", wish.Attempt)
 	for range 1 + dice.IntN(2) {
-		w.later(between(dice, 0, 10*time.Minute), func() { w.queue.send(string(body)) })
+		w.later(between(dice, 0, 10*time.Minute), func() { w.queue.send(document.ReprocessMessage(wish)) })
 	}
 }

@@ -144,7 +144,7 @@ func (in *instance) recorder(client *extend.Client, rules ledger.Rules) *recorde
 func (in *instance) resend(_ context.Context, s document.Source) error {
 	return in.do("resend", s.DocumentID(), resendFails, resendAnswerLost, func() error {
 		in.fn.w.tell(in.name, s.DocumentID(), "notice sent again")
-		in.fn.w.queue.send(string(s.Notice()))
+		in.fn.w.queue.send(document.RequeueMessage(s))
 		return nil
 	})
 }

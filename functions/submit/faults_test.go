@@ -140,7 +140,7 @@ func TestADocumentOutlivesItsRoute(t *testing.T) {
 	in := newIntake(t)
 	in.Config.Routes[0].Prefix = "elsewhere/"
 	u := upload{"in/a.pdf", "v1"}
-	in.want(in.receive(message{id: "a", body: string(u.source().Notice())}), allDone)
+	in.want(in.receive(message{id: "a", body: document.RequeueMessage(u.source())}), allDone)
 	in.wantProcessing(u)
 }
 
@@ -152,7 +152,7 @@ func TestAPersonWantsARefusedDocumentAgain(t *testing.T) {
 	in.wantState(u, ledger.Refused, "")
 
 	wish := func(attempt int) message {
-		return message{id: "wish", body: fmt.Sprintf(`{"reprocess": %q, "attempt": %d}`, u.id(), attempt)}
+		return message{id: "wish", body: document.ReprocessMessage(document.Reprocess{DocumentID: u.id(), Attempt: attempt})}
 	}
 	in.want(in.receive(wish(2)), result{})
 	in.wantProcessing(u)
@@ -168,11 +168,14 @@ func TestAWishThatCanNotBeMet(t *testing.T) {
 	in := newIntake(t)
 	m, u := put("a")
 	in.want(in.receive(m), result{})
+	wish := func(id string, attempt int) string {
+		return document.ReprocessMessage(document.Reprocess{DocumentID: id, Attempt: attempt})
+	}
 	for _, c := range []struct{ body, reason string }{
-		{fmt.Sprintf(`{"reprocess": %q, "attempt": 2}`, u.id()), "attempt 2 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
-		{fmt.Sprintf(`{"reprocess": %q, "attempt": 7}`, u.id()), "attempt 7 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
-		{`{"reprocess": "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa", "attempt": 2}`, "no document doc_aaaaaaaaaaaaaaaaaaaaaaaaaa in the table: is the id right?"},
-		{fmt.Sprintf(`{"reprocess": %q}`, u.id()), `not an upload event: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`},
+		{wish(u.id(), 2), "attempt 2 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
+		{wish(u.id(), 7), "attempt 7 of " + u.id() + " can't begin: attempt 1 is PROCESSING. Ask for attempt 2, once that one has ended"},
+		{wish("doc_aaaaaaaaaaaaaaaaaaaaaaaaaa", 2), "no document doc_aaaaaaaaaaaaaaaaaaaaaaaaaa in the table: is the id right?"},
+		{fmt.Sprintf(`{"extendIntake": 1, "reprocess": {"documentId": %q}}`, u.id()), `not an upload event: to reprocess takes a document id and the number of the new attempt, 2 or more: {"extendIntake": 1, "reprocess": {"documentId": "doc_…", "attempt": 2}}`},
 	} {
 		in.want(in.receive(message{id: "wish", body: c.body}), result{Dead: []letter{{c.body, c.reason}}})
 	}

@@ -66,7 +66,7 @@ func TestADocumentWithoutARouteIsRefused(t *testing.T) {
 	in := newRoutedIntake(t)
 	in.Config.Routes = in.Config.Routes[:1]
 	u := upload{"in/a.pdf", "v1"}
-	in.want(in.receive(message{id: "a", body: string(u.source().Notice())}), allDone)
+	in.want(in.receive(message{id: "a", body: document.RequeueMessage(u.source())}), allDone)
 	if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != "NO_ROUTE" {
 		t.Errorf("%+v", rec)
 	}

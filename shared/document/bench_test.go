@@ -2,6 +2,7 @@ package document
 
 import (
 	"encoding/json"
+	"os"
 	"testing"
 )
 
@@ -12,7 +13,10 @@ var benchSource = Source{
 
 // BenchmarkParseUploadEvents reads the event of one upload.
 func BenchmarkParseUploadEvents(b *testing.B) {
-	body := benchSource.Notice()
+	body, err := os.ReadFile("../../events/submit-s3-put.json")
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if n, err := ParseUploadEvents(body); err != nil || len(n) != 1 || n[0].Err != nil {

@@ -49,12 +49,18 @@ func TestParseUploadEvents(t *testing.T) {
 		{name: "other JSON", body: `{"detail-type":"x"}`, bodyErr: "neither S3 records nor"},
 		{name: "null", body: `null`, bodyErr: "neither S3 records nor"},
 		{name: "wrong type", body: `{"Records":7}`, bodyErr: "not an upload event"},
-		{name: "reprocess without an attempt", body: `{"reprocess":"doc_a"}`, bodyErr: "the number of the new attempt, 2 or more"},
-		{name: "reprocess the first attempt", body: `{"reprocess":"doc_a","attempt":1}`, bodyErr: "the number of the new attempt, 2 or more"},
-		{name: "reprocess, an id that is none", body: `{"reprocess":"doc_` + strings.Repeat("x", 2100) + `","attempt":2}`, bodyErr: "takes a document id"},
-		{name: "a list", body: `[{"reprocess":"doc_a"}]`, bodyErr: "not an upload event: array where something else belongs (the whole body"},
-		{name: "reprocess a run", body: `{"reprocess":"dpr_a","attempt":2}`, bodyErr: "takes a document id"},
-		{name: "reprocess, an attempt of a wrong type", body: `{"reprocess":"doc_a","attempt":"2"}`, bodyErr: "not an upload event"},
+		{name: "reprocess without an attempt", body: `{"extendIntake":1,"reprocess":{"documentId":"doc_a"}}`, bodyErr: "the number of the new attempt, 2 or more"},
+		{name: "reprocess the first attempt", body: `{"extendIntake":1,"reprocess":{"documentId":"doc_a","attempt":1}}`, bodyErr: "the number of the new attempt, 2 or more"},
+		{name: "reprocess, an id that is none", body: `{"extendIntake":1,"reprocess":{"documentId":"doc_` + strings.Repeat("x", 2100) + `","attempt":2}}`, bodyErr: "takes a document id"},
+		{name: "a list", body: `[{"extendIntake":1}]`, bodyErr: "not an upload event: array where something else belongs (the whole body"},
+		{name: "reprocess a run", body: `{"extendIntake":1,"reprocess":{"documentId":"dpr_a","attempt":2}}`, bodyErr: "takes a document id"},
+		{name: "reprocess, an attempt of a wrong type", body: `{"extendIntake":1,"reprocess":{"documentId":"doc_a","attempt":"2"}}`, bodyErr: "not an upload event: string where something else belongs (reprocess.attempt, byte"},
+		{name: "reprocess without a version", body: `{"reprocess":"doc_a","attempt":2}`, bodyErr: `extendIntake, the version of the message, is missing: to reprocess, send {"extendIntake": 1, "reprocess": {"documentId": "doc_…", "attempt": 2}}`},
+		{name: "a message of another version", body: `{"extendIntake":2,"reprocess":"in another form"}`, bodyErr: "a message of version 2, and this software knows version 1"},
+		{name: "a version of a wrong type", body: `{"extendIntake":"1"}`, bodyErr: "not an upload event: string where something else belongs (extendIntake, byte"},
+		{name: "a message of ours with nothing in it", body: `{"extendIntake":1}`, bodyErr: "has either requeue or reprocess"},
+		{name: "a message of ours with both in it", body: `{"extendIntake":1,"requeue":{"bucket":"in","key":"a","eTag":"e"},"reprocess":{"documentId":"doc_a","attempt":2}}`, bodyErr: "has either requeue or reprocess"},
+		{name: "requeue without a key", body: `{"extendIntake":1,"requeue":{"bucket":"in","eTag":"e"}}`, err: "bucket or key is missing"},
 		{name: "size of a wrong type", body: strings.Replace(s3(`"a"`), `7`, `"7"`, 1), err: "not an upload event"},
 	}
 	for _, tt := range tests {
@@ -167,15 +173,46 @@ func sources(t *rapid.T) Source {
 	return s
 }
 
-func TestRequeueIsReadBack(t *testing.T) {
+func TestRequeueMessage(t *testing.T) {
+	t.Parallel()
+	s := Source{Bucket: "in", Key: "a+b%20/für.pdf", VersionID: "v1", ETag: "e1", Size: 7, Sequencer: "0A", UploadedAt: time.Date(2026, 7, 14, 9, 15, 0, 120e6, time.UTC)}
+	const want = `{"extendIntake":1,"requeue":{"bucket":"in","key":"a+b%20/für.pdf","versionId":"v1","eTag":"e1","size":7,"sequencer":"0A","uploadedAt":"2026-07-14T09:15:00.12Z"}}`
+	if d := cmp.Diff(want, RequeueMessage(s)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestRequeueMessageIsReadBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := sources(t)
-		got, err := ParseUploadEvents(want.Notice())
+		if rapid.Bool().Draw(t, "odd key") { // all of S3's keys, and not all of SQS's characters
+			want.Key += "\x01\uFFFE\uFFFF\x7f\U0001F600"
+		}
+		text := RequeueMessage(want)
+		for _, c := range text {
+			if c < ' ' || c == 0xFFFE || c == 0xFFFF {
+				t.Fatalf("SQS refuses %U, in %q", c, text)
+			}
+		}
+		got, err := ParseUploadEvents([]byte(text))
 		if err != nil || len(got) != 1 || got[0].Source != want || !got[0].Requeued {
 			t.Fatalf("%+v came back as %+v, %v", want, got, err)
 		}
 	})
+}
+
+func TestReprocessMessageIsReadBack(t *testing.T) {
+	t.Parallel()
+	want := Reprocess{DocumentID: Source{Bucket: "in", Key: "a", ETag: "e"}.DocumentID(), Attempt: 3}
+	text := ReprocessMessage(want)
+	if form := `{"extendIntake":1,"reprocess":{"documentId":"` + want.DocumentID + `","attempt":3}}`; text != form {
+		t.Errorf("%s, want %s", text, form)
+	}
+	got, err := ParseUploadEvents([]byte(text))
+	if err != nil || len(got) != 1 || got[0] != (UploadEvent{Reprocess: want}) {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
 
 func TestTagIsReadBackAndSmall(t *testing.T) {

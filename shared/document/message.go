@@ -1,39 +1,110 @@
 package document
 
 import (
+	"cmp"
 	"encoding/json"
-	"net/url"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
-// Reprocess asks for another attempt of a document that has ended. It names the
-// attempt, so that asking twice makes one attempt:
+// Messages of our own to the upload queue are private: nobody but this product and its
+// operators writes them. They are one envelope with a version,
 //
-//	{"reprocess": "doc_ojxr2l4cxaz6m5t3vfpsrdnkeq", "attempt": 2}
+//	{"extendIntake": 1, "requeue": {"bucket": "intake", "key": "in/a.pdf", …}}
+//	{"extendIntake": 1, "reprocess": {"documentId": "doc_…", "attempt": 2}}
+//
+// because they can wait for days, and be received by a newer or an older version than
+// the one that sent them. A change of their meaning needs a new number.
+type message struct {
+	Version   int        `json:"extendIntake"`
+	Requeue   *requeue   `json:"requeue,omitempty"`
+	Reprocess *Reprocess `json:"reprocess,omitempty"`
+}
+
+const messageVersion = 1
+
+// requeue is a [Source] as a message has it.
+type requeue struct {
+	Bucket     string `json:"bucket"`
+	Key        string `json:"key"` // not encoded, unlike an S3 event's
+	VersionID  string `json:"versionId,omitempty"`
+	ETag       string `json:"eTag,omitempty"`
+	Size       int64  `json:"size"`
+	Sequencer  string `json:"sequencer,omitempty"`
+	UploadedAt string `json:"uploadedAt,omitempty"`
+}
+
+// Reprocess asks for another attempt of a document that has ended. It names the
+// attempt, so that asking twice makes one attempt.
 type Reprocess struct {
-	DocumentID string `json:"reprocess"`
+	DocumentID string `json:"documentId"`
 	// Attempt is the number of the new attempt: one more than the document's last.
 	Attempt int `json:"attempt"`
 }
 
-// requeueEvent is not a name that S3 has.
-const requeueEvent = "ObjectCreated:Again"
-
-// Notice is the body of a message that [ParseUploadEvents] reads back as this Source:
-// it puts a document into the upload queue once more.
-func (s Source) Notice() []byte {
-	var r s3Record
-	r.EventSource = "aws:s3"
-	r.EventName = requeueEvent
+// RequeueMessage is the body of a message that puts a document into the upload queue
+// once more. [ParseUploadEvents] reads it back as the same Source.
+func RequeueMessage(s Source) string {
+	r := requeue{Bucket: s.Bucket, Key: s.Key, VersionID: s.VersionID, ETag: s.ETag, Size: s.Size, Sequencer: s.Sequencer}
 	if !s.UploadedAt.IsZero() {
-		r.EventTime = s.UploadedAt.Format(time.RFC3339Nano)
+		r.UploadedAt = s.UploadedAt.Format(time.RFC3339Nano)
 	}
-	r.S3.Bucket.Name = s.Bucket
-	o := &r.S3.Object
-	o.Key, o.Size, o.ETag, o.VersionID, o.Sequencer = url.QueryEscape(s.Key), s.Size, s.ETag, s.VersionID, s.Sequencer
-	body, err := json.Marshal(map[string][]s3Record{"Records": {r}})
+	return encode(message{Version: messageVersion, Requeue: &r})
+}
+
+// ReprocessMessage is the body of a message that asks for another attempt of a document.
+// [ParseUploadEvents] reads it back.
+func ReprocessMessage(r Reprocess) string {
+	return encode(message{Version: messageVersion, Reprocess: &r})
+}
+
+// unsendable are the characters of valid UTF-8 that JSON can hold as they are and SQS
+// refuses. A key may have them.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+var unsendable = strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`)
+
+func encode(m message) string {
+	text, err := json.Marshal(m)
 	if err != nil {
-		panic(err) // strings and a number: it can't fail
+		panic(err) // texts and numbers: it can't fail
 	}
-	return body
+	return unsendable.Replace(string(text))
+}
+
+// parseMessage reads a message of our own; version is what its extendIntake says.
+func parseMessage(text []byte, version int) (UploadEvent, error) {
+	if version != messageVersion {
+		return UploadEvent{}, fmt.Errorf("%w: a message of version %d, and this software knows version %d: was it sent by another version?", ErrUploadEvent, version, messageVersion)
+	}
+	var m message
+	if err := json.Unmarshal(text, &m); err != nil {
+		return UploadEvent{}, unreadable(err)
+	}
+	switch {
+	case (m.Requeue == nil) == (m.Reprocess == nil):
+		return UploadEvent{}, fmt.Errorf("%w: a message of ours has either requeue or reprocess in it", ErrUploadEvent)
+	case m.Reprocess != nil:
+		if !isDocumentID(m.Reprocess.DocumentID) || m.Reprocess.Attempt < 2 {
+			return UploadEvent{}, fmt.Errorf("%w: to reprocess takes a document id and the number of the new attempt, 2 or more: %s", ErrUploadEvent, reprocessForm)
+		}
+		return UploadEvent{Reprocess: *m.Reprocess}, nil
+	}
+	r := m.Requeue
+	e := upload(Source{Bucket: r.Bucket, Key: r.Key, VersionID: r.VersionID, ETag: r.ETag, Size: r.Size, Sequencer: r.Sequencer}, r.UploadedAt)
+	e.Requeued = e.Err == nil
+	return e, nil
+}
+
+// reprocessForm is what errors show to whoever wrote a message by hand.
+const reprocessForm = `{"extendIntake": 1, "reprocess": {"documentId": "doc_…", "attempt": 2}}`
+
+// unreadable is the error of JSON that does not fit. encoding/json's own words for a
+// wrong type show Go's types.
+func unreadable(err error) error {
+	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%w: %s where something else belongs (%s, byte %d)", ErrUploadEvent, t.Value, cmp.Or(t.Field, "the whole body"), t.Offset)
+	}
+	return fmt.Errorf("%w: %v", ErrUploadEvent, err)
 }

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,8 +17,8 @@ type UploadEvent struct {
 	Source Source
 	// Reprocess is what a person asks for.
 	Reprocess Reprocess
-	// Requeued says that the Source comes from a message of ours, made by
-	// [Source.Notice]: the document has been begun.
+	// Requeued says that the Source comes from a [RequeueMessage]: the document has been
+	// begun.
 	Requeued bool
 	// Ignore is a reason in a few words: "test event", "not a creation: ObjectRemoved:Delete".
 	Ignore string
@@ -45,9 +44,9 @@ var ErrUploadEvent = errors.New("not an upload event")
 
 // ParseUploadEvents reads the body of a message of the upload queue in any of its
 // shapes: an S3 event with its records, the s3:TestEvent that S3 sends when a
-// notification is set up, EventBridge's "Object Created", or a [Reprocess]. The same
-// JSON arrives bare, when S3 or EventBridge invokes a function, and as the body of an
-// SQS message.
+// notification is set up, EventBridge's "Object Created", or a message of our own: see
+// [RequeueMessage] and [ReprocessMessage]. The same JSON arrives bare, when S3 or
+// EventBridge invokes a function, and as the body of an SQS message.
 //
 // The error wraps [ErrUploadEvent] and concerns the whole body; what concerns one
 // entry is in that entry, so that the others can still be handled.
@@ -59,21 +58,21 @@ func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
 		Source     string             `json:"source"`
 		Time       string             `json:"time"`
 		Detail     *bridgeDetail      `json:"detail"`
-		Reprocess
+		Version    *int               `json:"extendIntake"`
+		Reprocess  json.RawMessage    `json:"reprocess"`
 	}
 	if err := json.Unmarshal(body, &shape); err != nil {
-		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			// encoding/json's own words show Go's types.
-			return nil, fmt.Errorf("%w: %s where something else belongs (%s, byte %d)", ErrUploadEvent, t.Value, cmp.Or(t.Field, "the whole body"), t.Offset)
-		}
-		return nil, fmt.Errorf("%w: %v", ErrUploadEvent, err)
+		return nil, unreadable(err)
 	}
 	switch {
-	case shape.DocumentID != "":
-		if !isDocumentID(shape.DocumentID) || shape.Attempt < 2 {
-			return nil, fmt.Errorf(`%w: to reprocess takes a document id and the number of the new attempt, 2 or more: {"reprocess": "doc_…", "attempt": 2}`, ErrUploadEvent)
+	case shape.Version != nil:
+		e, err := parseMessage(body, *shape.Version)
+		if err != nil {
+			return nil, err
 		}
-		return []UploadEvent{{Reprocess: shape.Reprocess}}, nil
+		return []UploadEvent{e}, nil
+	case shape.Reprocess != nil:
+		return nil, fmt.Errorf("%w: extendIntake, the version of the message, is missing: to reprocess, send %s", ErrUploadEvent, reprocessForm)
 	case shape.Event == "s3:TestEvent":
 		return []UploadEvent{{Ignore: "test event"}}, nil
 	case shape.Records != nil:
@@ -104,7 +103,7 @@ func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
 type s3Record struct {
 	EventSource string `json:"eventSource"`
 	EventName   string `json:"eventName"`
-	EventTime   string `json:"eventTime,omitempty"`
+	EventTime   string `json:"eventTime"`
 	S3          struct {
 		Bucket struct {
 			Name string `json:"name"`
@@ -113,7 +112,7 @@ type s3Record struct {
 			Key       string `json:"key"`
 			Size      int64  `json:"size"`
 			ETag      string `json:"eTag"`
-			VersionID string `json:"versionId,omitempty"`
+			VersionID string `json:"versionId"`
 			Sequencer string `json:"sequencer"`
 		} `json:"object"`
 	} `json:"s3"`
@@ -132,9 +131,7 @@ func (r s3Record) event() UploadEvent {
 	if err != nil {
 		return UploadEvent{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrUploadEvent, o.Key, err)}
 	}
-	e := upload(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, r.EventTime)
-	e.Requeued = e.Err == nil && r.EventName == requeueEvent
-	return e
+	return upload(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, r.EventTime)
 }
 
 // bridgeDetail is the detail of EventBridge's "Object Created". Its key is not

@@ -67,7 +67,7 @@ func (q *Queue) Send(ctx context.Context, m Message) error {
 
 // Requeue sends a document to the upload queue once more.
 func (q *Queue) Requeue(ctx context.Context, s document.Source) error {
-	return q.Send(ctx, Message{Body: string(s.Notice())})
+	return q.Send(ctx, Message{Body: document.RequeueMessage(s)})
 }
 
 // maxAttribute bounds an attribute: a message is 256 KB with all of them.
