@@ -34,7 +34,7 @@ var mutations = []struct {
 			r.grant(&next, f, now)
 			return write(Claimed)
 		case rec.State == Submitting && now.Before(rec.LeaseUntil):`}}},
-	{"take a 5xx for \"not taken\"", []edit{{"functions/submit/outcome.go",
+	{"take a 5xx for \"not taken\"", []edit{{"functions/submit/postresult.go",
 		`case s == http.StatusRequestTimeout || s >= 500:`,
 		`case s == http.StatusRequestTimeout || s >= 500:
 		return notTaken(reason, answer{after: backoff(receives)})
@@ -60,7 +60,7 @@ var mutations = []struct {
 	return respond(nil), nil`}}},
 	// One guard alone can be dropped here: reconcile sends the notice again.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
-		{"functions/submit/outcome.go",
+		{"functions/submit/postresult.go",
 			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{kind: back, after: firstLook, reason: reason}`,
 			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{}`},
 		{"functions/reconcile/handler.go",

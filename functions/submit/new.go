@@ -2,7 +2,7 @@
 // document. The function itself, in lambda/, only serves what [New] returns.
 //
 // To learn what happens to an upload, read handler.go downward; what each answer
-// of Extend leads to is the table in outcome.go.
+// of Extend leads to is the table in postresult.go.
 package submit
 
 import (

@@ -52,7 +52,7 @@ const (
 
 // afterPost says what follows from a POST: what the ledger is told, and what
 // becomes of the message. It decides whether a document is lost, paid twice or
-// neither, and it is a table: outcome_test.go has a row for each line.
+// neither, and it is a table: postresult_test.go has a row for each line.
 func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, pause time.Duration, now time.Time) (ledger.Fact, answer) {
 	if err == nil {
 		return ledger.Accepted{Attempt: claim.Attempt, RunID: run.ID, RunURL: run.URL}, answer{}
