@@ -22,7 +22,7 @@ var mutations = []struct {
 	name  string
 	edits []edit
 }{
-	{"skip the look: no search before a second POST", []edit{{"functions/submit/handler.go",
+	{"no search before a second POST", []edit{{"functions/submit/handler.go",
 		`found, err := h.find(ctx, rec, deadline)`,
 		`found, err := []*extend.Run(nil), error(nil)`}}},
 	{"drop the condition of the ledger's writes", []edit{{"shared/ledger/memory.go",
@@ -37,9 +37,9 @@ var mutations = []struct {
 	{"take a 5xx for \"not taken\"", []edit{{"functions/submit/postresult.go",
 		`case s == http.StatusRequestTimeout || s >= 500:`,
 		`case s == http.StatusRequestTimeout || s >= 500:
-		return notTaken(reason, answer{after: backoff(receives)})
+		return notAccepted(reason, disposition{after: backoff(receives)})
 	case s == 0:`}}},
-	{"trust the first look: no confirm window", []edit{{"shared/ledger/decide.go",
+	{"trust the first search: no confirm window", []edit{{"shared/ledger/decide.go",
 		`if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
 		`if false {`}}},
 	{"accept a found run of another stack", []edit{{"functions/submit/handler.go",
@@ -61,8 +61,8 @@ var mutations = []struct {
 	// One guard alone can be dropped here: reconcile sends the notice again.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
 		{"functions/submit/postresult.go",
-			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{kind: back, after: firstLook, reason: reason}`,
-			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{}`},
+			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, disposition{kind: delayed, after: firstSearch, reason: reason}`,
+			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, disposition{}`},
 		{"functions/reconcile/handler.go",
 			`{ledger.Unconfirmed, overdue, h.requeue}, // a run that may have been made comes first`,
 			``},

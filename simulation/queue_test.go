@@ -146,7 +146,7 @@ func (q *queue) receive() []events.SQSMessage {
 		var attributes map[string]events.SQSMessageAttribute
 		if m.faults > 0 {
 			n := strconv.Itoa(m.faults)
-			attributes = map[string]events.SQSMessageAttribute{"faults": {StringValue: &n, DataType: "Number"}}
+			attributes = map[string]events.SQSMessageAttribute{"errors": {StringValue: &n, DataType: "Number"}}
 		}
 		batch = append(batch, events.SQSMessage{
 			MessageId: m.id, ReceiptHandle: m.receipt, Body: m.body, EventSource: "aws:sqs",

@@ -232,14 +232,14 @@ func (m messages) Delay(_ context.Context, receipt string, d time.Duration) erro
 	return m.in.do("delay "+receipt, "", delayFails, delayAnswerLost, func() error { return m.in.fn.w.queue.delay(receipt, d) })
 }
 
-func (m messages) Again(_ context.Context, body string, faults int, d time.Duration) error {
+func (m messages) Requeue(_ context.Context, body string, errors int, d time.Duration) error {
 	return m.in.do("send with a fault counted", "", resendFails, resendAnswerLost, func() error {
-		m.in.fn.w.queue.sendLater(body, faults, d)
+		m.in.fn.w.queue.sendLater(body, errors, d)
 		return nil
 	})
 }
 
-func (m messages) Bury(_ context.Context, body, reason string) error {
+func (m messages) DeadLetter(_ context.Context, body, reason string) error {
 	return m.in.do("bury", "", buryFails, buryAnswerLost, func() error { m.in.fn.w.queue.bury(body, reason); return nil })
 }
 

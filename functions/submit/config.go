@@ -19,14 +19,15 @@ type Config struct {
 	Bucket string
 	// Routes are those of the parameter Routes and, last, the one that ProcessorId makes.
 	Routes document.Routes
-	// SendsFiles: Extend is sent the file itself, not a link to it.
+	// SendsFiles: Extend is sent the file itself, and not a link to it.
 	SendsFiles bool
 	// The plan's limits, divided by how many instances may run at once.
 	RequestsPerSecond, FilesPerSecond float64
 	Rules                             ledger.Rules
-	// Pause is how long an instance makes no call after Extend refused the account.
+	// Pause is how long an instance makes no call after Extend has refused the account.
 	Pause time.Duration
-	// StalledAfter is how long after its upload a document that waits should be looked at.
+	// StalledAfter is how long after its upload a document that still waits counts as
+	// stalled.
 	StalledAfter time.Duration
 }
 
@@ -38,14 +39,14 @@ const (
 )
 
 const (
-	// share of the plan's requests; the rest is for reconcile.
-	share = 0.8
-	// pacing of the plan's files: exactly as many as allowed, a few of them a moment
-	// early, are now and then one too many, and a 429 costs more turns than this.
-	pacing = 0.98
+	// requestShare is submit's share of the plan's requests; the rest is reconcile's.
+	requestShare = 0.8
+	// fileShare is that of the plan's files. At exactly the plan's rate, a few requests that
+	// come a moment early would be one too many, and a 429 costs more than these 2 %.
+	fileShare = 0.98
 )
 
-// LoadConfig reads the environment and reports every fault at once.
+// LoadConfig reads the environment. Its error names everything that is wrong with it.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
 	c := Config{
@@ -60,8 +61,8 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		StalledAfter:      env.Seconds("STALLED_AFTER_SECONDS", 1, 14*24*3600),
 	}
 	instances := float64(env.Int("MAX_CONCURRENCY", 1, 1000))
-	c.RequestsPerSecond *= share / instances
-	c.FilesPerSecond *= pacing / instances
+	c.RequestsPerSecond *= requestShare / instances
+	c.FilesPerSecond *= fileShare / instances
 	shortest := 61 // longer than the function runs
 	switch t := env.Required("TRANSFER"); t {
 	case "link":

@@ -14,7 +14,7 @@ import (
 )
 
 // samples are the files of events/ that belong to this function: what is read of
-// each, as keys of the runs made, and why messages go to the dead letters.
+// each, as keys of the runs made, and why messages go to the dead-letter queue.
 var samples = map[string]struct{ keys, dead []string }{
 	"submit-s3-put":                         {keys: []string{invoice}},
 	"submit-s3-test-event":                  {},

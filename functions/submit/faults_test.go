@@ -15,8 +15,8 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-// A message that waited 30 times, without a fault, for the account to be put in
-// order has 20 tries left like any other.
+// A message that waited 30 times, without an error, for the account to be put in order
+// has 20 tries left like any other.
 func TestWaitingUsesUpNoTries(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
@@ -28,7 +28,7 @@ func TestWaitingUsesUpNoTries(t *testing.T) {
 	m.receives = 30
 	r := in.receive(m)
 	if len(r.Dead) > 0 {
-		t.Fatalf("the first fault of its own buries it: %s", r.Dead[0].Reason)
+		t.Fatalf("the first error of its own ends it: %s", r.Dead[0].Reason)
 	}
 	in.clock.advance(rules.Lease)
 	in.settle(m)
@@ -38,7 +38,7 @@ func TestWaitingUsesUpNoTries(t *testing.T) {
 // Extend's limits are per second and per minute. A 429 without Retry-After, which
 // the vendor does not promise, must not stop an instance for a quarter of an hour
 // because one message has been received often (while the account was refused, say).
-func TestAnOldMessageHoldsTheInstanceNoLonger(t *testing.T) {
+func TestAnOldMessagePausesTheInstanceNoLonger(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 429}))
 	m, _ := put("old")
@@ -47,7 +47,7 @@ func TestAnOldMessageHoldsTheInstanceNoLonger(t *testing.T) {
 	in.clock.advance(time.Minute)
 	fresh, u := put("fresh")
 	if r := in.receive(fresh); len(r.Back) > 0 {
-		t.Fatalf("a minute later the instance is still on hold, for %v", r.Back["fresh"])
+		t.Fatalf("a minute later the instance is still paused, for %v", r.Back["fresh"])
 	}
 	in.wantProcessing(u)
 }
@@ -64,29 +64,29 @@ func TestAPanicOverOneUploadOfAMessage(t *testing.T) {
 		}
 		return linked(ctx, s, name)
 	}
-	r := in.receive(message{id: "m", body: notice(bad, good)})
-	if len(r.Again) != 1 || r.Again[0].Faults != 1 {
+	r := in.receive(message{id: "m", body: s3Event(bad, good)})
+	if len(r.Requeued) != 1 || r.Requeued[0].Errors != 1 {
 		t.Errorf("%+v", r)
 	}
 	in.wantProcessing(good)
 }
 
-// The line that an alarm is made of says which refusal it was, also when a look met it.
-func TestHoldByALookSaysWhy(t *testing.T) {
+// The line that an alarm is made of says which refusal it was, also when a search met it.
+func TestAPauseByASearchSaysWhy(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
 		return map[string]fakeextend.Fault{fakeextend.RouteCreate: {Cut: true}, fakeextend.RouteList: {Status: 402}}[c.Route]
 	}))
 	m, _ := put("a")
 	in.receive(m)
-	in.clock.advance(firstLook)
+	in.clock.advance(firstSearch)
 	in.receive(m)
-	in.wantLog("ERROR on hold", "402 USAGE_BLOCKED")
+	in.wantLog("ERROR paused", "402 USAGE_BLOCKED")
 }
 
-// When the table fails after a refusal of the account, the refusal still holds the
-// rest of the batch up, and the log still says what Extend answered.
-func TestRefusalHoldsWhenTheLedgerFails(t *testing.T) {
+// When the table fails after a refusal of the account, the refusal still pauses the
+// rest of the batch, and the log still says what Extend answered.
+func TestARefusalPausesWhenTheLedgerFails(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 401}, fakeextend.Fault{Status: 401}))
 	in.Runs = hookedRuns{in.client.Runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
@@ -119,21 +119,21 @@ func TestLinkThatWouldBeDeadOnArrival(t *testing.T) {
 
 // The queue takes what it has handed out a thousand times for poison, and forgets
 // after fourteen days. A message that only waits must meet neither.
-func TestAMessageThatWaitsForLongBeginsAnew(t *testing.T) {
+func TestAMessageThatWaitsForLongIsRequeued(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	in.Key = func(context.Context) (string, error) { return "", errors.New("no key yet") }
 	m, u := put("a")
-	m.faults = 3
+	m.errors = 3
 	m.receives = maxReceives - 1
 	in.want(in.receive(m), returns("a", in.Config.Pause))
 	m.receives = maxReceives
 	in.clock.advance(time.Hour)
-	in.want(in.receive(m), result{Again: []replaced{{m.body, 3, in.Config.Pause}}})
+	in.want(in.receive(m), result{Requeued: []requeued{{m.body, 3, in.Config.Pause}}})
 	in.wantNone(u)
 }
 
-// A notice of ours is about a document that has been begun: it goes on, whatever the
+// A message of our own is about a document that has been begun: it goes on, whatever the
 // route is now.
 func TestADocumentOutlivesItsRoute(t *testing.T) {
 	t.Parallel()
@@ -144,7 +144,7 @@ func TestADocumentOutlivesItsRoute(t *testing.T) {
 	in.wantProcessing(u)
 }
 
-func TestAPersonWantsARefusedDocumentAgain(t *testing.T) {
+func TestARefusedDocumentIsReprocessed(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 404}))
 	m, u := put("a")
@@ -163,7 +163,7 @@ func TestAPersonWantsARefusedDocumentAgain(t *testing.T) {
 	in.wantRuns(1)
 }
 
-func TestAWishThatCanNotBeMet(t *testing.T) {
+func TestAReprocessMessageThatCanNotBeMet(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	m, u := put("a")
@@ -177,7 +177,7 @@ func TestAWishThatCanNotBeMet(t *testing.T) {
 		{wish("doc_aaaaaaaaaaaaaaaaaaaaaaaaaa", 2), "no document doc_aaaaaaaaaaaaaaaaaaaaaaaaaa in the table: is the id right?"},
 		{fmt.Sprintf(`{"extendIntake": 1, "reprocess": {"documentId": %q}}`, u.id()), `not an upload event: to reprocess takes a document id and the number of the new attempt, 2 or more: {"extendIntake": 1, "reprocess": {"documentId": "doc_…", "attempt": 2}}`},
 	} {
-		in.want(in.receive(message{id: "wish", body: c.body}), result{Dead: []letter{{c.body, c.reason}}})
+		in.want(in.receive(message{id: "wish", body: c.body}), result{Dead: []dead{{c.body, c.reason}}})
 	}
 	in.wantRuns(1)
 }

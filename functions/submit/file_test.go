@@ -98,7 +98,7 @@ func TestAfterFile(t *testing.T) {
 		err    error
 		state  ledger.State
 		reason string
-		hold   bool
+		pauses bool
 	}{
 		{"gone", fmt.Errorf("%w: s3://in/a", errGone), ledger.Refused, "", false},
 		{"archived", fmt.Errorf("%w: s3://in/a", errArchived), ledger.Refused, "", false},
@@ -107,7 +107,7 @@ func TestAfterFile(t *testing.T) {
 		{"too large", refused(413, ""), ledger.Refused, "", false},
 		{"rate", refused(429, ""), ledger.Waiting, "429", true},
 		{"key revoked", refused(401, "UNAUTHORIZED"), ledger.Waiting, "401 UNAUTHORIZED", true},
-		{"server's fault", refused(500, "INTERNAL_ERROR"), ledger.Waiting, "500 INTERNAL_ERROR", false},
+		{"server error", refused(500, "INTERNAL_ERROR"), ledger.Waiting, "500 INTERNAL_ERROR", false},
 		{"time-out", context.DeadlineExceeded, ledger.Waiting, "file not ready", false},
 		{"no credentials", errors.New("no credentials"), ledger.Waiting, "file not ready", false},
 	} {
@@ -123,8 +123,8 @@ func TestAfterFile(t *testing.T) {
 			if back := len(got.Back) == 1; back != (c.state == ledger.Waiting) || len(got.Dead) > 0 {
 				t.Errorf("%+v", got)
 			}
-			if held := !in.holdUntil.IsZero(); held != c.hold {
-				t.Errorf("on hold: %v", held)
+			if paused := !in.pausedUntil.IsZero(); paused != c.pauses {
+				t.Errorf("paused: %v", paused)
 			}
 			in.wantCalls(map[string]int{})
 		})

@@ -35,9 +35,10 @@ type Handler struct {
 	// Jitter is a number in [0,1).
 	Jitter func() float64
 
-	// holdUntil: Extend refused the account or the rate. Until then this instance makes no call.
-	holdUntil  time.Time
-	holdReason string
+	// pausedUntil: Extend refused the account, or the rate. Until then this instance makes
+	// no call.
+	pausedUntil time.Time
+	pauseReason string
 }
 
 // Runs are the calls of Extend that a Handler makes.
@@ -51,10 +52,11 @@ type Runs interface {
 type Queue interface {
 	// Delay makes a message come back after d.
 	Delay(ctx context.Context, receipt string, d time.Duration) error
-	// Again sends a message anew, to be received after d, with the faults that it has had.
-	Again(ctx context.Context, body string, faults int, d time.Duration) error
-	// Bury puts a message into the dead letters.
-	Bury(ctx context.Context, body, reason string) error
+	// Requeue replaces a message by a new one, to be received after d, which carries the
+	// number of errors so far.
+	Requeue(ctx context.Context, body string, errors int, d time.Duration) error
+	// DeadLetter sends a message to the dead-letter queue.
+	DeadLetter(ctx context.Context, body, reason string) error
 }
 
 // Handle takes a batch of the upload queue or, for a stack without a queue and for
@@ -83,25 +85,25 @@ func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error
 func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	a := h.body(ctx, m.Body, max(receives, 1))
-	// The receipts don't count faults: a message is also received to find that it has to wait.
-	faults := 0
-	if n, ok := m.MessageAttributes[faultsAttribute]; ok && n.StringValue != nil {
-		faults, _ = strconv.Atoi(*n.StringValue)
+	// The receipts don't count errors: a message is also received to find that it has to wait.
+	failures := 0
+	if n, ok := m.MessageAttributes[errorsAttribute]; ok && n.StringValue != nil {
+		failures, _ = strconv.Atoi(*n.StringValue)
 	}
-	if a.kind == faulty {
-		if faults++; faults >= maxFaults {
-			a = answer{kind: dead, reason: fmt.Sprintf("%s (given up after %d tries)", a.reason, faults)}
+	if a.kind == failed {
+		if failures++; failures >= maxErrors {
+			a = disposition{kind: deadLetter, reason: fmt.Sprintf("%s (given up after %d tries)", a.reason, failures)}
 		}
-		a.after = backoff(faults)
+		a.after = backoff(failures)
 	}
 	log := slog.With("message_id", m.MessageId)
 	if a.documentID != "" {
 		log = log.With("document_id", a.documentID)
 	}
-	if a.kind == faulty || a.kind == back && receives >= maxReceives {
-		log.WarnContext(ctx, "message begins anew", "reason", a.reason, "faults", faults, "receives", receives)
-		if err := h.Queue.Again(ctx, m.Body, faults, min(a.after, maxBackoff)); err != nil {
-			log.ErrorContext(ctx, "message not sent anew, it comes back", "error", err)
+	if a.kind == failed || a.kind == delayed && receives >= maxReceives {
+		log.WarnContext(ctx, "message requeued", "reason", a.reason, "errors", failures, "receives", receives)
+		if err := h.Queue.Requeue(ctx, m.Body, failures, min(a.after, maxBackoff)); err != nil {
+			log.ErrorContext(ctx, "message not requeued, it comes back", "error", err)
 			return false
 		}
 		return true
@@ -109,16 +111,16 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	switch a.kind {
 	case done:
 		return true
-	case dead:
-		if err := h.Queue.Bury(ctx, m.Body, a.reason); err != nil {
-			log.ErrorContext(ctx, "dead letter not sent, the message comes back", "reason", a.reason, "error", err)
+	case deadLetter:
+		if err := h.Queue.DeadLetter(ctx, m.Body, a.reason); err != nil {
+			log.ErrorContext(ctx, "not sent to the dead-letter queue, the message comes back", "reason", a.reason, "error", err)
 			return false
 		}
-		log.ErrorContext(ctx, "moved to the dead letters", "reason", a.reason, metric.DeadLetters.One())
+		log.ErrorContext(ctx, "sent to the dead-letter queue", "reason", a.reason, metric.DeadLetters.One())
 		return true
 	}
-	// What must wait longer comes back now and then and is put off again: SQS hides a
-	// message for twelve hours at most, and a hold can end earlier than was said.
+	// What must wait longer comes back now and then and is delayed once more: SQS hides a
+	// message for twelve hours at most, and a pause can end earlier than was said.
 	after := min(a.after, maxBackoff)
 	after += time.Duration(h.Jitter() * float64(after) / 2)
 	if err := h.Queue.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
@@ -128,59 +130,59 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	return false
 }
 
-// body does what a message says. One message can speak of several uploads; it is
+// body handles what is in a message. One message can be about several uploads; it is
 // done when all of them are, and uploads that are done are not done again.
-func (h *Handler) body(ctx context.Context, body string, receives int) answer {
-	notices, err := document.ParseUploadEvents([]byte(body))
+func (h *Handler) body(ctx context.Context, body string, receives int) disposition {
+	uploads, err := document.ParseUploadEvents([]byte(body))
 	if err != nil {
-		return answer{kind: dead, reason: err.Error()}
+		return disposition{kind: deadLetter, reason: err.Error()}
 	}
-	var all answer
-	for _, n := range notices {
+	var all disposition
+	for _, n := range uploads {
 		a := h.guard(ctx, n, receives)
 		a.documentID = n.DocumentID()
-		if a.hold {
-			h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
-			slog.ErrorContext(ctx, "on hold", "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil, countHold(a.cause))
+		if a.pauses {
+			h.pausedUntil, h.pauseReason = h.Now().Add(a.after), a.reason
+			slog.ErrorContext(ctx, "paused", "document_id", a.documentID, "reason", a.reason, "until", h.pausedUntil, countPause(a.cause))
 		}
-		if a.kind > all.kind || a.kind == back && all.kind == back && a.after < all.after {
-			all = a // what has to come back comes first: the rest is found again then
+		if a.kind > all.kind || a.kind == delayed && all.kind == delayed && a.after < all.after {
+			all = a // what has to come back wins: the rest is handled again then
 		}
 	}
 	return all
 }
 
 // guard keeps a panic over one upload from harming the others.
-func (h *Handler) guard(ctx context.Context, n document.UploadEvent, receives int) (a answer) {
+func (h *Handler) guard(ctx context.Context, n document.UploadEvent, receives int) (a disposition) {
 	defer func() {
 		if p := recover(); p != nil {
 			slog.ErrorContext(ctx, "panic", "document_id", n.DocumentID(), "panic", p, "stack", string(debug.Stack()))
-			a = answer{kind: faulty, reason: fmt.Sprintf("panic: %v", p)}
+			a = disposition{kind: failed, reason: fmt.Sprintf("panic: %v", p)}
 		}
 	}()
-	return h.notice(ctx, n, receives)
+	return h.uploadEvent(ctx, n, receives)
 }
 
-func (h *Handler) notice(ctx context.Context, n document.UploadEvent, receives int) answer {
+func (h *Handler) uploadEvent(ctx context.Context, n document.UploadEvent, receives int) disposition {
 	switch {
 	case n.Err != nil:
-		return answer{kind: dead, reason: n.Err.Error()}
+		return disposition{kind: deadLetter, reason: n.Err.Error()}
 	case n.Ignore != "":
 		slog.InfoContext(ctx, "ignored", "reason", n.Ignore)
-		return answer{}
+		return disposition{}
 	case n.Reprocess.DocumentID != "":
 	case n.Source.FolderMarker():
 		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", n.Source.Object())
-		return answer{}
+		return disposition{}
 	case n.Source.Bucket != h.Config.Bucket:
-		return answer{kind: dead, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", n.Source.Object(), h.Config.Bucket)}
+		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", n.Source.Object(), h.Config.Bucket)}
 	}
 	if _, ok := h.Config.route(n.Source.Key, false); !ok && n.Reprocess.DocumentID == "" && !n.Requeued {
 		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", n.Source.Object())
-		return answer{}
+		return disposition{}
 	}
-	if wait := h.holdUntil.Sub(h.Now()); wait > 0 {
-		return answer{kind: back, after: wait, reason: "on hold: " + h.holdReason}
+	if wait := h.pausedUntil.Sub(h.Now()); wait > 0 {
+		return disposition{kind: delayed, after: wait, reason: "paused: " + h.pauseReason}
 	}
 	if n.Reprocess.DocumentID != "" {
 		return h.reprocess(ctx, n.Reprocess, receives)
@@ -188,46 +190,46 @@ func (h *Handler) notice(ctx context.Context, n document.UploadEvent, receives i
 	return h.upload(ctx, n.Source, receives)
 }
 
-// reprocess begins the attempt that a person wants, unless it has begun.
-func (h *Handler) reprocess(ctx context.Context, wish document.Reprocess, receives int) answer {
-	log := slog.With("document_id", wish.DocumentID)
-	d, err := h.Ledger.Apply(ctx, wish.DocumentID, ledger.Reprocess{Attempt: wish.Attempt, Reason: "asked for"})
+// reprocess begins the attempt that a person asks for, unless it has begun.
+func (h *Handler) reprocess(ctx context.Context, asked document.Reprocess, receives int) disposition {
+	log := slog.With("document_id", asked.DocumentID)
+	d, err := h.Ledger.Apply(ctx, asked.DocumentID, ledger.Reprocess{Attempt: asked.Attempt, Reason: "asked for"})
 	switch {
 	case err != nil:
-		return h.ledgerFault(ctx, log, err, receives)
+		return h.ledgerError(ctx, log, err, receives)
 	case d.Record == nil:
-		return answer{kind: dead, reason: "no document " + wish.DocumentID + " in the table: is the id right?"}
+		return disposition{kind: deadLetter, reason: "no document " + asked.DocumentID + " in the table: is the id right?"}
 	case d.Record.Bucket == "":
-		return answer{kind: dead, reason: wish.DocumentID + " has no object to read again: it was not an upload that made it"}
-	case d.Record.Attempt < wish.Attempt:
-		return answer{kind: dead, reason: fmt.Sprintf("attempt %d of %s can't begin: attempt %d is %s. Ask for attempt %d, once that one has ended",
-			wish.Attempt, wish.DocumentID, d.Record.Attempt, d.Record.State, d.Record.Attempt+1)}
-	case d.Record.Attempt > wish.Attempt:
-		log.InfoContext(ctx, "nothing to do", "attempt", wish.Attempt, "state", d.Record.State)
-		return answer{}
+		return disposition{kind: deadLetter, reason: asked.DocumentID + " has no object to read again: it was not an upload that made it"}
+	case d.Record.Attempt < asked.Attempt:
+		return disposition{kind: deadLetter, reason: fmt.Sprintf("attempt %d of %s can't begin: attempt %d is %s. Ask for attempt %d, once that one has ended",
+			asked.Attempt, asked.DocumentID, d.Record.Attempt, d.Record.State, d.Record.Attempt+1)}
+	case d.Record.Attempt > asked.Attempt:
+		log.InfoContext(ctx, "nothing to do", "attempt", asked.Attempt, "state", d.Record.State)
+		return disposition{}
 	}
 	return h.upload(ctx, d.Record.Source(), receives)
 }
 
 // upload makes the run of a document, unless it has one.
-func (h *Handler) upload(ctx context.Context, src document.Source, receives int) answer {
+func (h *Handler) upload(ctx context.Context, src document.Source, receives int) disposition {
 	id := src.DocumentID()
 	log := slog.With("document_id", id, "object", src.Object())
 	// Nothing is claimed that can't be sent: a claim that nobody uses keeps the document waiting.
 	if _, err := h.Key(ctx); err != nil {
 		log.ErrorContext(ctx, "no API key", "error", err)
-		return answer{kind: back, after: h.Config.Pause, reason: noKey, hold: true, cause: noKey}
+		return disposition{kind: delayed, after: h.Config.Pause, reason: noKey, pauses: true, cause: noKey}
 	}
 	deadline := h.deadline(ctx)
 	if wait := h.Limiter.nextFile(h.Now()); h.Now().Add(wait).After(deadline) {
-		return answer{kind: back, after: wait, reason: errTooLong.Error()}
+		return disposition{kind: delayed, after: wait, reason: errTooLong.Error()}
 	}
 	route, routed := h.Config.route(src.Key, true)
 	claim := ledger.Claim{Source: src, Route: route.Name, ProcessorID: route.ProcessorID, Version: route.Version}
-	for range 2 { // twice: when a look settles that there is no run, the document is claimed again
+	for range 2 { // twice: when a search ends with "no run", the document is claimed again
 		d, err := h.Ledger.Apply(ctx, id, claim)
 		if err != nil {
-			return h.ledgerFault(ctx, log, err, receives)
+			return h.ledgerError(ctx, log, err, receives)
 		}
 		switch d.Verdict {
 		case ledger.Claimed:
@@ -236,21 +238,21 @@ func (h *Handler) upload(ctx context.Context, src document.Source, receives int)
 			}
 			return h.post(ctx, log, src, d.Record, route, receives, deadline)
 		case ledger.Leased:
-			return answer{kind: back, after: max(d.Record.LeaseUntil.Sub(h.Now()), time.Second), reason: "claimed by another"}
+			return disposition{kind: delayed, after: max(d.Record.LeaseUntil.Sub(h.Now()), time.Second), reason: "leased by another instance"}
 		case ledger.Search:
 			if d.Written {
-				log.WarnContext(ctx, "claim abandoned: its function ended before it told what became of the POST", "attempt", d.Record.Attempt, metric.Unconfirmed.One())
+				log.WarnContext(ctx, "claim abandoned: its function ended before it recorded the result of the POST", "attempt", d.Record.Attempt, metric.Unconfirmed.One())
 			}
-			a, settled := h.look(ctx, log, d.Record, receives, deadline)
-			if !settled {
+			a, noRun := h.search(ctx, log, d.Record, receives, deadline)
+			if !noRun {
 				return a
 			}
 		default:
 			log.InfoContext(ctx, "nothing to do", "state", d.Record.State, "run_id", d.Record.RunID, metric.DuplicatesDropped.One())
-			return answer{}
+			return disposition{}
 		}
 	}
-	return answer{kind: back, after: firstLook, reason: "outcome unknown"}
+	return disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}
 }
 
 // deadline is the last moment at which a call may begin.
@@ -267,41 +269,42 @@ func (h *Handler) deadline(ctx context.Context) time.Time {
 }
 
 // refuse ends a claimed document without a POST.
-func (h *Handler) refuse(ctx context.Context, log *slog.Logger, claim *ledger.Record, code, message string, receives int) answer {
+func (h *Handler) refuse(ctx context.Context, log *slog.Logger, claim *ledger.Record, code, message string, receives int) disposition {
 	if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: code, Message: message}); err != nil {
-		return h.ledgerFault(ctx, log, err, receives) // the lease runs out
+		return h.ledgerError(ctx, log, err, receives) // the lease runs out
 	}
 	log.WarnContext(ctx, "not submitted", "attempt", claim.Attempt, "state", ledger.Refused, "reason", code, metric.Refused.One())
-	return answer{}
+	return disposition{}
 }
 
 // post sends the one POST that the claim stands for, and the file before it where
 // Extend does not fetch it.
-func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Source, claim *ledger.Record, route document.Route, receives int, deadline time.Time) answer {
+func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Source, claim *ledger.Record, route document.Route, receives int, deadline time.Time) disposition {
 	log = log.With("attempt", claim.Attempt)
-	giveBack := func(reason string, after time.Duration) answer {
+	release := func(reason string, after time.Duration) disposition {
 		if _, err := h.Ledger.Apply(ctx, claim.DocumentID, ledger.NotAccepted{ClaimNumber: claim.ClaimNumber, Reason: reason, Until: h.Now().Add(after)}); err != nil {
-			return h.ledgerFault(ctx, log, err, receives) // the lease runs out
+			return h.ledgerError(ctx, log, err, receives) // the lease runs out
 		}
-		return answer{kind: back, after: after, reason: reason}
+		return disposition{kind: delayed, after: after, reason: reason}
 	}
 	if h.Config.SendsFiles {
 		if err := h.Limiter.request(ctx, h.Now(), deadline); err != nil {
-			return giveBack(err.Error(), backoff(receives))
+			return release(err.Error(), backoff(receives))
 		}
 		deadline = deadline.Add(uploadTimeout) // what was left for the file
 	}
 	file, err := h.File(ctx, src, src.FileName(claim.Attempt))
 	if err != nil {
 		fact, a := afterFile(claim, err, receives, h.Config.Pause, h.Now())
-		return h.told(ctx, log, claim, fact, a, err, receives)
+		return h.record(ctx, log, claim, fact, a, err, receives)
 	}
 	if err := h.Limiter.file(ctx, h.Now(), deadline); err != nil {
-		return giveBack(err.Error(), backoff(receives))
+		return release(err.Error(), backoff(receives))
 	}
 	if !h.Now().Add(postTimeout).Before(claim.LeaseUntil) {
-		// This instance was frozen. Who looks after the lease must find every POST of it already sent.
-		return giveBack("the lease is over", time.Second)
+		// This instance was frozen. Whoever searches after the lease has ended must find every
+		// POST of it already sent.
+		return release("the lease is over", time.Second)
 	}
 	usage := append([]string{path.Base(h.Config.Stack), route.Name}, route.TagsFor(src.Key)...)
 	run, err := h.Runs.Create(ctx, extend.CreateRunRequest{
@@ -313,11 +316,11 @@ func (h *Handler) post(ctx context.Context, log *slog.Logger, src document.Sourc
 	if err == nil {
 		log = log.With("run_id", run.ID)
 	}
-	return h.told(ctx, log, claim, fact, a, err, receives)
+	return h.record(ctx, log, claim, fact, a, err, receives)
 }
 
-// told tells the ledger what became of a claim, and logs it: err is why there is no run.
-func (h *Handler) told(ctx context.Context, log *slog.Logger, claim *ledger.Record, fact ledger.Fact, a answer, err error, receives int) answer {
+// record puts the result of a claim into the ledger, and logs it: err is why there is no run.
+func (h *Handler) record(ctx context.Context, log *slog.Logger, claim *ledger.Record, fact ledger.Fact, a disposition, err error, receives int) disposition {
 	d, ledgerErr := h.Ledger.Apply(ctx, claim.DocumentID, fact)
 	if ledgerErr == nil {
 		log = log.With("state", d.State())
@@ -330,12 +333,12 @@ func (h *Handler) told(ctx context.Context, log *slog.Logger, claim *ledger.Reco
 	}
 	if ledgerErr != nil {
 		// The lease runs out, and a run that was made is found by its token. What Extend
-		// said of the account holds all the same.
-		fault := h.ledgerFault(ctx, log, ledgerErr, receives)
-		if a.hold {
-			fault = a
+		// said of the account still counts.
+		then := h.ledgerError(ctx, log, ledgerErr, receives)
+		if a.pauses {
+			return a
 		}
-		return fault
+		return then
 	}
 	if err == nil {
 		report(ctx, log, "run created", d, metric.Submitted.One())
@@ -343,50 +346,49 @@ func (h *Handler) told(ctx context.Context, log *slog.Logger, claim *ledger.Reco
 	return a
 }
 
-// look searches for the run of a POST whose answer was lost. It reports whether
-// the document is settled as having no run, so that it can be claimed again.
-func (h *Handler) look(ctx context.Context, log *slog.Logger, rec *ledger.Record, receives int, deadline time.Time) (a answer, settled bool) {
-	lookedAt := h.Now()
+// search looks for the run of a POST whose answer was lost. noRun says that there is
+// none, so that the document can be claimed again.
+func (h *Handler) search(ctx context.Context, log *slog.Logger, rec *ledger.Record, receives int, deadline time.Time) (a disposition, noRun bool) {
+	searchedAt := h.Now()
 	found, err := h.find(ctx, rec, deadline)
 	if err != nil {
-		log.WarnContext(ctx, "look not done", "error", err)
+		log.WarnContext(ctx, "search failed", "error", err)
 		// The table of POST's answers holds for a GET as well, but for what it says of runs.
 		_, a := afterPost(rec, nil, err, receives, h.Config.Pause, h.Now())
-		return answer{kind: back, after: max(a.after, firstLook), reason: "look not done: " + a.reason, hold: a.hold, cause: a.cause}, false
+		return disposition{kind: delayed, after: max(a.after, firstSearch), reason: "search failed: " + a.reason, pauses: a.pauses, cause: a.cause}, false
 	}
 	for _, run := range found {
 		d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Accepted{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
 		if err != nil {
-			return h.ledgerFault(ctx, log, err, receives), false
+			return h.ledgerError(ctx, log, err, receives), false
 		}
 		log := log.With("attempt", rec.Attempt, "run_id", run.ID, "state", d.State())
-		if d.Verdict == ledger.Stored { // else another look was faster
+		if d.Verdict == ledger.Stored { // else another search was faster
 			log = log.With(metric.Submitted.One(), metric.RecoveredBySearch.One())
 		}
 		report(ctx, log, "lost run found", d)
 	}
 	if len(found) > 0 {
-		return answer{}, false
+		return disposition{}, false
 	}
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.NotFound{Attempt: rec.Attempt, SearchedAt: lookedAt})
+	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.NotFound{Attempt: rec.Attempt, SearchedAt: searchedAt})
 	if err != nil {
-		return h.ledgerFault(ctx, log, err, receives), false
+		return h.ledgerError(ctx, log, err, receives), false
 	}
 	if d.Verdict == ledger.Search {
-		after := nextLook(d.Record.UnconfirmedSince, h.Config.Rules.ConfirmWindow, h.Now())
+		after := nextSearch(d.Record.UnconfirmedSince, h.Config.Rules.ConfirmWindow, h.Now())
 		log.With(h.stalled(d.Record)...).InfoContext(ctx, "run not found yet", "attempt", rec.Attempt, "since", d.Record.UnconfirmedSince)
-		return answer{kind: back, after: after, reason: "outcome unknown"}, false
+		return disposition{kind: delayed, after: after, reason: "outcome unknown"}, false
 	}
-	return answer{}, true
+	return disposition{}, true
 }
 
-// maxCandidates bounds a look. A token is unique, so there is one candidate as a rule.
+// maxCandidates bounds a search. A token is unique, so there is one candidate as a rule.
 const maxCandidates = 50
 
 // find returns the runs of the record's attempt.
 func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Time) ([]*extend.Run, error) {
-	turn := func() error { return h.Limiter.request(ctx, h.Now(), deadline) }
-	if err := turn(); err != nil {
+	if err := h.Limiter.request(ctx, h.Now(), deadline); err != nil {
 		return nil, err
 	}
 	var found []*extend.Run
@@ -412,8 +414,8 @@ func (h *Handler) find(ctx context.Context, rec *ledger.Record, deadline time.Ti
 	return found, nil
 }
 
-// get asks for a candidate, again when the plan's limit was hit: a look that began
-// anew each time might never end under a plan that is smaller than was said.
+// get asks for a candidate, once more when the plan's limit was hit: a search that
+// started over each time might never end under a plan that is smaller than configured.
 func (h *Handler) get(ctx context.Context, id string, deadline time.Time) (*extend.Run, error) {
 	for {
 		if err := h.Limiter.request(ctx, h.Now(), deadline); err != nil {
@@ -431,18 +433,18 @@ func (h *Handler) get(ctx context.Context, id string, deadline time.Time) (*exte
 	}
 }
 
-// ledgerFault is the answer when the ledger could not be asked or told.
-func (h *Handler) ledgerFault(ctx context.Context, log *slog.Logger, err error, receives int) answer {
+// ledgerError is what follows when the ledger could not be read or written.
+func (h *Handler) ledgerError(ctx context.Context, log *slog.Logger, err error, receives int) disposition {
 	log.ErrorContext(ctx, "ledger", "error", err)
 	if errors.Is(err, ledger.ErrRecord) {
-		return answer{kind: faulty, reason: err.Error()}
+		return disposition{kind: failed, reason: err.Error()}
 	}
-	return answer{kind: back, after: backoff(receives), reason: "ledger"}
+	return disposition{kind: delayed, after: backoff(receives), reason: "ledger"}
 }
 
 func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decision, metrics ...any) {
 	if d.Verdict == ledger.DuplicateRun {
-		log.ErrorContext(ctx, "duplicate run", "kept_run_id", d.Record.RunID, metric.DuplicateRun.One())
+		log.ErrorContext(ctx, "duplicate run", "current_run_id", d.Record.RunID, metric.DuplicateRun.One())
 		return
 	}
 	log.InfoContext(ctx, what, metrics...)
@@ -459,8 +461,8 @@ func countFact(fact ledger.Fact) []any {
 	return nil
 }
 
-// countHold is what a hold counts as: the plan's limit is no fault of the account.
-func countHold(cause string) slog.Attr {
+// countPause is what a pause counts as: the plan's limit is not about the account.
+func countPause(cause string) slog.Attr {
 	if cause == strconv.Itoa(http.StatusTooManyRequests) {
 		return metric.RateLimited.One()
 	}

@@ -38,7 +38,7 @@ func bridgeEvent(key string) string {
 		`"object":{"key":%q,"size":1024,"etag":"9b2cf535f27731c974343645a3985328","version-id":"v1","sequencer":"00617f08299329d189"},"request-id":"N","reason":"PutObject"}}`, key)
 }
 
-func TestEveryShapeOfNotice(t *testing.T) {
+func TestEveryShapeOfUploadEvent(t *testing.T) {
 	t.Parallel()
 	const key = "in/Rechnung 7+1 für Zürich.pdf"
 	u := upload{key, "v1"}
@@ -47,13 +47,13 @@ func TestEveryShapeOfNotice(t *testing.T) {
 		event json.RawMessage
 		runs  int
 	}{
-		{"S3 event in a message", batch(message{id: "m", body: notice(u)}), 1},
+		{"S3 event in a message", batch(message{id: "m", body: s3Event(u)}), 1},
 		{"EventBridge event in a message", batch(message{id: "m", body: bridgeEvent(key)}), 1},
-		{"bare S3 event", json.RawMessage(notice(u)), 1},
+		{"bare S3 event", json.RawMessage(s3Event(u)), 1},
 		{"bare EventBridge event", json.RawMessage(bridgeEvent(key)), 1},
 		{"test event in a message", batch(message{id: "m", body: testEvent}), 0},
 		{"bare test event", json.RawMessage(testEvent), 0},
-		{"a deletion", batch(message{id: "m", body: strings.ReplaceAll(notice(u), "ObjectCreated:Put", "ObjectRemoved:DeleteMarkerCreated")}), 0},
+		{"a deletion", batch(message{id: "m", body: strings.ReplaceAll(s3Event(u), "ObjectCreated:Put", "ObjectRemoved:DeleteMarkerCreated")}), 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestBareEventThatIsNotDoneIsAnError(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 503}))
 	u := upload{"in/a.pdf", "v1"}
-	for _, event := range []string{notice(u), `{"hello":"world"}`} {
+	for _, event := range []string{s3Event(u), `{"hello":"world"}`} {
 		if _, err := in.Handle(in.ctx, json.RawMessage(event)); err == nil {
 			t.Errorf("%s: no error, so Lambda would not invoke again", event)
 		}
@@ -125,12 +125,12 @@ func TestTheSameUploadAgain(t *testing.T) {
 	for range 3 {
 		in.want(in.receive(m), allDone)
 	}
-	in.want(in.receive(message{id: "twice in one message", body: notice(u, u)}, message{id: "by EventBridge", body: bridgeEvent(u.key)}), allDone)
+	in.want(in.receive(message{id: "twice in one message", body: s3Event(u, u)}, message{id: "by EventBridge", body: bridgeEvent(u.key)}), allDone)
 	in.wantProcessing(u)
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 
 	newer := upload{u.key, "v2"}
-	in.want(in.receive(message{id: "v2", body: notice(newer)}), allDone)
+	in.want(in.receive(message{id: "v2", body: s3Event(newer)}), allDone)
 	in.wantProcessing(newer)
 	in.wantRuns(2)
 }
@@ -171,14 +171,14 @@ func TestABatchOfAllSorts(t *testing.T) {
 	panics, w := put("panics")
 	strange := message{id: "strange", body: `{"hello":"world"}`}
 	text := message{id: "text", body: "hello"}
-	undecodable := message{id: "undecodable", body: strings.Replace(notice(upload{"in/KEY", "v1"}), "in/KEY", "in/100%.pdf", 1)}
-	marker := message{id: "marker", body: strings.Replace(notice(upload{"in/folder/", "v1"}), `"size":1024`, `"size":0`, 1)}
-	unrouted := message{id: "unrouted", body: notice(upload{"out/a.pdf", "v1"})}
+	undecodable := message{id: "undecodable", body: strings.Replace(s3Event(upload{"in/KEY", "v1"}), "in/KEY", "in/100%.pdf", 1)}
+	marker := message{id: "marker", body: strings.Replace(s3Event(upload{"in/folder/", "v1"}), `"size":1024`, `"size":0`, 1)}
+	unrouted := message{id: "unrouted", body: s3Event(upload{"out/a.pdf", "v1"})}
 
 	got := in.receive(good, strange, text, undecodable, marker, unrouted, panics, last)
 	in.want(got, result{
-		Again: []replaced{{panics.body, 1, 2 * time.Second}},
-		Dead: []letter{
+		Requeued: []requeued{{panics.body, 1, 2 * time.Second}},
+		Dead: []dead{
 			{strange.body, "not an upload event: it has neither S3 records nor an S3 event of EventBridge"},
 			{text.body, "not an upload event: invalid character 'h' looking for beginning of value"},
 			{undecodable.body, `not an upload event: key "in/100%.pdf" can't be decoded: invalid URL escape "%.p"`},
@@ -186,12 +186,12 @@ func TestABatchOfAllSorts(t *testing.T) {
 	})
 	in.wantProcessing(u)
 	in.wantProcessing(v)
-	in.wantState(w, ledger.Submitting, "") // until its lease is over: then it is looked for
+	in.wantState(w, ledger.Submitting, "") // until its lease is over: then it is searched for
 	in.wantRuns(2)
 	in.wantLog("INFO ignored", "folder marker", "s3://intake-uploads/in/folder/")
 	in.wantLog("INFO ignored", "no route", "s3://intake-uploads/out/a.pdf")
 	in.wantLog("ERROR panic", "no link for you", "handler.go")
-	in.wantLog("ERROR moved to the dead letters", "message_id=strange", "neither S3 records")
+	in.wantLog("ERROR sent to the dead-letter queue", "message_id=strange", "neither S3 records")
 }
 
 func TestAMessageThatAlwaysPanics(t *testing.T) {
@@ -200,21 +200,21 @@ func TestAMessageThatAlwaysPanics(t *testing.T) {
 	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
 	m, _ := put("a")
 	m.receives = 500 // it may have waited long for the account to be put in order
-	for m.faults = 0; m.faults < maxFaults-1; m.faults++ {
-		if got, want := in.receive(m), (result{Again: []replaced{{m.body, m.faults + 1, backoff(m.faults + 1)}}}); !cmp.Equal(got, want) {
-			t.Fatalf("after %d faults: %+v", m.faults, got)
+	for m.errors = 0; m.errors < maxErrors-1; m.errors++ {
+		if got, want := in.receive(m), (result{Requeued: []requeued{{m.body, m.errors + 1, backoff(m.errors + 1)}}}); !cmp.Equal(got, want) {
+			t.Fatalf("after %d errors: %+v", m.errors, got)
 		}
 		// The claim that panicked runs out, and no run is found for it.
 		in.clock.advance(rules.Lease + rules.ConfirmWindow)
 	}
-	in.want(in.receive(m), result{Dead: []letter{{m.body, "panic: always (given up after 20 tries)"}}})
+	in.want(in.receive(m), result{Dead: []dead{{m.body, "panic: always (given up after 20 tries)"}}})
 	in.wantRuns(0)
 }
 
 func TestOneMessageAboutSeveralUploads(t *testing.T) {
 	t.Parallel()
 	first, second, third := upload{"in/1.pdf", "v1"}, upload{"in/2.pdf", "v1"}, upload{"in/3.pdf", "v1"}
-	m := message{id: "m", body: notice(first, second, third)}
+	m := message{id: "m", body: s3Event(first, second, third)}
 
 	t.Run("all done", func(t *testing.T) {
 		t.Parallel()
@@ -227,7 +227,7 @@ func TestOneMessageAboutSeveralUploads(t *testing.T) {
 	t.Run("one is to come back", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t, onCreate(fakeextend.Fault{}, fakeextend.Fault{Status: 500, After: true}))
-		in.want(in.receive(m), returns("m", firstLook))
+		in.want(in.receive(m), returns("m", firstSearch))
 		in.wantProcessing(first)
 		in.wantState(second, ledger.Unconfirmed, "")
 		in.wantProcessing(third)
@@ -238,15 +238,15 @@ func TestOneMessageAboutSeveralUploads(t *testing.T) {
 	t.Run("one is spoilt", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
-		m := message{id: "m", body: strings.Replace(notice(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
-		in.want(in.receive(m), result{Dead: []letter{{m.body, `not an upload event: a record's eventSource is "aws:ses", not "aws:s3"`}}})
+		m := message{id: "m", body: strings.Replace(s3Event(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
+		in.want(in.receive(m), result{Dead: []dead{{m.body, `not an upload event: a record's eventSource is "aws:ses", not "aws:s3"`}}})
 		in.wantProcessing(second)
 	})
 	t.Run("one is spoilt and one is to come back", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t, onCreate(fakeextend.Fault{Status: 500}))
-		m := message{id: "m", body: strings.Replace(notice(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
-		in.want(in.receive(m), returns("m", firstLook)) // the dead one is found again then
+		m := message{id: "m", body: strings.Replace(s3Event(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
+		in.want(in.receive(m), returns("m", firstSearch)) // the one for the dead-letter queue is handled again then
 	})
 }
 
@@ -261,14 +261,14 @@ func TestRateLimit(t *testing.T) {
 	in.wantProcessing(ua)
 	in.wantState(ub, ledger.Waiting, "429 RATE_LIMIT_EXCEEDED")
 	if at := in.record(ub).NextCheckAt; !at.Equal(in.now().Add(30 * time.Second)) {
-		t.Errorf("the next look at it is due at %v", at)
+		t.Errorf("its next check is due at %v", at)
 	}
 	in.wantNone(uc) // untouched
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 2})
 
 	in.clock.advance(29 * time.Second)
 	d, ud := put("d")
-	in.want(in.receive(d), returns("d", time.Second)) // another batch, the same hold
+	in.want(in.receive(d), returns("d", time.Second)) // another batch, the same pause
 	in.wantNone(ud)
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 2})
 
@@ -280,7 +280,7 @@ func TestRateLimit(t *testing.T) {
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 5})
 }
 
-// SQS hides a message for twelve hours at most: a longer wait is waited for in turns.
+// SQS hides a message for twelve hours at most: a longer wait is made of several.
 func TestALongRetryAfter(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 429, RetryAfter: "86400"}))
@@ -294,7 +294,7 @@ func TestALongRetryAfter(t *testing.T) {
 	in.wantProcessing(u)
 }
 
-func TestRateLimitOfALook(t *testing.T) {
+func TestRateLimitOfASearch(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
 		switch {
@@ -307,7 +307,7 @@ func TestRateLimitOfALook(t *testing.T) {
 	}))
 	a, ua := put("a")
 	b, ub := put("b")
-	in.want(in.receive(a), returns("a", firstLook))
+	in.want(in.receive(a), returns("a", firstSearch))
 	in.want(in.receive(a, b), result{Back: map[string]time.Duration{"a": time.Minute, "b": time.Minute}})
 	in.wantState(ua, ledger.Unconfirmed, "")
 	in.wantNone(ub)
@@ -330,7 +330,7 @@ func TestTheAccountIsRefused(t *testing.T) {
 			in.want(in.receive(a, b), result{Back: map[string]time.Duration{"a": pause, "b": pause}})
 			in.wantState(ua, ledger.Waiting, fmt.Sprintf("%d %s", status, code))
 			in.wantNone(ub)
-			in.wantLog("ERROR on hold", fmt.Sprint(status))
+			in.wantLog("ERROR paused", fmt.Sprint(status))
 
 			in.clock.advance(pause - time.Second)
 			c, uc := put("c")
@@ -338,10 +338,10 @@ func TestTheAccountIsRefused(t *testing.T) {
 			in.wantNone(uc)
 			in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 
-			// What needs no call is not held up.
-			in.want(in.receive(message{id: "t", body: testEvent}, message{id: "o", body: notice(upload{"out/x", "v1"})}), allDone)
+			// What needs no call is not paused.
+			in.want(in.receive(message{id: "t", body: testEvent}, message{id: "o", body: s3Event(upload{"out/x", "v1"})}), allDone)
 
-			// The hold is this instance's: another one finds out for itself.
+			// The pause is this instance's: another one finds out for itself.
 			in.want(in.another().receive(c), allDone)
 
 			in.clock.advance(time.Second)
@@ -390,12 +390,12 @@ func TestARunThatIsMadeButNotAnswered(t *testing.T) {
 			in := newIntake(t, onCreate(fault))
 			a, ua := put("a")
 			b, ub := put("b")
-			in.want(in.receive(a, b), returns("a", firstLook))
+			in.want(in.receive(a, b), returns("a", firstSearch))
 			in.wantState(ua, ledger.Unconfirmed, "")
 			in.wantProcessing(ub) // it is this document's matter only
 			in.wantRuns(2)
 
-			in.clock.advance(firstLook)
+			in.clock.advance(firstSearch)
 			in.want(in.receive(a), allDone)
 			in.wantProcessing(ua)
 			in.wantCalls(map[string]int{fakeextend.RouteCreate: 2, fakeextend.RouteList: 1, fakeextend.RouteGet: 1})
@@ -411,14 +411,14 @@ func TestARunThatIsNotMade(t *testing.T) {
 			t.Parallel()
 			in := newIntake(t, onCreate(fault))
 			m, u := put("a")
-			in.want(in.receive(m), returns("a", firstLook))
+			in.want(in.receive(m), returns("a", firstSearch))
 			since := in.now()
-			in.clock.advance(firstLook)
+			in.clock.advance(firstSearch)
 
-			looks := 0
+			searches := 0
 			for in.now().Before(since.Add(rules.ConfirmWindow)) {
 				r := in.receive(m)
-				looks++
+				searches++
 				after, isBack := r.Back["a"]
 				if !isBack {
 					t.Fatalf("given up after %v: the window is %v", in.now().Sub(since), rules.ConfirmWindow)
@@ -426,13 +426,13 @@ func TestARunThatIsNotMade(t *testing.T) {
 				in.wantState(u, ledger.Unconfirmed, "")
 				in.clock.advance(after)
 			}
-			if looks < 3 {
-				t.Errorf("%d looks over the window", looks)
+			if searches < 3 {
+				t.Errorf("%d searches over the window", searches)
 			}
 			in.wantRuns(0)
-			in.want(in.receive(m), allDone) // the last look, and the second POST at once
+			in.want(in.receive(m), allDone) // the last search, and the second POST at once
 			in.wantProcessing(u)
-			in.wantCalls(map[string]int{fakeextend.RouteCreate: 2, fakeextend.RouteList: looks + 1})
+			in.wantCalls(map[string]int{fakeextend.RouteCreate: 2, fakeextend.RouteList: searches + 1})
 			if rec := in.record(u); rec.Attempt != 1 {
 				t.Errorf("attempt %d: a new one is a person's decision", rec.Attempt)
 			}
@@ -440,12 +440,12 @@ func TestARunThatIsNotMade(t *testing.T) {
 	}
 }
 
-// What counts is when a look begins: a run can become visible while it goes on.
-func TestALookThatBeginsBeforeTheWindowEnds(t *testing.T) {
+// What counts is when a search begins: a run can become visible while it goes on.
+func TestASearchThatBeginsBeforeTheWindowEnds(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true}))
 	m, u := put("a")
-	in.want(in.receive(m), returns("a", firstLook))
+	in.want(in.receive(m), returns("a", firstSearch))
 	in.clock.advance(rules.ConfirmWindow - time.Second)
 	in.Runs = slowRuns{in.client.Runs, func() { in.clock.advance(10 * time.Second) }}
 	in.want(in.receive(m), returns("a", time.Second))
@@ -466,7 +466,7 @@ func (s slowRuns) All(ctx context.Context, req extend.ListRunsRequest) iter.Seq2
 	return s.Runs.All(ctx, req)
 }
 
-func TestOnlyOneOfManyLookersPosts(t *testing.T) {
+func TestOnlyOneOfManySearchersPosts(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true}))
 	m, u := put("a")
@@ -482,11 +482,11 @@ func TestOnlyOneOfManyLookersPosts(t *testing.T) {
 	in.wantRuns(1)
 }
 
-func TestALookTakesOnlyItsOwnRun(t *testing.T) {
+func TestASearchTakesOnlyItsOwnRun(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true}))
 	m, u := put("a")
-	in.want(in.receive(m), returns("a", firstLook))
+	in.want(in.receive(m), returns("a", firstSearch))
 	// All of these are found by the token, and none is the run.
 	plant := func(name, stack string, attempt int) {
 		s := u.source()
@@ -505,12 +505,12 @@ func TestALookTakesOnlyItsOwnRun(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	in.clock.advance(firstLook)
-	in.want(in.receive(m), returns("a", firstLook))
+	in.clock.advance(firstSearch)
+	in.want(in.receive(m), returns("a", firstSearch))
 	in.wantState(u, ledger.Unconfirmed, "")
 
 	plant(u.source().FileName(1), stack, 1)
-	in.clock.advance(firstLook)
+	in.clock.advance(firstSearch)
 	in.want(in.receive(m), allDone)
 	runs := in.fake.Runs()
 	if rec := in.record(u); rec.State != ledger.Processing || rec.RunID != runs[len(runs)-1].ID {
@@ -518,24 +518,24 @@ func TestALookTakesOnlyItsOwnRun(t *testing.T) {
 	}
 }
 
-func TestALookThatFindsTwoRunsSaysSo(t *testing.T) {
+func TestASearchThatFindsTwoRunsSaysSo(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true, After: true}))
 	m, u := put("a")
-	in.want(in.receive(m), returns("a", firstLook))
+	in.want(in.receive(m), returns("a", firstSearch))
 	tag := document.NewTag(stack, u.source(), 1)
 	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
 		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1), FileURL: linkTo(u.source())}, Metadata: tag.Metadata(),
 	}); err != nil {
 		t.Fatal(err)
 	}
-	in.clock.advance(firstLook)
+	in.clock.advance(firstSearch)
 	in.want(in.receive(m), allDone)
 	rec := in.record(u)
 	if rec.State != ledger.Processing || len(rec.Runs) != 1 || !rec.Runs[0].Duplicate {
 		t.Errorf("record %+v", rec)
 	}
-	in.wantLog("ERROR duplicate run", "kept_run_id="+rec.RunID, "run_id="+rec.Runs[0].RunID)
+	in.wantLog("ERROR duplicate run", "current_run_id="+rec.RunID, "run_id="+rec.Runs[0].RunID)
 }
 
 func TestExtendIsNotThere(t *testing.T) {
@@ -592,7 +592,7 @@ func TestTheLeaseOfAnother(t *testing.T) {
 	in.wantCalls(map[string]int{})
 
 	in.clock.advance(2 * time.Minute)
-	in.want(in.receive(m), returns("a", firstLook)) // it may have sent its POST
+	in.want(in.receive(m), returns("a", firstSearch)) // it may have sent its POST
 	in.wantState(u, ledger.Unconfirmed, "")
 	in.wantCalls(map[string]int{fakeextend.RouteList: 1})
 
@@ -644,36 +644,36 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 	if _, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: "dpr_1", State: "ARCHIVED"}); err != nil {
 		t.Fatal(err)
 	}
-	for m.faults = 0; m.faults < maxFaults-1; m.faults++ {
-		in.want(in.receive(m), result{Again: []replaced{{m.body, m.faults + 1, backoff(m.faults + 1)}}})
+	for m.errors = 0; m.errors < maxErrors-1; m.errors++ {
+		in.want(in.receive(m), result{Requeued: []requeued{{m.body, m.errors + 1, backoff(m.errors + 1)}}})
 	}
 	got := in.receive(m, good)
 	want := fmt.Sprintf("ledger: record can't be understood: %s: state \"ARCHIVED\" is unknown: is it from a newer version of this software? (given up after 20 tries)", u.id())
-	in.want(got, result{Dead: []letter{{m.body, want}}})
+	in.want(got, result{Dead: []dead{{m.body, want}}})
 	in.wantProcessing(v)
 	in.wantRuns(1)
 }
 
-func TestAFaultThatCantBeCounted(t *testing.T) {
+func TestAnErrorThatCantBeCounted(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
-	in.queue.againErr = errors.New("SQS is away")
+	in.queue.requeueErr = errors.New("SQS is away")
 	m, _ := put("a")
 	in.want(in.receive(m), returns("a", 0)) // after the queue's own visibility timeout
-	in.wantLog("ERROR message not sent anew", "SQS is away")
+	in.wantLog("ERROR message not requeued", "SQS is away")
 }
 
 func TestTheQueueFails(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 503}))
-	in.queue.delayErr, in.queue.buryErr = errors.New("no visibility for you"), errors.New("no dead letters for you")
-	spoilt, waiting := message{id: "spoilt", body: "hello"}, message{id: "waiting", body: notice(upload{"in/w.pdf", "v1"})}
+	in.queue.delayErr, in.queue.deadLetterErr = errors.New("no visibility for you"), errors.New("no dead letters for you")
+	spoilt, waiting := message{id: "spoilt", body: "hello"}, message{id: "waiting", body: s3Event(upload{"in/w.pdf", "v1"})}
 	good, u := put("good")
 	// Both come back after the queue's own visibility timeout.
 	in.want(in.receive(spoilt, waiting, good), result{Back: map[string]time.Duration{"spoilt": 0, "waiting": 0}})
 	in.wantProcessing(u)
-	in.wantLog("ERROR dead letter not sent", "message_id=spoilt", "no dead letters for you")
+	in.wantLog("ERROR not sent to the dead-letter queue", "message_id=spoilt", "no dead letters for you")
 	in.wantLog("WARN delay not set", "message_id=waiting", "no visibility for you")
 }
 
@@ -746,7 +746,7 @@ func TestTooLittleTime(t *testing.T) {
 		in.wantNone(u)
 		in.wantCalls(map[string]int{})
 	})
-	t.Run("for the turn of a file", func(t *testing.T) {
+	t.Run("for the next file", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
 		in.Limiter = NewRateLimiter(1e9, 1.0/120)
@@ -807,7 +807,7 @@ func TestAClaimerThatWakesUpLate(t *testing.T) {
 	other := in.another()
 	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		in.clock.advance(rules.Lease)
-		in.want(other.receive(m), returns("a", firstLook))
+		in.want(other.receive(m), returns("a", firstSearch))
 		in.clock.advance(rules.ConfirmWindow)
 		in.want(other.receive(m), allDone)
 		return linked(ctx, s, name)

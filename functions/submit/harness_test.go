@@ -240,7 +240,7 @@ func linked(_ context.Context, s document.Source, name string) (*extend.RunFile,
 type message struct {
 	id, body string
 	receives int // 0 is the first
-	faults   int // counted so far
+	errors   int // counted so far
 }
 
 // result is all that a batch does to its messages. It is compared whole: what a
@@ -248,16 +248,16 @@ type message struct {
 type result struct {
 	// Back has the messages that are not done, each with its delay.
 	Back map[string]time.Duration
-	Dead []letter
-	// Again has the messages that count a fault more.
-	Again []replaced
+	Dead []dead
+	// Requeued has the messages that were replaced by a new one.
+	Requeued []requeued
 }
 
-type letter struct{ Body, Reason string }
+type dead struct{ Body, Reason string }
 
-type replaced struct {
+type requeued struct {
 	Body   string
-	Faults int
+	Errors int
 	After  time.Duration
 }
 
@@ -299,15 +299,15 @@ func (in *intake) want(got result, want result) {
 // fakeQueue records. A call about a message that is not in the batch, or a second
 // one about the same message, fails the test.
 type fakeQueue struct {
-	t                 *testing.T
-	delayErr, buryErr error
-	againErr          error
+	t                       *testing.T
+	delayErr, deadLetterErr error
+	requeueErr              error
 
 	mu       sync.Mutex
 	messages []message
 	delays   map[string]time.Duration
-	dead     []letter
-	again    []replaced
+	dead     []dead
+	requeued []requeued
 }
 
 func receipt(id string) string { return "receipt of " + id }
@@ -315,13 +315,13 @@ func receipt(id string) string { return "receipt of " + id }
 func (q *fakeQueue) begin(messages []message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.messages, q.delays, q.dead, q.again = messages, map[string]time.Duration{}, nil, nil
+	q.messages, q.delays, q.dead, q.requeued = messages, map[string]time.Duration{}, nil, nil
 }
 
 func (q *fakeQueue) end(failed []string) result {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r := result{Dead: q.dead, Again: q.again}
+	r := result{Dead: q.dead, Requeued: q.requeued}
 	for _, id := range failed {
 		if r.Back == nil {
 			r.Back = map[string]time.Duration{}
@@ -360,26 +360,26 @@ func (q *fakeQueue) Delay(_ context.Context, r string, d time.Duration) error {
 	return nil
 }
 
-func (q *fakeQueue) Again(_ context.Context, body string, faults int, d time.Duration) error {
+func (q *fakeQueue) Requeue(_ context.Context, body string, errors int, d time.Duration) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.againErr != nil {
-		return q.againErr
+	if q.requeueErr != nil {
+		return q.requeueErr
 	}
-	q.again = append(q.again, replaced{body, faults, d})
+	q.requeued = append(q.requeued, requeued{body, errors, d})
 	return nil
 }
 
-func (q *fakeQueue) Bury(_ context.Context, body, reason string) error {
+func (q *fakeQueue) DeadLetter(_ context.Context, body, reason string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !slices.ContainsFunc(q.messages, func(m message) bool { return m.body == body }) {
-		q.t.Errorf("Bury of a body that is no message's: %s", body)
+		q.t.Errorf("DeadLetter of a body that is no message's: %s", body)
 	}
-	if q.buryErr != nil {
-		return q.buryErr
+	if q.deadLetterErr != nil {
+		return q.deadLetterErr
 	}
-	q.dead = append(q.dead, letter{body, reason})
+	q.dead = append(q.dead, dead{body, reason})
 	return nil
 }
 
@@ -388,8 +388,8 @@ func batch(messages ...message) json.RawMessage {
 	records := []any{}
 	for _, m := range messages {
 		attributes := map[string]any{}
-		if m.faults > 0 {
-			attributes["faults"] = map[string]any{"stringValue": fmt.Sprint(m.faults), "dataType": "Number"}
+		if m.errors > 0 {
+			attributes["errors"] = map[string]any{"stringValue": fmt.Sprint(m.errors), "dataType": "Number"}
 		}
 		records = append(records, map[string]any{
 			"messageId": m.id, "receiptHandle": receipt(m.id), "body": m.body,
@@ -425,8 +425,8 @@ func (u upload) record() string {
 		bucket, bucket, strings.ReplaceAll(url.QueryEscape(u.key), "%2F", "/"), u.version)
 }
 
-// notice is the body of an S3 event about uploads.
-func notice(uploads ...upload) string {
+// s3Event is the body of an S3 event about uploads.
+func s3Event(uploads ...upload) string {
 	var records []string
 	for _, u := range uploads {
 		records = append(records, u.record())
@@ -437,7 +437,7 @@ func notice(uploads ...upload) string {
 // put is a message about one upload, named like it.
 func put(id string) (message, upload) {
 	u := upload{"in/" + id + ".pdf", "v1"}
-	return message{id: id, body: notice(u)}, u
+	return message{id: id, body: s3Event(u)}, u
 }
 
 // record returns what the ledger has; a document that it does not have fails the test.
@@ -519,7 +519,7 @@ func (in *intake) settle(m message) int {
 	for m.receives = cmp.Or(m.receives, 1); m.receives < 200; m.receives++ {
 		r := in.receive(m)
 		if len(r.Dead) > 0 {
-			in.t.Fatalf("buried: %+v", r.Dead)
+			in.t.Fatalf("dead: %+v", r.Dead)
 		}
 		after, back := r.Back[m.id]
 		if !back {

@@ -1,5 +1,5 @@
-// Package submit takes upload notices and makes one run at Extend of each
-// document. The function itself, in lambda/, only serves what [New] returns.
+// Package submit takes upload events and makes one run at Extend of each document.
+// The function itself, in lambda/, only serves what [New] returns.
 //
 // To learn what happens to an upload, read handler.go downward; what each answer
 // of Extend leads to is the table in postresult.go.
@@ -23,17 +23,17 @@ import (
 	"extend-intake/shared/queue"
 )
 
-// New returns the function's handler, wired from the environment. With an environment
-// that can't be used it serves all the same: CloudFormation wants to be told all that
-// is wrong, and so does everybody else who calls.
+// New returns the function's handler, made from the environment. With an environment
+// that can't be used it serves all the same, and answers every event with all that is
+// wrong: CloudFormation shows that to whoever deploys the template.
 func New(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
-	handle, fault := wire(ctx, getenv)
+	handle, problem := wire(ctx, getenv)
 	return func(ctx context.Context, event json.RawMessage) (any, error) {
-		if question, ok := aboutConfiguration(event); ok {
-			return nil, answerCloudFormation(ctx, question, fault)
+		if request, ok := configurationRequest(event); ok {
+			return nil, answerCloudFormation(ctx, request, problem)
 		}
-		if fault != nil {
-			return nil, fault
+		if problem != nil {
+			return nil, problem
 		}
 		return handle(ctx, event)
 	}, nil
@@ -79,7 +79,7 @@ func wire(ctx context.Context, getenv func(string) string) (func(context.Context
 
 // freshConnections opens a connection for each request. One that was kept while
 // the function was frozen may be dead, and a POST that dies with it has an unknown
-// outcome: ten minutes of looking to save a handshake.
+// outcome: ten minutes of searching to save a handshake.
 func freshConnections() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
@@ -93,10 +93,10 @@ func (m messages) Delay(ctx context.Context, receipt string, d time.Duration) er
 	return m.uploads.Delay(ctx, receipt, d)
 }
 
-func (m messages) Again(ctx context.Context, body string, faults int, d time.Duration) error {
-	return m.uploads.Send(ctx, queue.Message{Body: body, Delay: d, Attributes: map[string]string{faultsAttribute: strconv.Itoa(faults)}})
+func (m messages) Requeue(ctx context.Context, body string, errors int, d time.Duration) error {
+	return m.uploads.Send(ctx, queue.Message{Body: body, Delay: d, Attributes: map[string]string{errorsAttribute: strconv.Itoa(errors)}})
 }
 
-func (m messages) Bury(ctx context.Context, body, reason string) error {
+func (m messages) DeadLetter(ctx context.Context, body, reason string) error {
 	return m.deadLetters.Send(ctx, queue.Message{Body: body, Attributes: map[string]string{"reason": reason}})
 }

@@ -102,7 +102,7 @@ func TestNewIsWired(t *testing.T) {
 		t.Fatal(err)
 	}
 	u, v := upload{"in/a b.pdf", "v1"}, upload{"in/c.pdf", "v1"}
-	response, err := handle(t.Context(), batch(message{id: "good", body: notice(u)}, message{id: "lost", body: notice(v)}, message{id: "spoilt", body: "?"}))
+	response, err := handle(t.Context(), batch(message{id: "good", body: s3Event(u)}, message{id: "lost", body: s3Event(v)}, message{id: "spoilt", body: "?"}))
 	if got := string(must(json.Marshal(response))); err != nil || got != `{"batchItemFailures":[{"itemIdentifier":"lost"}]}` {
 		t.Fatalf("%s, %v", got, err)
 	}

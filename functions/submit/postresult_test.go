@@ -22,41 +22,41 @@ func TestAfterPost(t *testing.T) {
 	refusal := func(status int) *extend.Error {
 		return &extend.Error{Method: "POST", Path: "/processor_runs", StatusCode: status, Code: "C", Message: "m", RequestID: "req_1"}
 	}
-	notTaken := func(reason string, after time.Duration) ledger.Fact {
+	notAccepted := func(reason string, after time.Duration) ledger.Fact {
 		return ledger.NotAccepted{ClaimNumber: 7, Reason: reason, Until: now.Add(after)}
 	}
 	unknown := ledger.OutcomeUnknown{ClaimNumber: 7}
 	rejected := ledger.Refusal{ClaimNumber: 7, Code: "C", Message: "m", RequestID: "req_1"}
 	tests := []struct {
-		name   string
-		err    error
-		fact   ledger.Fact
-		answer answer
+		name string
+		err  error
+		fact ledger.Fact
+		want disposition
 	}{
-		{"200", nil, ledger.Accepted{Attempt: 2, RunID: "dpr_1", RunURL: "u"}, answer{}},
-		{"400", refusal(400), rejected, answer{reason: "400 C"}},
-		{"404", refusal(404), rejected, answer{reason: "404 C"}},
-		{"409", refusal(409), rejected, answer{reason: "409 C"}},
-		{"413", refusal(413), rejected, answer{reason: "413 C"}},
-		{"422", refusal(422), rejected, answer{reason: "422 C"}},
-		{"418 is as final as any other", refusal(418), rejected, answer{reason: "418 C"}},
-		{"400 without a code", &extend.Error{StatusCode: 400, Message: "m"}, ledger.Refusal{ClaimNumber: 7, Code: "400", Message: "m"}, answer{reason: "400"}},
-		{"409, but retryable", func() error { e := refusal(409); e.Retryable = true; return e }(), notTaken("409 C", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "409 C"}},
-		{"429", refusal(429), notTaken("429 C", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "429 C", hold: true, cause: "429"}},
-		{"429 with Retry-After", func() error { e := refusal(429); e.RetryAfter = time.Minute; return e }(), notTaken("429 C", time.Minute), answer{kind: back, after: time.Minute, reason: "429 C", hold: true, cause: "429"}},
-		{"401", refusal(401), notTaken("401 C", pause), answer{kind: back, after: pause, reason: "401 C", hold: true, cause: "401"}},
-		{"402", refusal(402), notTaken("402 C", pause), answer{kind: back, after: pause, reason: "402 C", hold: true, cause: "402"}},
-		{"403", refusal(403), notTaken("403 C", pause), answer{kind: back, after: pause, reason: "403 C", hold: true, cause: "403"}},
-		{"410", refusal(410), notTaken("410 C", pause), answer{kind: back, after: pause, reason: "410 C", hold: true, cause: "410"}},
-		{"307: a wrong base URL", refusal(307), notTaken("307 C", pause), answer{kind: back, after: pause, reason: "307 C", hold: true, cause: "307"}},
-		{"408", refusal(408), unknown, answer{kind: back, after: firstLook, reason: "408 C"}},
-		{"500", refusal(500), unknown, answer{kind: back, after: firstLook, reason: "500 C"}},
-		{"500, retryable: a run may have been made all the same", func() error { e := refusal(500); e.Retryable = true; return e }(), unknown, answer{kind: back, after: firstLook, reason: "500 C"}},
-		{"502", refusal(502), unknown, answer{kind: back, after: firstLook, reason: "502 C"}},
-		{"connection refused", refused(t), notTaken("not sent", 8*time.Second), answer{kind: back, after: 8 * time.Second, reason: "not sent"}},
-		{"connection reset", &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, unknown, answer{kind: back, after: firstLook, reason: "outcome unknown"}},
-		{"timeout", context.DeadlineExceeded, unknown, answer{kind: back, after: firstLook, reason: "outcome unknown"}},
-		{"an answer that can't be read", errors.New("extend: POST /processor_runs: no run in it"), unknown, answer{kind: back, after: firstLook, reason: "outcome unknown"}},
+		{"200", nil, ledger.Accepted{Attempt: 2, RunID: "dpr_1", RunURL: "u"}, disposition{}},
+		{"400", refusal(400), rejected, disposition{reason: "400 C"}},
+		{"404", refusal(404), rejected, disposition{reason: "404 C"}},
+		{"409", refusal(409), rejected, disposition{reason: "409 C"}},
+		{"413", refusal(413), rejected, disposition{reason: "413 C"}},
+		{"422", refusal(422), rejected, disposition{reason: "422 C"}},
+		{"418 is as final as any other", refusal(418), rejected, disposition{reason: "418 C"}},
+		{"400 without a code", &extend.Error{StatusCode: 400, Message: "m"}, ledger.Refusal{ClaimNumber: 7, Code: "400", Message: "m"}, disposition{reason: "400"}},
+		{"409, but retryable", func() error { e := refusal(409); e.Retryable = true; return e }(), notAccepted("409 C", 8*time.Second), disposition{kind: delayed, after: 8 * time.Second, reason: "409 C"}},
+		{"429", refusal(429), notAccepted("429 C", 8*time.Second), disposition{kind: delayed, after: 8 * time.Second, reason: "429 C", pauses: true, cause: "429"}},
+		{"429 with Retry-After", func() error { e := refusal(429); e.RetryAfter = time.Minute; return e }(), notAccepted("429 C", time.Minute), disposition{kind: delayed, after: time.Minute, reason: "429 C", pauses: true, cause: "429"}},
+		{"401", refusal(401), notAccepted("401 C", pause), disposition{kind: delayed, after: pause, reason: "401 C", pauses: true, cause: "401"}},
+		{"402", refusal(402), notAccepted("402 C", pause), disposition{kind: delayed, after: pause, reason: "402 C", pauses: true, cause: "402"}},
+		{"403", refusal(403), notAccepted("403 C", pause), disposition{kind: delayed, after: pause, reason: "403 C", pauses: true, cause: "403"}},
+		{"410", refusal(410), notAccepted("410 C", pause), disposition{kind: delayed, after: pause, reason: "410 C", pauses: true, cause: "410"}},
+		{"307: a wrong base URL", refusal(307), notAccepted("307 C", pause), disposition{kind: delayed, after: pause, reason: "307 C", pauses: true, cause: "307"}},
+		{"408", refusal(408), unknown, disposition{kind: delayed, after: firstSearch, reason: "408 C"}},
+		{"500", refusal(500), unknown, disposition{kind: delayed, after: firstSearch, reason: "500 C"}},
+		{"500, retryable: a run may have been made all the same", func() error { e := refusal(500); e.Retryable = true; return e }(), unknown, disposition{kind: delayed, after: firstSearch, reason: "500 C"}},
+		{"502", refusal(502), unknown, disposition{kind: delayed, after: firstSearch, reason: "502 C"}},
+		{"connection refused", refused(t), notAccepted("not sent", 8*time.Second), disposition{kind: delayed, after: 8 * time.Second, reason: "not sent"}},
+		{"connection reset", &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, unknown, disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}},
+		{"timeout", context.DeadlineExceeded, unknown, disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}},
+		{"an answer that can't be read", errors.New("extend: POST /processor_runs: no run in it"), unknown, disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,8 +66,8 @@ func TestAfterPost(t *testing.T) {
 				run = &extend.Run{ID: "dpr_1", URL: "u"}
 			}
 			fact, a := afterPost(claim, run, tt.err, 3, pause, now)
-			a.reason, tt.answer.reason = strings.TrimSpace(a.reason), strings.TrimSpace(tt.answer.reason)
-			if d := cmp.Diff(tt.answer, a, cmp.AllowUnexported(answer{})); d != "" {
+			a.reason, tt.want.reason = strings.TrimSpace(a.reason), strings.TrimSpace(tt.want.reason)
+			if d := cmp.Diff(tt.want, a, cmp.AllowUnexported(disposition{})); d != "" {
 				t.Error(d)
 			}
 			if r, ok := fact.(ledger.Refusal); ok {
@@ -105,17 +105,17 @@ func TestWaits(t *testing.T) {
 	}
 	since, window := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 10*time.Minute
 	for after, want := range map[time.Duration]time.Duration{
-		0: firstLook, 20 * time.Second: 20 * time.Second, 5 * time.Minute: maxLook,
+		0: firstSearch, 20 * time.Second: 20 * time.Second, 5 * time.Minute: maxSearchWait,
 		9*time.Minute + 50*time.Second: 11 * time.Second, // once more, right after the window
 		11 * time.Minute:               time.Second,
 	} {
-		if got := nextLook(since, window, since.Add(after)); got != want {
-			t.Errorf("nextLook after %v = %v, want %v", after, got, want)
+		if got := nextSearch(since, window, since.Add(after)); got != want {
+			t.Errorf("nextSearch after %v = %v, want %v", after, got, want)
 		}
 	}
 }
 
-func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
+func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai",

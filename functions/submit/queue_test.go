@@ -24,7 +24,7 @@ import (
 type sqsModel struct {
 	mu       sync.Mutex
 	messages map[string]*held
-	dead     []letter
+	dead     []dead
 }
 
 type held struct {
@@ -170,8 +170,8 @@ func TestTheTwoInstancesKeepToThePlan(t *testing.T) {
 	})
 }
 
-// Looks are requests as well: two for each file here, besides the POST.
-func TestLooksKeepToThePlan(t *testing.T) {
+// Searches are requests as well: two for each file here, besides the POST.
+func TestSearchesKeepToThePlan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		in := newVirtualIntake(t, func(o *fakeextend.Options) {
@@ -185,7 +185,7 @@ func TestLooksKeepToThePlan(t *testing.T) {
 			m, _ := put(fmt.Sprintf("%02d", n))
 			messages = append(messages, m)
 		}
-		both(in, newSQSModel(messages...), func(i *instance) { i.Limiter = NewRateLimiter(10*share/2, 100_000.0/60/2) })
+		both(in, newSQSModel(messages...), func(i *instance) { i.Limiter = NewRateLimiter(10*requestShare/2, 100_000.0/60/2) })
 		in.wantCalls(map[string]int{fakeextend.RouteCreate: 60, fakeextend.RouteList: 60, fakeextend.RouteGet: 60})
 		if refused := in.fake.Refused(); len(refused) > 0 {
 			t.Errorf("%d requests were refused, the first: %+v", len(refused), refused[0])
@@ -194,7 +194,7 @@ func TestLooksKeepToThePlan(t *testing.T) {
 }
 
 // planned gives an instance its half of the smallest plan.
-func planned(i *instance) { i.Limiter = NewRateLimiter(10*share/2, 80.0/60/2) }
+func planned(i *instance) { i.Limiter = NewRateLimiter(10*requestShare/2, 80.0/60/2) }
 
 // both drains a queue with two instances, as the event source does at most.
 func both(in *intake, q *sqsModel, edit func(*instance)) {
@@ -208,7 +208,7 @@ func both(in *intake, q *sqsModel, edit func(*instance)) {
 }
 
 // TestNoUploadIsLostOrPaidTwice lets two instances work through a queue in which
-// every notice is there twice, while everything goes wrong that can.
+// every upload event is there twice, while everything goes wrong that can.
 func TestNoUploadIsLostOrPaidTwice(t *testing.T) {
 	t.Parallel()
 	for seed := range 3 {

@@ -8,32 +8,32 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// RateLimiter keeps this instance's share of the plan's limits. Waiting is for the gaps
+// RateLimiter keeps one instance to its share of the plan's limits. It waits for the gaps
 // within a batch; what would take longer goes back to the queue.
 type RateLimiter struct{ requests, files *rate.Limiter }
 
-// NewRateLimiter returns an instance's share: so many requests and files a second.
+// NewRateLimiter allows this many requests and files a second.
 func NewRateLimiter(requestsPerSecond, filesPerSecond float64) *RateLimiter {
 	// A burst of one: several instances that start together must not add up to a burst.
 	return &RateLimiter{requests: rate.NewLimiter(rate.Limit(requestsPerSecond), 1), files: rate.NewLimiter(rate.Limit(filesPerSecond), 1)}
 }
 
-// errTooLong means that the turn would come after the deadline; it was not taken.
-var errTooLong = errors.New("the plan's limits leave no turn before the deadline")
+// errTooLong means that the wait would end after the deadline; nothing was used up.
+var errTooLong = errors.New("no request allowed before the deadline")
 
-// request waits for the turn of one call.
-func (p *RateLimiter) request(ctx context.Context, now, deadline time.Time) error {
-	return wait(ctx, now, deadline, p.requests)
+// request waits until a request is allowed.
+func (l *RateLimiter) request(ctx context.Context, now, deadline time.Time) error {
+	return wait(ctx, now, deadline, l.requests)
 }
 
-// file waits for the turn of one new run, which is a call as well.
-func (p *RateLimiter) file(ctx context.Context, now, deadline time.Time) error {
-	return wait(ctx, now, deadline, p.requests, p.files)
+// file waits until a new run is allowed, which is a request as well.
+func (l *RateLimiter) file(ctx context.Context, now, deadline time.Time) error {
+	return wait(ctx, now, deadline, l.requests, l.files)
 }
 
-// nextFile is how long the turn of the next run is away.
-func (p *RateLimiter) nextFile(now time.Time) time.Duration {
-	r := p.files.ReserveN(now, 1)
+// nextFile is how long it takes until the next run is allowed.
+func (l *RateLimiter) nextFile(now time.Time) time.Duration {
+	r := l.files.ReserveN(now, 1)
 	defer r.CancelAt(now)
 	return r.DelayFrom(now)
 }

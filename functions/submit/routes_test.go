@@ -30,7 +30,7 @@ func TestARouteIsSentWhole(t *testing.T) {
 	t.Parallel()
 	in := newRoutedIntake(t)
 	a, b := upload{"contracts/Müller & Co/2026/a.pdf", "v1"}, upload{"in/b.pdf", "v1"}
-	in.want(in.receive(message{id: "m", body: notice(a, b, upload{"elsewhere/c.pdf", "v1"})}), allDone)
+	in.want(in.receive(message{id: "m", body: s3Event(a, b, upload{"elsewhere/c.pdf", "v1"})}), allDone)
 	in.wantProcessing(a)
 	in.wantProcessing(b)
 	in.wantRuns(2)
@@ -60,7 +60,7 @@ func TestARouteIsSentWhole(t *testing.T) {
 	}
 }
 
-// Its notice comes back after the routes have changed: it must end, and somebody must see why.
+// Its message comes back after the routes have changed: it must end, and somebody must see why.
 func TestADocumentWithoutARouteIsRefused(t *testing.T) {
 	t.Parallel()
 	in := newRoutedIntake(t)
@@ -78,6 +78,6 @@ func TestAnotherBucketIsNotRead(t *testing.T) {
 	in := newIntake(t)
 	in.Config.Bucket = "ours"
 	m, _ := put("a")
-	in.want(in.receive(m), result{Dead: []letter{{m.body, "s3://intake-uploads/in/a.pdf is not in this stack's bucket ours: whose notification is it?"}}})
+	in.want(in.receive(m), result{Dead: []dead{{m.body, "s3://intake-uploads/in/a.pdf is not in this stack's bucket ours: whose notification is it?"}}})
 	in.wantRuns(0)
 }
