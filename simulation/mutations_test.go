@@ -22,8 +22,8 @@ var mutations = []struct {
 	name  string
 	edits []edit
 }{
-	{"no search before a second POST", []edit{{"functions/submit/handler.go",
-		`found, err := h.find(ctx, rec, deadline)`,
+	{"no search before a second POST", []edit{{"functions/submit/search.go",
+		`found, err := a.find(ctx, rec)`,
 		`found, err := []*extend.Run(nil), error(nil)`}}},
 	{"drop the condition of the ledger's writes", []edit{{"shared/ledger/memory.go",
 		`if (old == nil) == ok || ok && now.Version != old.Version {`,
@@ -37,13 +37,13 @@ var mutations = []struct {
 	{"take a 5xx for \"not taken\"", []edit{{"functions/submit/postresult.go",
 		`case s == http.StatusRequestTimeout || s >= 500:`,
 		`case s == http.StatusRequestTimeout || s >= 500:
-		return notAccepted(reason, disposition{after: backoff(receives)})
+		return notAccepted(reason, disposition{after: backoff(c.receives)})
 	case s == 0:`}}},
 	{"trust the first search: no confirm window", []edit{{"shared/ledger/decide.go",
 		`if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
 		`if false {`}}},
-	{"accept a found run of another stack", []edit{{"functions/submit/handler.go",
-		`if err == nil && tag.Stack == h.Config.Stack && tag.DocumentID`,
+	{"accept a found run of another stack", []edit{{"functions/submit/search.go",
+		`if err == nil && tag.Stack == a.h.Config.Stack && tag.DocumentID`,
 		`if err == nil && tag.DocumentID`}}},
 	{"believe a late delivery: no question to Extend", []edit{{"shared/ledger/decide.go",
 		`return unchanged(Confirm)`,
@@ -61,8 +61,8 @@ var mutations = []struct {
 	// One guard alone can be dropped here: reconcile sends the notice again.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
 		{"functions/submit/postresult.go",
-			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, disposition{kind: delayed, after: firstSearch, reason: reason}`,
-			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, disposition{}`},
+			`return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: reason}`,
+			`return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{}`},
 		{"functions/reconcile/handler.go",
 			`{ledger.Unconfirmed, overdue, h.requeue}, // a run that may have been made comes first`,
 			``},

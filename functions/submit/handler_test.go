@@ -190,7 +190,7 @@ func TestABatchOfAllSorts(t *testing.T) {
 	in.wantRuns(2)
 	in.wantLog("INFO ignored", "folder marker", "s3://intake-uploads/in/folder/")
 	in.wantLog("INFO ignored", "no route", "s3://intake-uploads/out/a.pdf")
-	in.wantLog("ERROR panic", "no link for you", "handler.go")
+	in.wantLog("ERROR panic", "no link for you", "attempt.go")
 	in.wantLog("ERROR sent to the dead-letter queue", "message_id=strange", "neither S3 records")
 }
 

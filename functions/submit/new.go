@@ -1,8 +1,10 @@
 // Package submit takes upload events and makes one run at Extend of each document.
 // The function itself, in lambda/, only serves what [New] returns.
 //
-// To learn what happens to an upload, read handler.go downward; what each answer
-// of Extend leads to is the table in postresult.go.
+// An upload goes from file to file: batch.go (what the queue hands over), message.go (one
+// message of it), attempt.go (one document: claim, POST, result) and, where the answer to
+// an earlier POST was lost, search.go. postresult.go is the table of what each answer of
+// Extend leads to.
 package submit
 
 import (

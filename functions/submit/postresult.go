@@ -15,121 +15,74 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-// disposition is what becomes of a message, or of one upload in it. The zero value is:
-// done.
-type disposition struct {
-	kind   dispositionKind
-	after  time.Duration // delayed: when it is worth another try
-	reason string
-	// documentID is the document that it is about, where there is one.
-	documentID string
-	// pauses: it is not about this document. This instance makes no call until then,
-	// and the rest of the batch goes back untouched.
-	pauses bool
-	// cause of a pause: the status that Extend answered, or noKey.
-	cause string
+// circumstances are what an answer of Extend is judged by, besides the answer.
+type circumstances struct {
+	record *ledger.Record // as it was before the call
+	// receives is how often the message has been received.
+	receives int
+	// pause is how long an account that was refused is left alone.
+	pause time.Duration
+	now   time.Time
 }
-
-const noKey = "no API key"
-
-type dispositionKind int
-
-// In the order in which they win when a message speaks of several uploads.
-const (
-	done       dispositionKind = iota // the message is deleted
-	deadLetter                        // it goes to the dead-letter queue, with the reason
-	failed                            // an error of its own: it comes back, but not for ever
-	delayed                           // it comes back
-)
-
-// A message with an error of its own is tried maxErrors times; the attribute counts.
-const (
-	maxErrors       = 20
-	errorsAttribute = "errors"
-	// maxReceives: a message that only waits is replaced by a new one, before the queue's
-	// maxReceiveCount takes it for a poison message and before its retention ends.
-	maxReceives = 500
-)
 
 // afterPost says what follows from a POST: the fact for the ledger, and what becomes of
 // the message. It decides whether a document is lost, paid twice or neither, and it is a
 // table: postresult_test.go has a row for each line.
-func afterPost(claim *ledger.Record, run *extend.Run, err error, receives int, pause time.Duration, now time.Time) (ledger.Fact, disposition) {
+func afterPost(c circumstances, run *extend.Run, err error) (ledger.Fact, disposition) {
+	claim := c.record.ClaimNumber
 	if err == nil {
-		return ledger.Accepted{Attempt: claim.Attempt, RunID: run.ID, RunURL: run.URL}, disposition{}
+		return ledger.Accepted{Attempt: c.record.Attempt, RunID: run.ID, RunURL: run.URL}, disposition{}
 	}
-	notAccepted := func(reason string, a disposition) (ledger.Fact, disposition) {
-		a.kind, a.reason = delayed, reason
-		return ledger.NotAccepted{ClaimNumber: claim.ClaimNumber, Reason: reason, Until: now.Add(a.after)}, a
+	notAccepted := func(reason string, d disposition) (ledger.Fact, disposition) {
+		d.kind, d.reason = delayed, reason
+		return ledger.NotAccepted{ClaimNumber: claim, Reason: reason, Until: c.now.Add(d.after)}, d
 	}
 	e, answered := errors.AsType[*extend.Error](err)
 	if !answered {
 		if extend.NotSent(err) {
-			return notAccepted("not sent", disposition{after: backoff(receives)})
+			return notAccepted("not sent", disposition{after: backoff(c.receives)})
 		}
 		// Timed out, cut off, or an answer that can't be read: a run may have been made.
-		return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}
+		return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}
 	}
 	reason := strings.TrimSpace(fmt.Sprintf("%d %s", e.StatusCode, e.Code))
 	switch s := e.StatusCode; {
 	case s == http.StatusTooManyRequests:
 		// The plan's limit, for everybody: the rest of the batch would hear the same.
-		return notAccepted(reason, disposition{after: cmp.Or(e.RetryAfter, min(backoff(receives), maxRatePause)), pauses: true, cause: strconv.Itoa(s)})
+		return notAccepted(reason, disposition{after: cmp.Or(e.RetryAfter, min(backoff(c.receives), maxRatePause)), pauses: true, cause: strconv.Itoa(s)})
 	case s == http.StatusUnauthorized, s == http.StatusPaymentRequired, s == http.StatusForbidden, s == http.StatusGone,
 		300 <= s && s < 400:
 		// It is about the account or the configuration, not about the document.
-		return notAccepted(reason, disposition{after: pause, pauses: true, cause: strconv.Itoa(s)})
+		return notAccepted(reason, disposition{after: c.pause, pauses: true, cause: strconv.Itoa(s)})
 	case s == http.StatusRequestTimeout || s >= 500:
-		return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, disposition{kind: delayed, after: firstSearch, reason: reason}
+		return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: reason}
 	case e.Retryable:
-		return notAccepted(reason, disposition{after: backoff(receives)})
+		return notAccepted(reason, disposition{after: backoff(c.receives)})
 	}
-	return ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: cmp.Or(e.Code, reason), Message: e.Message, RequestID: e.RequestID},
+	return ledger.Refusal{ClaimNumber: claim, Code: cmp.Or(e.Code, reason), Message: e.Message, RequestID: e.RequestID},
 		disposition{reason: reason}
 }
 
 // afterFile says what follows when Extend could not be given the file. There was no
 // POST, so that there can be no run: whatever is unknown may simply be tried again.
-func afterFile(claim *ledger.Record, err error, receives int, pause time.Duration, now time.Time) (ledger.Fact, disposition) {
+func afterFile(c circumstances, err error) (ledger.Fact, disposition) {
+	claim := c.record.ClaimNumber
 	if errors.Is(err, errGone) {
-		return ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: "OBJECT_GONE", Message: err.Error()}, disposition{reason: "OBJECT_GONE"}
+		return ledger.Refusal{ClaimNumber: claim, Code: "OBJECT_GONE", Message: err.Error()}, disposition{reason: "OBJECT_GONE"}
 	}
 	if errors.Is(err, errArchived) {
-		return ledger.Refusal{ClaimNumber: claim.ClaimNumber, Code: "OBJECT_ARCHIVED", Message: err.Error()}, disposition{reason: "OBJECT_ARCHIVED"}
+		return ledger.Refusal{ClaimNumber: claim, Code: "OBJECT_ARCHIVED", Message: err.Error()}, disposition{reason: "OBJECT_ARCHIVED"}
 	}
-	fact, a := ledger.Fact(nil), disposition{reason: "file not ready"}
+	fact, d := ledger.Fact(nil), disposition{reason: "file not ready"}
 	if e, ok := errors.AsType[smithy.APIError](err); ok { // S3's
-		a.reason += ": " + e.ErrorCode()
+		d.reason += ": " + e.ErrorCode()
 	}
 	if e, ok := errors.AsType[*extend.Error](err); ok {
-		fact, a = afterPost(claim, nil, e, receives, pause, now)
+		fact, d = afterPost(c, nil, e)
 	}
 	if _, unknown := fact.(ledger.OutcomeUnknown); unknown || fact == nil {
-		a.kind, a.after = delayed, backoff(receives)
-		return ledger.NotAccepted{ClaimNumber: claim.ClaimNumber, Reason: a.reason, Until: now.Add(a.after)}, a
+		d.kind, d.after = delayed, backoff(c.receives)
+		return ledger.NotAccepted{ClaimNumber: claim, Reason: d.reason, Until: c.now.Add(d.after)}, d
 	}
-	return fact, a
-}
-
-const (
-	firstSearch   = 15 * time.Second
-	maxSearchWait = 2 * time.Minute
-	maxBackoff    = 15 * time.Minute
-	// maxRatePause: the plan's limits are per second and per minute.
-	maxRatePause = time.Minute
-)
-
-// backoff doubles from two seconds to fifteen minutes with each receipt of the message.
-func backoff(receives int) time.Duration {
-	return min(2*time.Second<<min(max(receives-1, 0), 16), maxBackoff)
-}
-
-// nextSearch is when to search again for a run that was not found: soon at first,
-// and once more right after the confirm window.
-func nextSearch(since time.Time, window time.Duration, now time.Time) time.Duration {
-	end := since.Add(window).Sub(now)
-	if end <= 0 {
-		return time.Second
-	}
-	return min(max(now.Sub(since), firstSearch), maxSearchWait, end+time.Second)
+	return fact, d
 }

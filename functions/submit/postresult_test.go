@@ -65,10 +65,10 @@ func TestAfterPost(t *testing.T) {
 			if tt.err == nil {
 				run = &extend.Run{ID: "dpr_1", URL: "u"}
 			}
-			fact, a := afterPost(claim, run, tt.err, 3, pause, now)
-			a.reason, tt.want.reason = strings.TrimSpace(a.reason), strings.TrimSpace(tt.want.reason)
-			if d := cmp.Diff(tt.want, a, cmp.AllowUnexported(disposition{})); d != "" {
-				t.Error(d)
+			fact, d := afterPost(circumstances{record: claim, receives: 3, pause: pause, now: now}, run, tt.err)
+			d.reason, tt.want.reason = strings.TrimSpace(d.reason), strings.TrimSpace(tt.want.reason)
+			if diff := cmp.Diff(tt.want, d, cmp.AllowUnexported(disposition{})); diff != "" {
+				t.Error(diff)
 			}
 			if r, ok := fact.(ledger.Refusal); ok {
 				r.Code = strings.TrimSpace(r.Code)

@@ -1,0 +1,249 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"time"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
+)
+
+// attempt is one document on its way to a run, from one message.
+type attempt struct {
+	h   *Handler
+	log *slog.Logger
+	id  string
+	// receives is how often the message has been received.
+	receives int
+	// deadline is the last moment at which a call may begin.
+	deadline time.Time
+
+	source document.Source
+	route  document.Route
+	// routed is false where no route takes the document any more.
+	routed bool
+
+	// claimed is the record as this attempt has claimed it; nil until then.
+	claimed *ledger.Record
+}
+
+func (h *Handler) newAttempt(ctx context.Context, id string, receives int) *attempt {
+	return &attempt{h: h, id: id, receives: receives, deadline: h.deadline(ctx), log: slog.With("document_id", id)}
+}
+
+// deadline is the last moment at which a call may begin.
+func (h *Handler) deadline(ctx context.Context) time.Time {
+	d, ok := ctx.Deadline()
+	if !ok {
+		return h.Now().Add(time.Minute)
+	}
+	d = d.Add(-postTimeout - 5*time.Second)
+	if h.Config.SendsFiles {
+		d = d.Add(-uploadTimeout)
+	}
+	return d
+}
+
+// read sets the upload that is to be read.
+func (a *attempt) read(s document.Source) {
+	a.source = s
+	a.log = a.log.With("object", s.Object())
+	a.route, a.routed = a.h.Config.route(s.Key, true)
+}
+
+// reprocess begins the attempt that a person asks for, unless it has begun.
+func (a *attempt) reprocess(ctx context.Context, asked document.Reprocess) disposition {
+	d, err := a.h.Ledger.Apply(ctx, a.id, ledger.Reprocess{Attempt: asked.Attempt, Reason: "asked for"})
+	switch {
+	case err != nil:
+		return a.ledgerError(ctx, err)
+	case d.Record == nil:
+		return disposition{kind: deadLetter, reason: "no document " + a.id + " in the table: is the id right?"}
+	case d.Record.Bucket == "":
+		return disposition{kind: deadLetter, reason: a.id + " has no object to read again: it was not an upload that made it"}
+	case d.Record.Attempt < asked.Attempt:
+		return disposition{kind: deadLetter, reason: fmt.Sprintf("attempt %d of %s can't begin: attempt %d is %s. Ask for attempt %d, once that one has ended",
+			asked.Attempt, a.id, d.Record.Attempt, d.Record.State, d.Record.Attempt+1)}
+	case d.Record.Attempt > asked.Attempt:
+		a.log.InfoContext(ctx, "nothing to do", "attempt", asked.Attempt, "state", d.Record.State)
+		return disposition{}
+	}
+	a.read(d.Record.Source())
+	return a.submit(ctx)
+}
+
+// submit makes the run of the document, unless it has one.
+func (a *attempt) submit(ctx context.Context) disposition {
+	// Nothing is claimed that can't be sent: a claim that nobody uses keeps the document waiting.
+	if _, err := a.h.Key(ctx); err != nil {
+		a.log.ErrorContext(ctx, "no API key", "error", err)
+		return disposition{kind: delayed, after: a.h.Config.Pause, reason: noKey, pauses: true, cause: noKey}
+	}
+	if wait := a.h.Limiter.nextFile(a.h.Now()); a.h.Now().Add(wait).After(a.deadline) {
+		return disposition{kind: delayed, after: wait, reason: errTooLong.Error()}
+	}
+	if d, claimed := a.claim(ctx); !claimed {
+		return d
+	}
+	if !a.routed { // there was a route when the document began
+		return a.refuse(ctx, "NO_ROUTE", "no route takes this key any more: add one, and have the document read again")
+	}
+	return a.post(ctx)
+}
+
+// claim claims the document. Where it can't be claimed, the disposition says what
+// becomes of the message.
+func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
+	claim := ledger.Claim{Source: a.source, Route: a.route.Name, ProcessorID: a.route.ProcessorID, Version: a.route.Version}
+	for range 2 { // twice: when a search ends with "no run", the document is claimed again
+		decision, err := a.h.Ledger.Apply(ctx, a.id, claim)
+		if err != nil {
+			return a.ledgerError(ctx, err), false
+		}
+		rec := decision.Record
+		switch decision.Verdict {
+		case ledger.Claimed:
+			a.claimed = rec
+			a.log = a.log.With("attempt", rec.Attempt)
+			return disposition{}, true
+		case ledger.Leased:
+			return disposition{kind: delayed, after: max(rec.LeaseUntil.Sub(a.h.Now()), time.Second), reason: "leased by another instance"}, false
+		case ledger.Search:
+			if decision.Written {
+				a.log.WarnContext(ctx, "claim abandoned: its function ended before it recorded the result of the POST", "attempt", rec.Attempt, metric.Unconfirmed.One())
+			}
+			if d, noRun := a.search(ctx, rec); !noRun {
+				return d, false
+			}
+		default:
+			a.log.InfoContext(ctx, "nothing to do", "state", rec.State, "run_id", rec.RunID, metric.DuplicatesDropped.One())
+			return disposition{}, false
+		}
+	}
+	return disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}, false
+}
+
+// refuse ends a claimed document without a POST.
+func (a *attempt) refuse(ctx context.Context, code, message string) disposition {
+	if _, err := a.h.Ledger.Apply(ctx, a.id, ledger.Refusal{ClaimNumber: a.claimed.ClaimNumber, Code: code, Message: message}); err != nil {
+		return a.ledgerError(ctx, err) // the lease runs out
+	}
+	a.log.WarnContext(ctx, "not submitted", "state", ledger.Refused, "reason", code, metric.Refused.One())
+	return disposition{}
+}
+
+// post sends the one POST that the claim stands for, and the file before it where
+// Extend does not fetch it.
+func (a *attempt) post(ctx context.Context) disposition {
+	if a.h.Config.SendsFiles {
+		if err := a.h.Limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
+			return a.release(ctx, err.Error(), backoff(a.receives))
+		}
+		a.deadline = a.deadline.Add(uploadTimeout) // what was left for the file
+	}
+	file, err := a.h.File(ctx, a.source, a.source.FileName(a.claimed.Attempt))
+	if err != nil {
+		fact, d := afterFile(a.circumstances(a.claimed), err)
+		return a.record(ctx, fact, d, err)
+	}
+	if err := a.h.Limiter.file(ctx, a.h.Now(), a.deadline); err != nil {
+		return a.release(ctx, err.Error(), backoff(a.receives))
+	}
+	if !a.h.Now().Add(postTimeout).Before(a.claimed.LeaseUntil) {
+		// This instance was frozen. Whoever searches after the lease has ended must find every
+		// POST of it already sent.
+		return a.release(ctx, "the lease is over", time.Second)
+	}
+	run, err := a.h.Runs.Create(ctx, a.request(file))
+	fact, d := afterPost(a.circumstances(a.claimed), run, err)
+	if err == nil {
+		a.log = a.log.With("run_id", run.ID)
+	}
+	return a.record(ctx, fact, d, err)
+}
+
+// request is the run that is wanted of Extend.
+func (a *attempt) request(file *extend.RunFile) extend.CreateRunRequest {
+	stack := a.h.Config.Stack
+	usage := append([]string{path.Base(stack), a.route.Name}, a.route.TagsFor(a.source.Key)...)
+	return extend.CreateRunRequest{
+		ProcessorID: a.claimed.ProcessorID, Version: a.claimed.ProcessorVersion, Priority: a.route.Priority, Config: a.route.Config,
+		File:     file,
+		Metadata: document.NewTag(stack, a.source, a.claimed.Attempt, usage...).Metadata(),
+	}
+}
+
+// circumstances are what an answer of Extend about this document is judged by.
+func (a *attempt) circumstances(rec *ledger.Record) circumstances {
+	return circumstances{record: rec, receives: a.receives, pause: a.h.Config.Pause, now: a.h.Now()}
+}
+
+// release gives the claim back: there was no POST.
+func (a *attempt) release(ctx context.Context, reason string, after time.Duration) disposition {
+	fact := ledger.NotAccepted{ClaimNumber: a.claimed.ClaimNumber, Reason: reason, Until: a.h.Now().Add(after)}
+	if _, err := a.h.Ledger.Apply(ctx, a.id, fact); err != nil {
+		return a.ledgerError(ctx, err) // the lease runs out
+	}
+	return disposition{kind: delayed, after: after, reason: reason}
+}
+
+// record puts the result of the claim into the ledger, and logs it: err is why there is
+// no run.
+func (a *attempt) record(ctx context.Context, fact ledger.Fact, d disposition, err error) disposition {
+	decision, ledgerErr := a.h.Ledger.Apply(ctx, a.id, fact)
+	if ledgerErr == nil {
+		a.log = a.log.With("state", decision.State())
+	}
+	if err != nil {
+		log := a.log
+		if ledgerErr == nil { // else it happens again
+			log = log.With(countFact(fact)...).With(a.h.stalled(decision.Record)...)
+		}
+		log.WarnContext(ctx, "not submitted", "reason", d.reason, "error", err)
+	}
+	if ledgerErr != nil {
+		// The lease runs out, and a run that was made is found by its token. What Extend
+		// said of the account still counts.
+		then := a.ledgerError(ctx, ledgerErr)
+		if d.pauses {
+			return d
+		}
+		return then
+	}
+	if err == nil {
+		report(ctx, a.log, "run created", decision, metric.Submitted.One())
+	}
+	return d
+}
+
+// ledgerError is what follows when the ledger could not be read or written.
+func (a *attempt) ledgerError(ctx context.Context, err error) disposition {
+	a.log.ErrorContext(ctx, "ledger", "error", err)
+	if errors.Is(err, ledger.ErrRecord) {
+		return disposition{kind: failed, reason: err.Error()}
+	}
+	return disposition{kind: delayed, after: backoff(a.receives), reason: "ledger"}
+}
+
+// report logs that a run is in the ledger, or that it is one too many.
+func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decision, metrics ...any) {
+	if d.Verdict == ledger.DuplicateRun {
+		log.ErrorContext(ctx, "duplicate run", "current_run_id", d.Record.RunID, metric.DuplicateRun.One())
+		return
+	}
+	log.InfoContext(ctx, what, metrics...)
+}
+
+// stalled counts a document that still waits long after it was uploaded.
+func (h *Handler) stalled(rec *ledger.Record) []any {
+	if rec == nil || rec.State.Terminal() || rec.UploadedAt.IsZero() || h.Now().Sub(rec.UploadedAt) <= h.Config.StalledAfter {
+		return nil
+	}
+	return []any{metric.Stalled.One()}
+}

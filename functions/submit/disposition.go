@@ -1,0 +1,89 @@
+package submit
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
+)
+
+// disposition is what becomes of a message, or of one upload in it. The zero value is:
+// done.
+type disposition struct {
+	kind   kind
+	after  time.Duration // delayed: when it is worth another try
+	reason string
+	// documentID is the document that it is about, where there is one.
+	documentID string
+	// pauses: it is not about this document. This instance makes no call until then,
+	// and the rest of the batch goes back untouched.
+	pauses bool
+	// cause of a pause: the status that Extend answered, or noKey.
+	cause string
+}
+
+const noKey = "no API key"
+
+type kind int
+
+// In the order in which they win when a message is about several uploads.
+const (
+	done       kind = iota // the message is deleted
+	deadLetter             // it goes to the dead-letter queue, with the reason
+	failed                 // an error of its own: it comes back, but not for ever
+	delayed                // it comes back
+)
+
+// and is what becomes of a message that is about the uploads of both. What has to come
+// back wins, the earliest of it: the rest is handled again then.
+func (d disposition) and(other disposition) disposition {
+	if other.kind > d.kind || other.kind == delayed && d.kind == delayed && other.after < d.after {
+		return other
+	}
+	return d
+}
+
+const (
+	firstSearch   = 15 * time.Second
+	maxSearchWait = 2 * time.Minute
+	maxBackoff    = 15 * time.Minute
+	// maxRatePause: the plan's limits are per second and per minute.
+	maxRatePause = time.Minute
+)
+
+// backoff doubles from two seconds to fifteen minutes with each receive of the message.
+func backoff(receives int) time.Duration {
+	return min(2*time.Second<<min(max(receives-1, 0), 16), maxBackoff)
+}
+
+// nextSearch is when to search again for a run that was not found: soon at first,
+// and once more right after the confirm window.
+func nextSearch(since time.Time, window time.Duration, now time.Time) time.Duration {
+	end := since.Add(window).Sub(now)
+	if end <= 0 {
+		return time.Second
+	}
+	return min(max(now.Sub(since), firstSearch), maxSearchWait, end+time.Second)
+}
+
+// countFact is what a POST without a run counts as.
+func countFact(fact ledger.Fact) []any {
+	switch fact.(type) {
+	case ledger.Refusal:
+		return []any{metric.Refused.One()}
+	case ledger.OutcomeUnknown:
+		return []any{metric.Unconfirmed.One()}
+	}
+	return nil
+}
+
+// countPause is what a pause counts as: the plan's limit is not about the account.
+func countPause(cause string) slog.Attr {
+	if cause == strconv.Itoa(http.StatusTooManyRequests) {
+		return metric.RateLimited.One()
+	}
+	return metric.AccountPaused.For(cause).One()
+}

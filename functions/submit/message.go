@@ -1,0 +1,165 @@
+package submit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"extend-intake/shared/document"
+	"extend-intake/shared/metric"
+)
+
+// A message with an error of its own is tried maxErrors times; the attribute counts.
+const (
+	maxErrors       = 20
+	errorsAttribute = "errors"
+	// maxReceives: a message that only waits is replaced by a new one, before the queue's
+	// maxReceiveCount takes it for a poison message and before its retention ends.
+	maxReceives = 500
+)
+
+// received is one message of the upload queue, as it was received.
+type received struct {
+	h *Handler
+	events.SQSMessage
+	log      *slog.Logger
+	receives int // this one included
+	errors   int // of its own, so far
+}
+
+// receive handles a message, and reports whether it is done with.
+func (h *Handler) receive(ctx context.Context, message events.SQSMessage) (isDone bool) {
+	m := received{h: h, SQSMessage: message}
+	m.receives, _ = strconv.Atoi(message.Attributes["ApproximateReceiveCount"])
+	m.receives = max(m.receives, 1)
+	// The receives don't count errors: a message is also received to find that it has to wait.
+	if n, ok := message.MessageAttributes[errorsAttribute]; ok && n.StringValue != nil {
+		m.errors, _ = strconv.Atoi(*n.StringValue)
+	}
+	d := h.body(ctx, m.Body, m.receives)
+	if d.kind == failed {
+		m.errors++
+		d.after = backoff(m.errors)
+		if m.errors >= maxErrors {
+			d.kind, d.reason = deadLetter, fmt.Sprintf("%s (given up after %d tries)", d.reason, m.errors)
+		}
+	}
+	m.log = slog.With("message_id", m.MessageId)
+	if d.documentID != "" {
+		m.log = m.log.With("document_id", d.documentID)
+	}
+	switch {
+	case d.kind == done:
+		return true
+	case d.kind == deadLetter:
+		return m.deadLetter(ctx, d)
+	case d.kind == failed || m.receives >= maxReceives:
+		return m.requeue(ctx, d)
+	}
+	m.delay(ctx, d)
+	return false
+}
+
+// deadLetter sends the message to the dead-letter queue.
+func (m *received) deadLetter(ctx context.Context, d disposition) (isDone bool) {
+	if err := m.h.Queue.DeadLetter(ctx, m.Body, d.reason); err != nil {
+		m.log.ErrorContext(ctx, "not sent to the dead-letter queue, the message comes back", "reason", d.reason, "error", err)
+		return false
+	}
+	m.log.ErrorContext(ctx, "sent to the dead-letter queue", "reason", d.reason, metric.DeadLetters.One())
+	return true
+}
+
+// requeue replaces the message by a new one, which carries the number of its errors.
+func (m *received) requeue(ctx context.Context, d disposition) (isDone bool) {
+	m.log.WarnContext(ctx, "message requeued", "reason", d.reason, "errors", m.errors, "receives", m.receives)
+	if err := m.h.Queue.Requeue(ctx, m.Body, m.errors, min(d.after, maxBackoff)); err != nil {
+		m.log.ErrorContext(ctx, "message not requeued, it comes back", "error", err)
+		return false
+	}
+	return true
+}
+
+// delay makes the message come back later. What must wait longer than maxBackoff comes
+// back now and then and is delayed once more: SQS hides a message for twelve hours at
+// most, and a pause can end earlier than was said.
+func (m *received) delay(ctx context.Context, d disposition) {
+	after := min(d.after, maxBackoff)
+	after += time.Duration(m.h.Jitter() * float64(after) / 2)
+	if err := m.h.Queue.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
+		// It comes back all the same, after the queue's own visibility timeout.
+		m.log.WarnContext(ctx, "delay not set", "error", err)
+	}
+}
+
+// body handles what is in a message. One message can be about several uploads; it is
+// done when all of them are, and uploads that are done are not done again.
+func (h *Handler) body(ctx context.Context, body string, receives int) disposition {
+	uploads, err := document.ParseUploadEvents([]byte(body))
+	if err != nil {
+		return disposition{kind: deadLetter, reason: err.Error()}
+	}
+	var all disposition
+	for _, u := range uploads {
+		d := h.guard(ctx, u, receives)
+		d.documentID = u.DocumentID()
+		if d.pauses {
+			h.pause(ctx, d)
+		}
+		all = all.and(d)
+	}
+	return all
+}
+
+// pause keeps this instance from making calls for a while.
+func (h *Handler) pause(ctx context.Context, d disposition) {
+	h.pausedUntil, h.pauseReason = h.Now().Add(d.after), d.reason
+	slog.ErrorContext(ctx, "paused", "document_id", d.documentID, "reason", d.reason, "until", h.pausedUntil, countPause(d.cause))
+}
+
+// guard keeps a panic over one upload from harming the others.
+func (h *Handler) guard(ctx context.Context, u document.UploadEvent, receives int) (d disposition) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.ErrorContext(ctx, "panic", "document_id", u.DocumentID(), "panic", p, "stack", string(debug.Stack()))
+			d = disposition{kind: failed, reason: fmt.Sprintf("panic: %v", p)}
+		}
+	}()
+	return h.upload(ctx, u, receives)
+}
+
+// upload handles one entry of a message.
+func (h *Handler) upload(ctx context.Context, u document.UploadEvent, receives int) disposition {
+	reprocess := u.Reprocess.DocumentID != ""
+	switch {
+	case u.Err != nil:
+		return disposition{kind: deadLetter, reason: u.Err.Error()}
+	case u.Ignore != "":
+		slog.InfoContext(ctx, "ignored", "reason", u.Ignore)
+		return disposition{}
+	case reprocess:
+	case u.Source.FolderMarker():
+		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", u.Source.Object())
+		return disposition{}
+	case u.Source.Bucket != h.Config.Bucket:
+		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", u.Source.Object(), h.Config.Bucket)}
+	}
+	if _, ok := h.Config.route(u.Source.Key, false); !ok && !reprocess && !u.Requeued {
+		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", u.Source.Object())
+		return disposition{}
+	}
+	if wait := h.pausedUntil.Sub(h.Now()); wait > 0 {
+		return disposition{kind: delayed, after: wait, reason: "paused: " + h.pauseReason}
+	}
+	a := h.newAttempt(ctx, u.DocumentID(), receives)
+	if reprocess {
+		return a.reprocess(ctx, u.Reprocess)
+	}
+	a.read(u.Source)
+	return a.submit(ctx)
+}
