@@ -10,13 +10,21 @@ import (
 	"github.com/aws/aws-lambda-go/cfn"
 )
 
-// configurationRequest tells whether the event is a request of CloudFormation about the
-// template's custom resource Configuration: can the function work with what it was given?
+// handle is what Lambda calls with an event.
+type handle func(ctx context.Context, event json.RawMessage) (any, error)
+
+// withCustomResource answers the template's custom resource Configuration, by which
+// CloudFormation asks at each deployment whether the function can work with what it was
+// given; problem is why it can't. All other events go to next.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
-func configurationRequest(event json.RawMessage) (cfn.Event, bool) {
-	var request cfn.Event
-	err := json.Unmarshal(event, &request)
-	return request, err == nil && request.ResourceType == "Custom::Configuration" && request.ResponseURL != ""
+func withCustomResource(problem error, next handle) handle {
+	return func(ctx context.Context, event json.RawMessage) (any, error) {
+		var request cfn.Event
+		if err := json.Unmarshal(event, &request); err == nil && request.ResourceType == "Custom::Configuration" && request.ResponseURL != "" {
+			return nil, answerCloudFormation(ctx, request, problem)
+		}
+		return next(ctx, event)
+	}
 }
 
 // answerCloudFormation says yes, or what is wrong, which CloudFormation then shows as the

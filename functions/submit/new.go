@@ -28,20 +28,15 @@ import (
 // New returns the function's handler, made from the environment. With an environment
 // that can't be used it serves all the same, and answers every event with all that is
 // wrong: CloudFormation shows that to whoever deploys the template.
-func New(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
-	handle, problem := wire(ctx, getenv)
-	return func(ctx context.Context, event json.RawMessage) (any, error) {
-		if request, ok := configurationRequest(event); ok {
-			return nil, answerCloudFormation(ctx, request, problem)
-		}
-		if problem != nil {
-			return nil, problem
-		}
-		return handle(ctx, event)
-	}, nil
+func New(_ context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
+	h, err := fromEnvironment(getenv)
+	if err != nil {
+		return withCustomResource(err, func(context.Context, json.RawMessage) (any, error) { return nil, err }), nil
+	}
+	return withCustomResource(nil, h.Handle), nil
 }
 
-func wire(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
+func fromEnvironment(getenv func(string) string) (*Handler, error) {
 	cfg, err := LoadConfig(getenv)
 	if err != nil {
 		return nil, err
@@ -76,7 +71,7 @@ func wire(ctx context.Context, getenv func(string) string) (func(context.Context
 		}
 		h.File = send(boot.S3(awsConfig), uploads.Files)
 	}
-	return h.Handle, nil
+	return h, nil
 }
 
 // freshConnections opens a connection for each request. One that was kept while
