@@ -43,7 +43,7 @@ var mutations = []struct {
 		`if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
 		`if false {`}}},
 	{"accept a found run of another stack", []edit{{"functions/submit/search.go",
-		`if err == nil && tag.Stack == a.h.Config.Stack && tag.DocumentID`,
+		`if err == nil && tag.Stack == a.h.config.Stack && tag.DocumentID`,
 		`if err == nil && tag.DocumentID`}}},
 	{"believe a late delivery: no question to Extend", []edit{{"shared/ledger/decide.go",
 		`return unchanged(Confirm)`,

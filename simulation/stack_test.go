@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math/rand/v2"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	sqs "extend-intake/shared/queue"
 	"extend-intake/shared/recorder"
 )
 
@@ -36,9 +38,8 @@ const (
 	extendURL  = "https://extend.test"
 	webhookURL = "https://intake.test/webhook"
 
-	// The time-outs of the functions' clients: postTimeout and askTimeout there.
-	postTimeout = 20 * time.Second
-	askTimeout  = 10 * time.Second
+	// The time-out of the other functions' clients: askTimeout there.
+	askTimeout = 10 * time.Second
 )
 
 // config reads the functions' configuration from the environment that the template
@@ -70,29 +71,26 @@ type stackConfig struct {
 	reconcile reconcile.Config
 }
 
-// wireSubmit, wireWebhook and wireReconcile do what New does in each of the
-// functions' packages, with the simulated world in place of AWS and of the network.
+// wireSubmit, wireWebhook and wireReconcile do what New does in each of the functions'
+// packages, with the simulated world in place of AWS and of the network.
 
 func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error) {
 	cfg := w.stack.submit
-	client := in.client(postTimeout, extend.Retry{Attempts: 1})
-	h := &submit.Handler{
-		Config: cfg,
+	h, err := submit.NewHandler(cfg, submit.Parts{
+		Transport: in.transport(),
 		Key: func(context.Context) (string, error) {
 			if w.strike(in.dice, secretUnavailable) {
 				return "", errFault
 			}
 			return apiKey, nil
 		},
-		Runs: runs{in, client.Runs}, Ledger: in.ledger(cfg.Rules),
-		File: func(_ context.Context, s document.Source, name string) (*extend.RunFile, error) {
-			err := in.do("presign", s.DocumentID(), linkFails, never, func() error { return nil })
-			return &extend.RunFile{FileName: name, FileURL: link(s)}, err
-		},
-		Queue:   messages{in},
-		Limiter: submit.NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
-		Now:     in.now, Jitter: in.dice.Float64,
+		Ledger: in.ledger(cfg.Rules), Bucket: uploads{in}, Uploads: messages{in}, DeadLetters: deadLetters{in},
+		Now: in.now, Jitter: in.dice.Float64,
+	})
+	if err != nil {
+		panic(err)
 	}
+	h.Runs = runs{in, h.Runs.(*extend.RunService)} // with all that can go wrong around a call
 	return func(ctx context.Context, event any) (any, error) { return h.Handle(ctx, event.(json.RawMessage)) }
 }
 
@@ -225,6 +223,18 @@ func (r runs) All(ctx context.Context, req extend.ListRunsRequest) iter.Seq2[ext
 	}
 }
 
+// uploads are what a machine does to the bucket.
+type uploads struct{ in *instance }
+
+func (u uploads) Link(_ context.Context, s document.Source) (string, error) {
+	err := u.in.do("presign", s.DocumentID(), linkFails, never, func() error { return nil })
+	return link(s), err
+}
+
+func (u uploads) Open(context.Context, document.Source) (io.ReadCloser, int64, error) {
+	return nil, 0, errors.New("the simulation has Extend fetch the files")
+}
+
 // messages are what a machine does to the upload queue.
 type messages struct{ in *instance }
 
@@ -232,25 +242,40 @@ func (m messages) Delay(_ context.Context, receipt string, d time.Duration) erro
 	return m.in.do("delay "+receipt, "", delayFails, delayAnswerLost, func() error { return m.in.fn.w.queue.delay(receipt, d) })
 }
 
-func (m messages) Requeue(_ context.Context, body string, errors int, d time.Duration) error {
-	return m.in.do("send with a fault counted", "", resendFails, resendAnswerLost, func() error {
-		m.in.fn.w.queue.sendLater(body, errors, d)
+func (m messages) Send(_ context.Context, message sqs.Message) error {
+	return m.in.do("requeue", "", resendFails, resendAnswerLost, func() error {
+		n, err := strconv.Atoi(message.Attributes["errors"])
+		if err != nil {
+			return err
+		}
+		m.in.fn.w.queue.sendLater(message.Body, n, message.Delay)
 		return nil
 	})
 }
 
-func (m messages) DeadLetter(_ context.Context, body, reason string) error {
-	return m.in.do("bury", "", buryFails, buryAnswerLost, func() error { m.in.fn.w.queue.bury(body, reason); return nil })
+// deadLetters are what a machine does to the dead-letter queue.
+type deadLetters struct{ in *instance }
+
+func (d deadLetters) Send(_ context.Context, m sqs.Message) error {
+	return d.in.do("send to the dead-letter queue", "", buryFails, buryAnswerLost, func() error {
+		d.in.fn.w.queue.bury(m.Body, m.Attributes["reason"])
+		return nil
+	})
 }
 
 // client is a client of Extend as the functions have one.
 func (in *instance) client(timeout time.Duration, retry extend.Retry) *extend.Client {
 	c, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(extendURL), extend.WithRetry(retry),
-		extend.WithHTTPClient(&http.Client{Timeout: timeout, Transport: network{in, fakeextend.Transport(in.fn.w.extend)}}))
+		extend.WithHTTPClient(&http.Client{Timeout: timeout, Transport: in.transport()}))
 	if err != nil {
 		panic(err)
 	}
 	return c
+}
+
+// transport is how a machine reaches Extend.
+func (in *instance) transport() http.RoundTripper {
+	return network{in, fakeextend.Transport(in.fn.w.extend)}
 }
 
 // network is what lies between a machine and Extend. All else that can happen

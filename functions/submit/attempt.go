@@ -44,7 +44,7 @@ func (h *Handler) deadline(ctx context.Context) time.Time {
 		return h.Now().Add(time.Minute)
 	}
 	d = d.Add(-postTimeout - 5*time.Second)
-	if h.Config.SendsFiles {
+	if h.config.SendsFiles {
 		d = d.Add(-uploadTimeout)
 	}
 	return d
@@ -54,7 +54,7 @@ func (h *Handler) deadline(ctx context.Context) time.Time {
 func (a *attempt) read(s document.Source) {
 	a.source = s
 	a.log = a.log.With("object", s.Object())
-	a.route, a.routed = a.h.Config.route(s.Key, true)
+	a.route, a.routed = a.h.config.route(s.Key, true)
 }
 
 // reprocess begins the attempt that a person asks for, unless it has begun.
@@ -83,9 +83,9 @@ func (a *attempt) submit(ctx context.Context) disposition {
 	// Nothing is claimed that can't be sent: a claim that nobody uses keeps the document waiting.
 	if _, err := a.h.Key(ctx); err != nil {
 		a.log.ErrorContext(ctx, "no API key", "error", err)
-		return disposition{kind: delayed, after: a.h.Config.Pause, reason: noKey, pauses: true, cause: noKey}
+		return disposition{kind: delayed, after: a.h.config.Pause, reason: noKey, pauses: true, cause: noKey}
 	}
-	if wait := a.h.Limiter.nextFile(a.h.Now()); a.h.Now().Add(wait).After(a.deadline) {
+	if wait := a.h.limiter.nextFile(a.h.Now()); a.h.Now().Add(wait).After(a.deadline) {
 		return disposition{kind: delayed, after: wait, reason: errTooLong.Error()}
 	}
 	if d, claimed := a.claim(ctx); !claimed {
@@ -141,18 +141,18 @@ func (a *attempt) refuse(ctx context.Context, code, message string) disposition 
 // post sends the one POST that the claim stands for, and the file before it where
 // Extend does not fetch it.
 func (a *attempt) post(ctx context.Context) disposition {
-	if a.h.Config.SendsFiles {
-		if err := a.h.Limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
+	if a.h.config.SendsFiles {
+		if err := a.h.limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
 			return a.release(ctx, err.Error(), backoff(a.receives))
 		}
 		a.deadline = a.deadline.Add(uploadTimeout) // what was left for the file
 	}
-	file, err := a.h.File(ctx, a.source, a.source.FileName(a.claimed.Attempt))
+	file, err := a.h.file(ctx, a.source, a.source.FileName(a.claimed.Attempt))
 	if err != nil {
 		fact, d := afterFile(a.circumstances(a.claimed), err)
 		return a.record(ctx, fact, d, err)
 	}
-	if err := a.h.Limiter.file(ctx, a.h.Now(), a.deadline); err != nil {
+	if err := a.h.limiter.file(ctx, a.h.Now(), a.deadline); err != nil {
 		return a.release(ctx, err.Error(), backoff(a.receives))
 	}
 	if !a.h.Now().Add(postTimeout).Before(a.claimed.LeaseUntil) {
@@ -170,7 +170,7 @@ func (a *attempt) post(ctx context.Context) disposition {
 
 // request is the run that is wanted of Extend.
 func (a *attempt) request(file *extend.RunFile) extend.CreateRunRequest {
-	stack := a.h.Config.Stack
+	stack := a.h.config.Stack
 	usage := append([]string{path.Base(stack), a.route.Name}, a.route.TagsFor(a.source.Key)...)
 	return extend.CreateRunRequest{
 		ProcessorID: a.claimed.ProcessorID, Version: a.claimed.ProcessorVersion, Priority: a.route.Priority, Config: a.route.Config,
@@ -181,7 +181,7 @@ func (a *attempt) request(file *extend.RunFile) extend.CreateRunRequest {
 
 // circumstances are what an answer of Extend about this document is judged by.
 func (a *attempt) circumstances(rec *ledger.Record) circumstances {
-	return circumstances{record: rec, receives: a.receives, pause: a.h.Config.Pause, now: a.h.Now()}
+	return circumstances{record: rec, receives: a.receives, pause: a.h.config.Pause, now: a.h.Now()}
 }
 
 // release gives the claim back: there was no POST.
@@ -242,7 +242,7 @@ func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decisio
 
 // stalled counts a document that still waits long after it was uploaded.
 func (h *Handler) stalled(rec *ledger.Record) []any {
-	if rec == nil || rec.State.Terminal() || rec.UploadedAt.IsZero() || h.Now().Sub(rec.UploadedAt) <= h.Config.StalledAfter {
+	if rec == nil || rec.State.Terminal() || rec.UploadedAt.IsZero() || h.Now().Sub(rec.UploadedAt) <= h.config.StalledAfter {
 		return nil
 	}
 	return []any{metric.Stalled.One()}

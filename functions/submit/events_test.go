@@ -47,7 +47,7 @@ func TestSampleEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			in := newIntake(t)
-			in.Config.Routes[0].Prefix = ""
+			in.config.Routes[0].Prefix = ""
 			for range 2 { // what is invoked twice is read once
 				var batch events.SQSEvent
 				_ = json.Unmarshal(event, &batch) // a bare event is none

@@ -20,8 +20,8 @@ import (
 func TestWaitingUsesUpNoTries(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) {
-		in.File = linked
+	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) {
+		in.file = linked
 		panic("once")
 	}
 	m, u := put("a")
@@ -58,7 +58,7 @@ func TestAPanicOverOneUploadOfAMessage(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	bad, good := upload{"in/bad.pdf", "v1"}, upload{"in/good.pdf", "v1"}
-	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		if s.Key == bad.key {
 			panic("always")
 		}
@@ -89,12 +89,12 @@ func TestAPauseByASearchSaysWhy(t *testing.T) {
 func TestARefusalPausesWhenTheLedgerFails(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 401}, fakeextend.Fault{Status: 401}))
-	in.Runs = hookedRuns{in.client.Runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
+	in.Runs = hookedRuns{in.runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
 	a, _ := put("a")
 	in.receive(a)
 	in.wantLog("401", "UNAUTHORIZED")
 
-	in.Runs, in.Ledger = in.client.Runs, in.book
+	in.Runs, in.Ledger = in.runs, in.book
 	b, ub := put("b")
 	in.receive(b)
 	in.wantNone(ub)
@@ -108,7 +108,7 @@ func TestLinkThatWouldBeDeadOnArrival(t *testing.T) {
 		t.Run(left.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				text, err := linkText(credentialsUntil(time.Now().Add(left)))(t.Context(), upload{"a.pdf", "v1"}.source())
+				text, err := newS3Bucket(credentialsUntil(time.Now().Add(left))).Link(t.Context(), upload{"a.pdf", "v1"}.source())
 				if err == nil {
 					t.Errorf("credentials for another %v, and a link for %s s", left, must(url.Parse(text)).Query().Get("X-Amz-Expires"))
 				}
@@ -126,10 +126,10 @@ func TestAMessageThatWaitsForLongIsRequeued(t *testing.T) {
 	m, u := put("a")
 	m.errors = 3
 	m.receives = maxReceives - 1
-	in.want(in.receive(m), returns("a", in.Config.Pause))
+	in.want(in.receive(m), returns("a", in.config.Pause))
 	m.receives = maxReceives
 	in.clock.advance(time.Hour)
-	in.want(in.receive(m), result{Requeued: []requeued{{m.body, 3, in.Config.Pause}}})
+	in.want(in.receive(m), result{Requeued: []requeued{{m.body, 3, in.config.Pause}}})
 	in.wantNone(u)
 }
 
@@ -138,7 +138,7 @@ func TestAMessageThatWaitsForLongIsRequeued(t *testing.T) {
 func TestADocumentOutlivesItsRoute(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Config.Routes[0].Prefix = "elsewhere/"
+	in.config.Routes[0].Prefix = "elsewhere/"
 	u := upload{"in/a.pdf", "v1"}
 	in.want(in.receive(message{id: "a", body: document.RequeueMessage(u.source())}), allDone)
 	in.wantProcessing(u)

@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go"
 
-	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
@@ -23,7 +22,6 @@ import (
 // A file is sent as the very version that was uploaded, or not at all.
 func TestSend(t *testing.T) {
 	t.Parallel()
-	const content = "%PDF-1.7 the version that is meant"
 	for _, c := range []struct {
 		name   string
 		source document.Source
@@ -69,12 +67,12 @@ func TestSend(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f, err := send(boot.S3(aws.Config{
+			f, err := send(newS3Bucket(aws.Config{
 				Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 				Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 			}), client.Files)(t.Context(), c.source, "a.token.pdf")
 			if c.status != 200 {
-				if err == nil || errors.Is(err, errGone) != c.gone || errors.Is(err, errArchived) != (c.code == "InvalidObjectState") || sent != "" {
+				if err == nil || errors.Is(err, ErrGone) != c.gone || errors.Is(err, ErrArchived) != (c.code == "InvalidObjectState") || sent != "" {
 					t.Errorf("%v, %v; sent %q", f, err, sent)
 				}
 				return
@@ -100,8 +98,8 @@ func TestAfterFile(t *testing.T) {
 		reason string
 		pauses bool
 	}{
-		{"gone", fmt.Errorf("%w: s3://in/a", errGone), ledger.Refused, "", false},
-		{"archived", fmt.Errorf("%w: s3://in/a", errArchived), ledger.Refused, "", false},
+		{"gone", fmt.Errorf("%w: s3://in/a", ErrGone), ledger.Refused, "", false},
+		{"archived", fmt.Errorf("%w: s3://in/a", ErrArchived), ledger.Refused, "", false},
 		{"forbidden", fmt.Errorf("read: %w", &smithy.GenericAPIError{Code: "AccessDenied"}), ledger.Waiting, "file not ready: AccessDenied", false},
 		{"type not supported", refused(400, "FILE_TYPE_NOT_SUPPORTED"), ledger.Refused, "", false},
 		{"too large", refused(413, ""), ledger.Refused, "", false},
@@ -114,9 +112,9 @@ func TestAfterFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			in := newIntake(t)
-			in.Config.SendsFiles = true
-			in.Config.Rules.Lease = 3 * time.Minute
-			in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { return nil, c.err }
+			in.config.SendsFiles = true
+			in.config.Rules.Lease = 3 * time.Minute
+			in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { return nil, c.err }
 			m, u := put("a")
 			got := in.receive(m)
 			in.wantState(u, c.state, c.reason)

@@ -160,7 +160,7 @@ func TestTwoInstancesAtOnce(t *testing.T) {
 func TestABatchOfAllSorts(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		if strings.Contains(s.Key, "panic") {
 			panic("no link for you")
 		}
@@ -197,7 +197,7 @@ func TestABatchOfAllSorts(t *testing.T) {
 func TestAMessageThatAlwaysPanics(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
+	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
 	m, _ := put("a")
 	m.receives = 500 // it may have waited long for the account to be put in order
 	for m.errors = 0; m.errors < maxErrors-1; m.errors++ {
@@ -447,7 +447,7 @@ func TestASearchThatBeginsBeforeTheWindowEnds(t *testing.T) {
 	m, u := put("a")
 	in.want(in.receive(m), returns("a", firstSearch))
 	in.clock.advance(rules.ConfirmWindow - time.Second)
-	in.Runs = slowRuns{in.client.Runs, func() { in.clock.advance(10 * time.Second) }}
+	in.Runs = slowRuns{in.runs, func() { in.clock.advance(10 * time.Second) }}
 	in.want(in.receive(m), returns("a", time.Second))
 	in.wantState(u, ledger.Unconfirmed, "")
 	in.wantRuns(0)
@@ -554,7 +554,7 @@ func TestExtendIsNotThere(t *testing.T) {
 	m.receives = 3
 	in.want(in.receive(m), returns("a", 8*time.Second))
 
-	in.Runs = in.client.Runs
+	in.Runs = in.runs
 	in.want(in.receive(m), allDone)
 	in.wantProcessing(u)
 	in.wantRuns(1)
@@ -564,7 +564,7 @@ func TestADeliveryBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	m, u := put("a")
-	in.Runs = hookedRuns{in.client.Runs, func(run *extend.Run) {
+	in.Runs = hookedRuns{in.runs, func(run *extend.Run) {
 		_, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: run.ID, State: ledger.Processed, Output: json.RawMessage(`{}`), Digest: "d"})
 		if err != nil {
 			t.Error(err)
@@ -657,7 +657,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 func TestAnErrorThatCantBeCounted(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
+	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
 	in.queue.requeueErr = errors.New("SQS is away")
 	m, _ := put("a")
 	in.want(in.receive(m), returns("a", 0)) // after the queue's own visibility timeout
@@ -703,12 +703,12 @@ func TestTheLedgerFails(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
 		m, u := put("a")
-		in.Runs = hookedRuns{in.client.Runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
+		in.Runs = hookedRuns{in.runs, func(*extend.Run) { in.Ledger = in.brokenLedger() }}
 		in.want(in.receive(m), returns("a", 2*time.Second))
 		in.wantState(u, ledger.Submitting, "")
 		in.wantLog("ERROR ledger", "run_id="+in.fake.Runs()[0].ID) // a person can find it
 
-		in.Runs, in.Ledger = in.client.Runs, in.book
+		in.Runs, in.Ledger = in.runs, in.book
 		in.clock.advance(2 * time.Second)
 		in.want(in.receive(m), returns("a", rules.Lease-2*time.Second))
 		in.clock.advance(rules.Lease - 2*time.Second)
@@ -721,7 +721,7 @@ func TestTheLedgerFails(t *testing.T) {
 func TestNoLinkToTheFile(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.File = func(context.Context, document.Source, string) (*extend.RunFile, error) {
+	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) {
 		return nil, errors.New("no credentials")
 	}
 	m, u := put("a")
@@ -729,7 +729,7 @@ func TestNoLinkToTheFile(t *testing.T) {
 	in.wantState(u, ledger.Waiting, "file not ready")
 	in.wantCalls(map[string]int{})
 	in.wantLog("WARN not submitted", "no credentials", "document_id="+u.id())
-	in.File = linked
+	in.file = linked
 	in.want(in.receive(m), allDone)
 	in.wantProcessing(u)
 }
@@ -749,7 +749,7 @@ func TestTooLittleTime(t *testing.T) {
 	t.Run("for the next file", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
-		in.Limiter = NewRateLimiter(1e9, 1.0/120)
+		in.limiter = NewRateLimiter(1e9, 1.0/120)
 		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Minute))
 		defer cancel()
 		first, v := put("first")
@@ -764,7 +764,7 @@ func TestTooLittleTime(t *testing.T) {
 	t.Run("for the POST, after the claim", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
-		in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+		in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 			in.clock.advance(50 * time.Second) // a slow answer for the credentials
 			return linked(ctx, s, name)
 		}
@@ -787,14 +787,14 @@ func TestNoPOSTAfterTheLease(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	m, u := put("a")
-	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		in.clock.advance(rules.Lease - postTimeout) // the instance was frozen here
 		return linked(ctx, s, name)
 	}
 	in.want(in.receiveIn(hour(t, in), m), returns("a", time.Second))
 	in.wantState(u, ledger.Waiting, "the lease is over")
 	in.wantCalls(map[string]int{})
-	in.File = linked
+	in.file = linked
 	in.want(in.receive(m), allDone)
 	in.wantProcessing(u)
 }
@@ -805,7 +805,7 @@ func TestAClaimerThatWakesUpLate(t *testing.T) {
 	in := newIntake(t)
 	m, u := put("a")
 	other := in.another()
-	in.File = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
 		in.clock.advance(rules.Lease)
 		in.want(other.receive(m), returns("a", firstSearch))
 		in.clock.advance(rules.ConfirmWindow)

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,9 +25,11 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/queue"
 )
 
 // What is around the handler in these tests: the real client against the fake
@@ -119,7 +123,10 @@ type intake struct {
 	log       *logbook
 	clock     *clock
 	fake      *fakeextend.Server
-	client    *extend.Client
+	transport http.RoundTripper
+	base      *url.URL
+	client    *extend.Client // the test's own
+	runs      Runs           // the first instance's, where a test has put something around them
 	book      *ledger.Ledger
 	now       func() time.Time
 }
@@ -128,9 +135,9 @@ type intake struct {
 func newIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 	t.Helper()
 	fake, base := fakeextend.NewServer(t, options(edit))
-	in := &intake{t: t, fake: fake, clock: newClock()}
+	in := &intake{t: t, fake: fake, clock: newClock(), base: must(url.Parse(base)), transport: boot.FreshConnections()}
 	in.now = in.clock.now
-	in.assemble(base, &http.Client{Timeout: postTimeout, Transport: freshConnections()})
+	in.assemble()
 	return in
 }
 
@@ -143,8 +150,8 @@ func newVirtualIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	in := &intake{t: t, fake: fake, now: time.Now}
-	in.assemble("https://extend.test", &http.Client{Timeout: postTimeout, Transport: fakeextend.Transport(fake)})
+	in := &intake{t: t, fake: fake, now: time.Now, base: must(url.Parse("https://extend.test")), transport: fakeextend.Transport(fake)}
+	in.assemble()
 	return in
 }
 
@@ -176,17 +183,14 @@ func onCreate(f ...fakeextend.Fault) func(*fakeextend.Options) {
 	return faults(fakeextend.Script(fakeextend.RouteCreate, f...))
 }
 
-func (in *intake) assemble(base string, hc *http.Client) {
+func (in *intake) assemble() {
 	in.t.Helper()
 	in.log = &logbook{}
 	in.ctx = context.WithValue(in.t.Context(), logKey{}, in.log)
-	var err error
-	in.client, err = extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(base), extend.WithHTTPClient(hc), extend.WithRetry(extend.Retry{Attempts: 1}))
-	if err != nil {
-		in.t.Fatal(err)
-	}
+	in.client = must(extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(in.base.String()), extend.WithHTTPClient(&http.Client{Transport: in.transport})))
 	in.book = ledger.NewMemory(rules, in.now)
 	in.instance = in.another()
+	in.runs = in.Runs
 	in.t.Cleanup(func() {
 		for _, secret := range []string{apiKey, signature} {
 			if strings.Contains(in.log.String(), secret) {
@@ -209,22 +213,40 @@ type instance struct {
 	queue *fakeQueue
 }
 
-func (in *intake) another() *instance {
+// testConfig is what the template gives the function, but for the rate, which no test
+// reaches by chance.
+func (in *intake) testConfig() Config {
+	return Config{
+		Common: boot.Common{Stack: stack, BaseURL: in.base},
+		Rules:  rules, Pause: 5 * time.Minute, StalledAfter: 6 * time.Hour, RequestsPerSecond: 1e9, FilesPerSecond: 1e9,
+		Bucket: bucket, Routes: document.Routes{{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"}},
+	}
+}
+
+func (in *intake) another() *instance { return in.anotherWith(in.testConfig()) }
+
+func (in *intake) anotherWith(cfg Config) *instance {
+	in.t.Helper()
 	q := &fakeQueue{t: in.t}
-	return &instance{in: in, queue: q, Handler: &Handler{
-		Config: Config{
-			Stack: stack, Rules: rules, Pause: 5 * time.Minute, StalledAfter: 6 * time.Hour,
-			Bucket: bucket, Routes: document.Routes{{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"}},
-		},
-		Key:     func(context.Context) (string, error) { return apiKey, nil },
-		Runs:    in.client.Runs,
-		Ledger:  in.book,
-		File:    linked,
-		Queue:   q,
-		Limiter: NewRateLimiter(1e9, 1e9),
-		Now:     in.now,
-		Jitter:  func() float64 { return 0 },
-	}}
+	h, err := NewHandler(cfg, Parts{
+		Transport: in.transport, Key: extend.StaticKey(apiKey), Ledger: in.book, Bucket: fakeBucket{},
+		Uploads: q, DeadLetters: fakeDeadLetters{q}, Now: in.now, Jitter: func() float64 { return 0 },
+	})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return &instance{in: in, queue: q, Handler: h}
+}
+
+// fakeBucket has every object, with the same content.
+type fakeBucket struct{}
+
+const content = "%PDF-1.7 the version that is meant"
+
+func (fakeBucket) Link(_ context.Context, s document.Source) (string, error) { return linkTo(s), nil }
+
+func (fakeBucket) Open(context.Context, document.Source) (io.ReadCloser, int64, error) {
+	return io.NopCloser(strings.NewReader(content)), int64(len(content)), nil
 }
 
 // linkTo is what a presigned URL looks like to Extend.
@@ -233,9 +255,7 @@ func linkTo(s document.Source) string {
 	return u.String() + "?versionId=" + url.QueryEscape(s.Version()) + "&" + signature
 }
 
-func linked(_ context.Context, s document.Source, name string) (*extend.RunFile, error) {
-	return &extend.RunFile{FileName: name, FileURL: linkTo(s)}, nil
-}
+var linked = link(fakeBucket{})
 
 type message struct {
 	id, body string
@@ -360,26 +380,35 @@ func (q *fakeQueue) Delay(_ context.Context, r string, d time.Duration) error {
 	return nil
 }
 
-func (q *fakeQueue) Requeue(_ context.Context, body string, errors int, d time.Duration) error {
+func (q *fakeQueue) Send(_ context.Context, m queue.Message) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.requeueErr != nil {
 		return q.requeueErr
 	}
-	q.requeued = append(q.requeued, requeued{body, errors, d})
+	n, err := strconv.Atoi(m.Attributes["errors"])
+	if err != nil || len(m.Attributes) != 1 {
+		q.t.Errorf("requeued with the attributes %v", m.Attributes)
+	}
+	q.requeued = append(q.requeued, requeued{m.Body, n, m.Delay})
 	return nil
 }
 
-func (q *fakeQueue) DeadLetter(_ context.Context, body, reason string) error {
+type fakeDeadLetters struct{ *fakeQueue }
+
+func (q fakeDeadLetters) Send(_ context.Context, m queue.Message) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !slices.ContainsFunc(q.messages, func(m message) bool { return m.body == body }) {
-		q.t.Errorf("DeadLetter of a body that is no message's: %s", body)
+	if !slices.ContainsFunc(q.messages, func(of message) bool { return of.body == m.Body }) {
+		q.t.Errorf("sent to the dead-letter queue, and no message's body: %s", m.Body)
 	}
 	if q.deadLetterErr != nil {
 		return q.deadLetterErr
 	}
-	q.dead = append(q.dead, dead{body, reason})
+	if m.Delay != 0 || len(m.Attributes) != 1 {
+		q.t.Errorf("dead letter %+v", m)
+	}
+	q.dead = append(q.dead, dead{m.Body, m.Attributes["reason"]})
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/metric"
+	"extend-intake/shared/queue"
 )
 
 // A message with an error of its own is tried maxErrors times; the attribute counts.
@@ -67,7 +68,7 @@ func (h *Handler) receive(ctx context.Context, message events.SQSMessage) (isDon
 
 // deadLetter sends the message to the dead-letter queue.
 func (m *received) deadLetter(ctx context.Context, d disposition) (isDone bool) {
-	if err := m.h.Queue.DeadLetter(ctx, m.Body, d.reason); err != nil {
+	if err := m.h.DeadLetters.Send(ctx, queue.Message{Body: m.Body, Attributes: map[string]string{"reason": d.reason}}); err != nil {
 		m.log.ErrorContext(ctx, "not sent to the dead-letter queue, the message comes back", "reason", d.reason, "error", err)
 		return false
 	}
@@ -78,7 +79,8 @@ func (m *received) deadLetter(ctx context.Context, d disposition) (isDone bool) 
 // requeue replaces the message by a new one, which carries the number of its errors.
 func (m *received) requeue(ctx context.Context, d disposition) (isDone bool) {
 	m.log.WarnContext(ctx, "message requeued", "reason", d.reason, "errors", m.errors, "receives", m.receives)
-	if err := m.h.Queue.Requeue(ctx, m.Body, m.errors, min(d.after, maxBackoff)); err != nil {
+	attributes := map[string]string{errorsAttribute: strconv.Itoa(m.errors)}
+	if err := m.h.Uploads.Send(ctx, queue.Message{Body: m.Body, Attributes: attributes, Delay: min(d.after, maxBackoff)}); err != nil {
 		m.log.ErrorContext(ctx, "message not requeued, it comes back", "error", err)
 		return false
 	}
@@ -91,7 +93,7 @@ func (m *received) requeue(ctx context.Context, d disposition) (isDone bool) {
 func (m *received) delay(ctx context.Context, d disposition) {
 	after := min(d.after, maxBackoff)
 	after += time.Duration(m.h.Jitter() * float64(after) / 2)
-	if err := m.h.Queue.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
+	if err := m.h.Uploads.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
 		// It comes back all the same, after the queue's own visibility timeout.
 		m.log.WarnContext(ctx, "delay not set", "error", err)
 	}
@@ -146,10 +148,10 @@ func (h *Handler) upload(ctx context.Context, u document.UploadEvent, receives i
 	case u.Source.FolderMarker():
 		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", u.Source.Object())
 		return disposition{}
-	case u.Source.Bucket != h.Config.Bucket:
-		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", u.Source.Object(), h.Config.Bucket)}
+	case u.Source.Bucket != h.config.Bucket:
+		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", u.Source.Object(), h.config.Bucket)}
 	}
-	if _, ok := h.Config.route(u.Source.Key, false); !ok && !reprocess && !u.Requeued {
+	if _, ok := h.config.route(u.Source.Key, false); !ok && !reprocess && !u.Requeued {
 		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", u.Source.Object())
 		return disposition{}
 	}

@@ -53,7 +53,7 @@ func TestWhatIsCounted(t *testing.T) {
 		search.wantLog("paused", "search failed: "+strconv.Itoa(fault), word)
 	}
 	waits := newIntake(t, onCreate(fakeextend.Fault{Status: 402}, fakeextend.Fault{Status: 402}))
-	waits.Config.StalledAfter = waits.now().Sub(time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)) + time.Hour // since the eventTime
+	waits.config.StalledAfter = waits.now().Sub(time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)) + time.Hour // since the eventTime
 	m, u := put("a")
 	waits.receive(m)
 	if strings.Contains(waits.log.String(), "Stalled") {

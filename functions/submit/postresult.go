@@ -67,10 +67,10 @@ func afterPost(c circumstances, run *extend.Run, err error) (ledger.Fact, dispos
 // POST, so that there can be no run: whatever is unknown may simply be tried again.
 func afterFile(c circumstances, err error) (ledger.Fact, disposition) {
 	claim := c.record.ClaimNumber
-	if errors.Is(err, errGone) {
+	if errors.Is(err, ErrGone) {
 		return ledger.Refusal{ClaimNumber: claim, Code: "OBJECT_GONE", Message: err.Error()}, disposition{reason: "OBJECT_GONE"}
 	}
-	if errors.Is(err, errArchived) {
+	if errors.Is(err, ErrArchived) {
 		return ledger.Refusal{ClaimNumber: claim, Code: "OBJECT_ARCHIVED", Message: err.Error()}, disposition{reason: "OBJECT_ARCHIVED"}
 	}
 	fact, d := ledger.Fact(nil), disposition{reason: "file not ready"}

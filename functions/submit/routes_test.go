@@ -22,7 +22,7 @@ func newRoutedIntake(t *testing.T) *intake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.Config.Routes = append(routes, in.Config.Routes...)
+	in.config.Routes = append(routes, in.config.Routes...)
 	return in
 }
 
@@ -64,7 +64,7 @@ func TestARouteIsSentWhole(t *testing.T) {
 func TestADocumentWithoutARouteIsRefused(t *testing.T) {
 	t.Parallel()
 	in := newRoutedIntake(t)
-	in.Config.Routes = in.Config.Routes[:1]
+	in.config.Routes = in.config.Routes[:1]
 	u := upload{"in/a.pdf", "v1"}
 	in.want(in.receive(message{id: "a", body: document.RequeueMessage(u.source())}), allDone)
 	if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != "NO_ROUTE" {
@@ -76,7 +76,7 @@ func TestADocumentWithoutARouteIsRefused(t *testing.T) {
 func TestAnotherBucketIsNotRead(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.Config.Bucket = "ours"
+	in.config.Bucket = "ours"
 	m, _ := put("a")
 	in.want(in.receive(m), result{Dead: []dead{{m.body, "s3://intake-uploads/in/a.pdf is not in this stack's bucket ours: whose notification is it?"}}})
 	in.wantRuns(0)

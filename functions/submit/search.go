@@ -46,7 +46,7 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 	if decision.Verdict == ledger.Search {
 		since := decision.Record.UnconfirmedSince
 		log.With(a.h.stalled(decision.Record)...).InfoContext(ctx, "run not found yet", "since", since)
-		return disposition{kind: delayed, after: nextSearch(since, a.h.Config.Rules.ConfirmWindow, a.h.Now()), reason: "outcome unknown"}, false
+		return disposition{kind: delayed, after: nextSearch(since, a.h.config.Rules.ConfirmWindow, a.h.Now()), reason: "outcome unknown"}, false
 	}
 	return disposition{}, true
 }
@@ -56,7 +56,7 @@ const maxCandidates = 50
 
 // find returns the runs of the record's attempt.
 func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, error) {
-	if err := a.h.Limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
+	if err := a.h.limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
 		return nil, err
 	}
 	var found []*extend.Run
@@ -75,7 +75,7 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 			return nil, err
 		}
 		tag, err := document.ParseTag(run.Metadata)
-		if err == nil && tag.Stack == a.h.Config.Stack && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt {
+		if err == nil && tag.Stack == a.h.config.Stack && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt {
 			found = append(found, run)
 		}
 	}
@@ -86,7 +86,7 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 // started over each time might never end under a plan that is smaller than configured.
 func (a *attempt) get(ctx context.Context, id string) (*extend.Run, error) {
 	for {
-		if err := a.h.Limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
+		if err := a.h.limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
 			return nil, err
 		}
 		run, err := a.h.Runs.Get(ctx, id)
