@@ -80,6 +80,9 @@ func (a *attempt) reprocess(ctx context.Context, asked document.Reprocess) dispo
 
 // submit makes the run of the document, unless it has one.
 func (a *attempt) submit(ctx context.Context) disposition {
+	if !a.routed {
+		return a.refuseUnrouted(ctx)
+	}
 	// Nothing is claimed that can't be sent: a claim that nobody uses keeps the document waiting.
 	if _, err := a.h.Key(ctx); err != nil {
 		a.log.ErrorContext(ctx, "no API key", "error", err)
@@ -91,10 +94,20 @@ func (a *attempt) submit(ctx context.Context) disposition {
 	if d, claimed := a.claim(ctx); !claimed {
 		return d
 	}
-	if !a.routed { // there was a route when the document began
-		return a.refuse(ctx, "NO_ROUTE", "no route takes this key any more: add one, and have the document read again")
-	}
 	return a.post(ctx)
+}
+
+// refuseUnrouted ends a document that has been begun and that no route takes any more.
+// Nothing is sent, so it waits for no key and no limit. It is claimed all the same: only
+// whoever holds the claim may end a document, and a run that may have been made is
+// searched for first.
+func (a *attempt) refuseUnrouted(ctx context.Context) disposition {
+	if d, claimed := a.claim(ctx); !claimed {
+		return d
+	}
+	err := errors.New("no route takes this key any more: add one, and have the document read again")
+	refusal := ledger.Refusal{ClaimNumber: a.claimed.ClaimNumber, Code: "NO_ROUTE", Message: err.Error()}
+	return a.record(ctx, refusal, disposition{reason: refusal.Code}, err)
 }
 
 // claim claims the document. Where it can't be claimed, the disposition says what
@@ -127,15 +140,6 @@ func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
 		}
 	}
 	return disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}, false
-}
-
-// refuse ends a claimed document without a POST.
-func (a *attempt) refuse(ctx context.Context, code, message string) disposition {
-	if _, err := a.h.Ledger.Apply(ctx, a.id, ledger.Refusal{ClaimNumber: a.claimed.ClaimNumber, Code: code, Message: message}); err != nil {
-		return a.ledgerError(ctx, err) // the lease runs out
-	}
-	a.log.WarnContext(ctx, "not submitted", "state", ledger.Refused, "reason", code, metric.Refused.One())
-	return disposition{}
 }
 
 // post sends the one POST that the claim stands for, and the file before it where

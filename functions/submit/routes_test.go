@@ -1,7 +1,10 @@
 package submit
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,11 +69,44 @@ func TestADocumentWithoutARouteIsRefused(t *testing.T) {
 	in := newRoutedIntake(t)
 	in.config.Routes = in.config.Routes[:1]
 	u := upload{"in/a.pdf", "v1"}
-	in.want(in.receive(message{id: "a", body: document.RequeueMessage(u.source())}), allDone)
-	if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != "NO_ROUTE" {
+	m := message{id: "a", body: document.RequeueMessage(u.source())}
+	in.want(in.receive(m), allDone)
+	in.want(in.receive(m), allDone) // SQS delivers at least once
+	if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != "NO_ROUTE" || rec.Revision != 1 {
 		t.Errorf("%+v", rec)
 	}
+	in.wantLog("WARN not submitted", "REFUSED", "reason=NO_ROUTE", "Refused=1", "document_id="+u.id())
+	if n := strings.Count(in.log.String(), "Refused=1"); n != 1 {
+		t.Errorf("counted %d times", n)
+	}
 	in.wantRuns(0)
+}
+
+// Nothing has to be sent for it, so it waits for nothing.
+func TestADocumentWithoutARouteNeedsNoKeyAndNoLimit(t *testing.T) {
+	t.Parallel()
+	in := newRoutedIntake(t)
+	in.config.Routes = in.config.Routes[:1]
+	in.Key = func(context.Context) (string, error) { return "", errors.New("no key yet") }
+	in.limiter = NewRateLimiter(1e-9, 1e-9)
+	for _, u := range []upload{{"in/a.pdf", "v1"}, {"in/b.pdf", "v1"}} {
+		in.want(in.receive(message{id: "m", body: document.RequeueMessage(u.source())}), allDone)
+		in.wantState(u, ledger.Refused, "")
+	}
+	in.wantCalls(map[string]int{})
+}
+
+// A run that has been paid is not lost over a route that is gone.
+func TestTheRunOfADocumentWithoutARouteIsFound(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true, After: true}))
+	m, u := put("a")
+	in.want(in.receive(m), returns("a", firstSearch))
+	in.config.Routes = nil
+	in.clock.advance(firstSearch)
+	in.want(in.receive(message{id: "a", body: document.RequeueMessage(u.source())}), allDone)
+	in.wantProcessing(u)
+	in.wantRuns(1)
 }
 
 func TestAnotherBucketIsNotRead(t *testing.T) {
