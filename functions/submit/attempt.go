@@ -221,7 +221,11 @@ func (a *attempt) record(ctx context.Context, fact ledger.Fact, d disposition, e
 		return then
 	}
 	if err == nil {
-		report(ctx, a.log, "run created", decision, metric.Submitted.One())
+		log := a.log
+		if decision.Verdict != ledger.DuplicateRun {
+			log = log.With(metric.Submitted.One())
+		}
+		logRun(ctx, log, "run created", decision)
 	}
 	return d
 }
@@ -235,13 +239,13 @@ func (a *attempt) ledgerError(ctx context.Context, err error) disposition {
 	return disposition{kind: delayed, after: backoff(a.receives), reason: "ledger"}
 }
 
-// report logs that a run is in the ledger, or that it is one too many.
-func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decision, metrics ...any) {
+// logRun logs that a run is in the ledger, or that it is one too many.
+func logRun(ctx context.Context, log *slog.Logger, message string, d ledger.Decision) {
 	if d.Verdict == ledger.DuplicateRun {
 		log.ErrorContext(ctx, "duplicate run", "current_run_id", d.Record.RunID, metric.DuplicateRun.One())
 		return
 	}
-	log.InfoContext(ctx, what, metrics...)
+	log.InfoContext(ctx, message)
 }
 
 // stalled counts a document that still waits long after it was uploaded.

@@ -34,7 +34,7 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 		if decision.Verdict == ledger.Stored { // else another search was faster
 			log = log.With(metric.Submitted.One(), metric.RecoveredBySearch.One())
 		}
-		report(ctx, log, "lost run found", decision)
+		logRun(ctx, log, "lost run found", decision)
 	}
 	if len(found) > 0 {
 		return disposition{}, false
