@@ -32,6 +32,7 @@ func TestSend(t *testing.T) {
 		{name: "a version", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1", ETag: "e"}, status: 200},
 		{name: "without versions", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 200},
 		{name: "deleted", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 404, code: "NoSuchVersion", gone: true},
+		{name: "a delete marker by now", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 405, code: "MethodNotAllowed", gone: true},
 		{name: "other bytes by now", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 412, code: "PreconditionFailed", gone: true},
 		{name: "no right", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "AccessDenied"},
 		{name: "in an archive", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "InvalidObjectState"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -30,6 +31,8 @@ type fakeAWS struct {
 	calls []string
 	item  json.RawMessage // the one that DynamoDB holds
 	sent  []map[string]any
+	// writes are the bodies of what was sent to DynamoDB.
+	writes []string
 }
 
 func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,6 +53,9 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch call {
 	case "PutItem":
 		f.item = must(json.Marshal(in["Item"]))
+		f.writes = append(f.writes, string(body))
+	case "UpdateItem":
+		f.writes = append(f.writes, string(body))
 	case "GetItem":
 		answer = fmt.Sprintf(`{"Item":%s}`, f.item)
 	case "SendMessage", "ChangeMessageVisibility":
@@ -63,6 +69,10 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // environment is what the template gives the function, with AWS and Extend at
 // these addresses.
 func environment(awsURL, extendURL string) func(string) string {
+	return environmentWith(awsURL, extendURL, nil)
+}
+
+func environmentWith(awsURL, extendURL string, other map[string]string) func(string) string {
 	env := map[string]string{
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": awsURL,
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
@@ -71,6 +81,7 @@ func environment(awsURL, extendURL string) func(string) string {
 		"REQUESTS_PER_SECOND": "10000", "FILES_PER_MINUTE": "100000", "MAX_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",
 	}
+	maps.Copy(env, other)
 	return func(name string) string { return env[name] }
 }
 

@@ -1,0 +1,283 @@
+package submit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/boot"
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
+)
+
+// These tests see in behaviour what the function was given: each value is another one
+// than its default.
+
+var otherValues = map[string]string{
+	"STACK": "123456789012/eu-west-1/other", "TABLE_NAME": "other-documents", "EXTEND_WORKSPACE_ID": "ws_other",
+	"PROCESSOR_VERSION": "1.0", "KEY_PREFIX": "other/", "KEY_SUFFIX": ".tif", "UPLOAD_BUCKET": "other-uploads",
+	"ROUTES": `[{"name":"contracts","prefix":"contracts/","processor":"dp_contracts","version":"3.0","priority":7}]`, "TRANSFER": "upload",
+	"REQUESTS_PER_SECOND": "20", "FILES_PER_MINUTE": "600", "MAX_CONCURRENCY": "4",
+	"LEASE_SECONDS": "400", "CONFIRM_WINDOW_SECONDS": "1200", "PAUSE_SECONDS": "77", "RECONCILE_AFTER_SECONDS": "1500", "STALLED_AFTER_SECONDS": "3000",
+}
+
+func TestEveryVariableIsRead(t *testing.T) {
+	t.Parallel()
+	got, err := LoadConfig(environmentWith("https://aws.test", "https://extend.test", otherValues))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		Common: boot.Common{
+			Stack: "123456789012/eu-west-1/other", Table: "other-documents", SecretID: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
+			UploadQueue: "https://aws.test/123456789012/uploads", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}, Workspace: "ws_other",
+		},
+		DeadLetterQueue: "https://aws.test/123456789012/dead", Bucket: "other-uploads",
+		Routes: document.Routes{
+			{Name: "contracts", Prefix: "contracts/", ProcessorID: "dp_contracts", Version: "3.0", Priority: 7},
+			{Name: "default", Prefix: "other/", Suffix: ".tif", ProcessorID: processor, Version: "1.0"},
+		},
+		SendsFiles: true, RequestsPerSecond: 20 * (0.8 / 4), FilesPerSecond: 600.0 / 60 * (0.98 / 4),
+		Rules: ledger.Rules{Lease: 400 * time.Second, ConfirmWindow: 20 * time.Minute, ReconcileAfter: 25 * time.Minute, MaxAttempts: ledger.DefaultRules.MaxAttempts},
+		Pause: 77 * time.Second, StalledAfter: 50 * time.Minute,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if err := boot.Complete(got); err != nil {
+		t.Errorf("this test has no value for a field: %v", err)
+	}
+}
+
+func TestNewUsesWhatItIsGiven(t *testing.T) {
+	t.Parallel()
+	cloud := &fakeAWS{}
+	server := httptest.NewServer(cloud)
+	defer server.Close()
+	fake, base := fakeextend.NewServer(t, fakeextend.Options{
+		APIKey: apiKey, WorkspaceID: "ws_other", Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0", "2.1"}}},
+		Fault: fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Status: http.StatusPaymentRequired}),
+	})
+	handle, err := New(t.Context(), environmentWith(server.URL, base, otherValues))
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := func(key string) string {
+		return strings.ReplaceAll(s3Event(upload{key, "v1"}), bucket, "other-uploads")
+	}
+	before := time.Now().Truncate(time.Millisecond)
+	// The last two are not for it: another bucket, and a key that no route takes.
+	response, err := handle(t.Context(), batch(message{id: "a", body: event("other/a.tif")}, message{id: "b", body: event("other/b.tif")},
+		message{id: "c", body: s3Event(upload{"other/c.tif", "v1"})}, message{id: "d", body: event("in/d.pdf")}))
+	after := time.Now()
+	if got := string(must(json.Marshal(response))); err != nil || got != `{"batchItemFailures":[{"itemIdentifier":"b"}]}` {
+		t.Fatalf("%s, %v", got, err)
+	}
+
+	runs := fake.Runs()
+	if len(runs) != 1 || runs[0].FileID == "" || runs[0].FileURL != "" || runs[0].Version != "1.0" || !strings.Contains(string(runs[0].Metadata), `"123456789012/eu-west-1/other"`) {
+		t.Errorf("runs %+v", runs)
+	}
+	// From the first claim to the record of the run.
+	for i, attribute := range []struct {
+		name string
+		span time.Duration
+	}{{"leaseUntil", 400 * time.Second}, {"nextCheckAt", 25 * time.Minute}} {
+		if !strings.Contains(cloud.writes[i], `"TableName":"other-documents"`) {
+			t.Errorf("another table: %s", cloud.writes[i])
+		}
+		found := false
+		for _, text := range regexp.MustCompile(`20\d\d-[0-9T:.-]+Z`).FindAllString(cloud.writes[i], -1) {
+			at := must(time.Parse(time.RFC3339Nano, text))
+			found = found || !at.Before(before.Add(attribute.span)) && !at.After(after.Add(attribute.span))
+		}
+		if !found {
+			t.Errorf("%s is not %v from now: %s", attribute.name, attribute.span, cloud.writes[i])
+		}
+	}
+	// The account is refused over b: nothing is sent for 77 s, and jitter.
+	delay := cloud.sent[0]
+	if seconds, _ := delay["VisibilityTimeout"].(float64); delay["ReceiptHandle"] != receipt("b") || seconds < 77 || seconds > 116 {
+		t.Errorf("delay %v", delay)
+	}
+	if dead := fmt.Sprint(cloud.sent[1:]); !strings.Contains(dead, "is not in this stack's bucket other-uploads") {
+		t.Errorf("dead letters %v", dead)
+	}
+}
+
+// Whatever Extend answers, one call is one request, on a connection of its own.
+func TestNewSendsAPOSTOnce(t *testing.T) {
+	t.Parallel()
+	var posts, connections atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		posts.Add(1)
+		if !r.Close {
+			t.Error("the connection is to be kept")
+		}
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	cloud := &fakeAWS{}
+	aws := httptest.NewServer(cloud)
+	defer aws.Close()
+	for n := range int32(2) { // a new instance has no pause
+		handle, err := New(t.Context(), environment(aws.URL, server.URL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _ := put(fmt.Sprint(n))
+		response, err := handle(t.Context(), batch(m))
+		if got := string(must(json.Marshal(response))); err != nil || got != fmt.Sprintf(`{"batchItemFailures":[{"itemIdentifier":"%d"}]}`, n) {
+			t.Fatalf("%s, %v", got, err)
+		}
+		if posts.Load() != n+1 || connections.Load() != n+1 {
+			t.Errorf("%d POSTs on %d connections, want %d of each", posts.Load(), connections.Load(), n+1)
+		}
+	}
+}
+
+func TestNewHandlerNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	_, err := NewHandler(Config{}, Parts{})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, part := range []string{"Transport", "Key", "Ledger", "Bucket", "Uploads", "DeadLetters", "Now", "Jitter"} {
+		if !strings.Contains(err.Error(), "submit.Parts: "+part+" is missing") {
+			t.Errorf("%s is not in: %v", part, err)
+		}
+	}
+}
+
+// hungUp answers no request for a path until its context ends, and hands on the others.
+type hungUp struct {
+	path string
+	next http.RoundTripper
+}
+
+func (h hungUp) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != h.path {
+		return h.next.RoundTrip(r)
+	}
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// A call that hangs must not take the rest of the batch with it.
+func TestACallThatHangsEnds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, path string
+		sendsFiles bool
+		open       bool // the bucket hangs
+		want       time.Duration
+		state      ledger.State
+	}{
+		{name: "a POST", path: "/processor_runs", want: postTimeout, state: ledger.Unconfirmed},
+		{name: "an upload", path: "/files/upload", sendsFiles: true, want: uploadTimeout, state: ledger.Waiting},
+		{name: "the bucket", open: true, sendsFiles: true, want: uploadTimeout, state: ledger.Waiting},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				in := newVirtualIntake(t)
+				cfg := in.testConfig()
+				cfg.SendsFiles = c.sendsFiles
+				in.transport = hungUp{c.path, in.transport}
+				hanging := in.anotherWith(cfg)
+				if c.open {
+					hanging.file = send(hangingBucket{}, nil)
+				}
+				m, u := put("a")
+				begin := time.Now()
+				r := hanging.receive(m)
+				if took := time.Since(begin); took != c.want || len(r.Back) != 1 {
+					t.Errorf("it took %v, want %v; %+v", took, c.want, r)
+				}
+				if rec := in.record(u); rec.State != c.state {
+					t.Errorf("%s %s", rec.State, rec.Reason)
+				}
+				newSQSModel(m).drain(in.instance) // it has none of that
+				in.wantProcessing(u)
+				in.wantRuns(1)
+			})
+		})
+	}
+}
+
+type hangingBucket struct{ Bucket }
+
+func (hangingBucket) Open(ctx context.Context, _ document.Source) (io.ReadCloser, int64, error) {
+	<-ctx.Done()
+	return nil, 0, ctx.Err()
+}
+
+// The time that was left for a file is left for its POST once the file has been sent.
+func TestAFileThatTakesLongToSend(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	cfg := in.testConfig()
+	cfg.SendsFiles = true
+	i := in.anotherWith(cfg)
+	sent := i.file
+	i.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+		in.clock.advance(90 * time.Second)
+		return sent(ctx, s, name)
+	}
+	ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(170*time.Second)) // the function's, when it sends files
+	defer cancel()
+	m, u := put("a")
+	in.want(i.receiveIn(ctx, m), allDone)
+	in.wantProcessing(u)
+	if runs := in.fake.Runs(); len(runs) != 1 || runs[0].FileID == "" {
+		t.Errorf("%+v", runs)
+	}
+}
+
+func TestTheRateIsTheConfigurations(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(*Config){
+		"requests": func(c *Config) { c.RequestsPerSecond = 1.0 / 30 },
+		"files":    func(c *Config) { c.FilesPerSecond = 1.0 / 30 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				in := newVirtualIntake(t)
+				cfg := in.testConfig()
+				edit(&cfg)
+				a, ua := put("a")
+				b, ub := put("b")
+				in.want(in.anotherWith(cfg).receive(a, b), allDone)
+				in.wantProcessing(ua)
+				in.wantProcessing(ub)
+				runs := in.fake.Runs()
+				if apart := runs[1].CreatedAt.Sub(runs[0].CreatedAt).Round(time.Millisecond); apart != 30*time.Second {
+					t.Errorf("the files are %v apart, want 30 s", apart)
+				}
+			})
+		})
+	}
+}
