@@ -390,6 +390,9 @@ func (q *fakeQueue) Send(_ context.Context, m queue.Message) error {
 	if err != nil || len(m.Attributes) != 1 {
 		q.t.Errorf("requeued with the attributes %v", m.Attributes)
 	}
+	if m.Delay > 15*time.Minute {
+		q.t.Errorf("requeued with a delay of %v, which SQS refuses", m.Delay)
+	}
 	q.requeued = append(q.requeued, requeued{m.Body, n, m.Delay})
 	return nil
 }

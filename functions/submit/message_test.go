@@ -130,6 +130,9 @@ func TestAMessageThatWaitsForLongIsRequeued(t *testing.T) {
 	m.receives = maxReceives
 	in.clock.advance(time.Hour)
 	in.want(in.receive(m), result{Requeued: []requeued{{m.body, 3, in.config.Pause}}})
+	in.clock.advance(time.Hour)
+	in.config.Pause = time.Hour // longer than SQS delays a new message
+	in.want(in.receive(m), result{Requeued: []requeued{{m.body, 3, maxBackoff}}})
 	in.wantNone(u)
 }
 
