@@ -31,3 +31,22 @@ func TestWhichDispositionWins(t *testing.T) {
 		}
 	}
 }
+
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	for receives, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 4 * time.Second, 9: 512 * time.Second, 10: maxBackoff, 1000: maxBackoff} {
+		if got := backoff(receives); got != want {
+			t.Errorf("backoff(%d) = %v, want %v", receives, got, want)
+		}
+	}
+	since, window := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 10*time.Minute
+	for after, want := range map[time.Duration]time.Duration{
+		0: firstSearch, 20 * time.Second: 20 * time.Second, 5 * time.Minute: maxSearchWait,
+		9*time.Minute + 50*time.Second: 11 * time.Second, // once more, right after the window
+		11 * time.Minute:               time.Second,
+	} {
+		if got := nextSearch(since, window, since.Add(after)); got != want {
+			t.Errorf("nextSearch after %v = %v, want %v", after, got, want)
+		}
+	}
+}

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
@@ -71,19 +72,6 @@ func TestAPanicOverOneUploadOfAMessage(t *testing.T) {
 	in.wantProcessing(good)
 }
 
-// The line that an alarm is made of says which refusal it was, also when a search met it.
-func TestAPauseByASearchSaysWhy(t *testing.T) {
-	t.Parallel()
-	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
-		return map[string]fakeextend.Fault{fakeextend.RouteCreate: {Cut: true}, fakeextend.RouteList: {Status: 402}}[c.Route]
-	}))
-	m, _ := put("a")
-	in.receive(m)
-	in.clock.advance(firstSearch)
-	in.receive(m)
-	in.wantLog("ERROR paused", "402 USAGE_BLOCKED")
-}
-
 // When the table fails after a refusal of the account, the refusal still pauses the
 // rest of the batch, and the log still says what Extend answered.
 func TestARefusalPausesWhenTheLedgerFails(t *testing.T) {
@@ -99,22 +87,6 @@ func TestARefusalPausesWhenTheLedgerFails(t *testing.T) {
 	in.receive(b)
 	in.wantNone(ub)
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
-}
-
-// A link that dies before Extend can fetch is a run that fails, and an attempt spent.
-func TestLinkThatWouldBeDeadOnArrival(t *testing.T) {
-	t.Parallel()
-	for _, left := range []time.Duration{0, time.Second / 2, 5 * time.Second} {
-		t.Run(left.String(), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				text, err := newS3Bucket(credentialsUntil(time.Now().Add(left))).Link(t.Context(), upload{"a.pdf", "v1"}.source())
-				if err == nil {
-					t.Errorf("credentials for another %v, and a link for %s s", left, must(url.Parse(text)).Query().Get("X-Amz-Expires"))
-				}
-			})
-		})
-	}
 }
 
 // The queue takes what it has handed out a thousand times for poison, and forgets
@@ -183,4 +155,91 @@ func TestAReprocessMessageThatCanNotBeMet(t *testing.T) {
 		in.want(in.receive(message{id: "wish", body: c.body}), result{Dead: []dead{{c.body, c.reason}}})
 	}
 	in.wantRuns(1)
+}
+
+func TestAMessageThatAlwaysPanics(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
+	m, _ := put("a")
+	m.receives = 500 // it may have waited long for the account to be put in order
+	for m.errors = 0; m.errors < maxErrors-1; m.errors++ {
+		if got, want := in.receive(m), (result{Requeued: []requeued{{m.body, m.errors + 1, backoff(m.errors + 1)}}}); !cmp.Equal(got, want) {
+			t.Fatalf("after %d errors: %+v", m.errors, got)
+		}
+		// The claim that panicked runs out, and no run is found for it.
+		in.clock.advance(rules.Lease + rules.ConfirmWindow)
+	}
+	in.want(in.receive(m), result{Dead: []dead{{m.body, "panic: always (given up after 20 tries)"}}})
+	in.wantRuns(0)
+}
+
+func TestOneMessageAboutSeveralUploads(t *testing.T) {
+	t.Parallel()
+	first, second, third := upload{"in/1.pdf", "v1"}, upload{"in/2.pdf", "v1"}, upload{"in/3.pdf", "v1"}
+	m := message{id: "m", body: s3Event(first, second, third)}
+
+	t.Run("all done", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		in.want(in.receive(m), allDone)
+		for _, u := range []upload{first, second, third} {
+			in.wantProcessing(u)
+		}
+	})
+	t.Run("one is to come back", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t, onCreate(fakeextend.Fault{}, fakeextend.Fault{Status: 500, After: true}))
+		in.want(in.receive(m), returns("m", firstSearch))
+		in.wantProcessing(first)
+		in.wantState(second, ledger.Unconfirmed, "")
+		in.wantProcessing(third)
+		in.want(in.receive(m), allDone)
+		in.wantProcessing(second)
+		in.wantRuns(3)
+	})
+	t.Run("one is spoilt", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t)
+		m := message{id: "m", body: strings.Replace(s3Event(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
+		in.want(in.receive(m), result{Dead: []dead{{m.body, `not an upload event: a record's eventSource is "aws:ses", not "aws:s3"`}}})
+		in.wantProcessing(second)
+	})
+	t.Run("one is spoilt and one is to come back", func(t *testing.T) {
+		t.Parallel()
+		in := newIntake(t, onCreate(fakeextend.Fault{Status: 500}))
+		m := message{id: "m", body: strings.Replace(s3Event(first, second), `"eventSource":"aws:s3"`, `"eventSource":"aws:ses"`, 1)}
+		in.want(in.receive(m), returns("m", firstSearch)) // the one for the dead-letter queue is handled again then
+	})
+}
+
+func TestAnErrorThatCantBeCounted(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
+	in.queue.requeueErr = errors.New("SQS is away")
+	m, _ := put("a")
+	in.want(in.receive(m), returns("a", 0)) // after the queue's own visibility timeout
+	in.wantLog("ERROR message not requeued", "SQS is away")
+}
+
+func TestTheQueueFails(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 503}))
+	in.queue.delayErr, in.queue.deadLetterErr = errors.New("no visibility for you"), errors.New("no dead letters for you")
+	spoilt, waiting := message{id: "spoilt", body: "hello"}, message{id: "waiting", body: s3Event(upload{"in/w.pdf", "v1"})}
+	good, u := put("good")
+	// Both come back after the queue's own visibility timeout.
+	in.want(in.receive(spoilt, waiting, good), result{Back: map[string]time.Duration{"spoilt": 0, "waiting": 0}})
+	in.wantProcessing(u)
+	in.wantLog("ERROR not sent to the dead-letter queue", "message_id=spoilt", "no dead letters for you")
+	in.wantLog("WARN delay not set", "message_id=waiting", "no visibility for you")
+}
+
+func TestJitterOnlyAdds(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(fakeextend.Fault{Status: 429, RetryAfter: "30"}))
+	in.Jitter = func() float64 { return 0.5 }
+	m, _ := put("a")
+	in.want(in.receive(m), returns("a", 37500*time.Millisecond)) // never before Retry-After
 }

@@ -140,10 +140,10 @@ func TestNewSendsAPOSTOnce(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	cloud := &fakeAWS{}
-	aws := httptest.NewServer(cloud)
-	defer aws.Close()
+	awsServer := httptest.NewServer(cloud)
+	defer awsServer.Close()
 	for n := range int32(2) { // a new instance has no pause
-		handle, err := New(t.Context(), environment(aws.URL, server.URL))
+		handle, err := New(t.Context(), environment(awsServer.URL, server.URL))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,5 +279,37 @@ func TestTheRateIsTheConfigurations(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai",
+		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest", "UPLOAD_BUCKET": "in", "TRANSFER": "link",
+		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "MAX_CONCURRENCY": "2",
+		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",
+	}
+	getenv := func(name string) string { return env[name] }
+	c, err := LoadConfig(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.RequestsPerSecond != 4 || c.FilesPerSecond != 80.0/60*(0.98/2) {
+		t.Errorf("an instance's share: %v requests and %v files a second", c.RequestsPerSecond, c.FilesPerSecond)
+	}
+	env["TABLE_NAME"], env["PROCESSOR_ID"], env["EXTEND_BASE_URL"] = "", "extractor", "http://api.extend.ai"
+	env["FILES_PER_MINUTE"], env["LEASE_SECONDS"], env["REQUESTS_PER_SECOND"] = "0", "soon", "NaN"
+	_, err = LoadConfig(getenv)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"TABLE_NAME is missing", `PROCESSOR_ID is "extractor": it must begin with "dp_"`, "EXTEND_BASE_URL", "FILES_PER_MINUTE is 0", `LEASE_SECONDS is "soon"`, "REQUESTS_PER_SECOND is NaN"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in:\n%v", want, err)
+		}
+	}
+	if _, err := LoadConfig(func(string) string { return "" }); err == nil || strings.Count(err.Error(), "is missing") < 12 || !strings.Contains(err.Error(), "PROCESSOR_ID and ROUTES are both empty") {
+		t.Errorf("with no variable at all: %v", err)
 	}
 }
