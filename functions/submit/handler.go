@@ -21,7 +21,7 @@ type Handler struct {
 	Parts
 	config  Config
 	file    fileFunc
-	limiter *RateLimiter
+	limiter *rateLimiter
 
 	// pausedUntil: Extend refused the account, or the rate. Until then this instance makes
 	// no call.
@@ -82,7 +82,7 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 	h := &Handler{
 		Runs: runs.Runs, Parts: p, config: cfg,
 		file:    link(p.Bucket),
-		limiter: NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
+		limiter: newRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
 	}
 	if cfg.SendsFiles {
 		h.file = send(p.Bucket, uploads.Files)

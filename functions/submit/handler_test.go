@@ -475,7 +475,7 @@ func TestTooLittleTime(t *testing.T) {
 	t.Run("for the next file", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
-		in.limiter = NewRateLimiter(1e9, 1.0/120)
+		in.limiter = newRateLimiter(1e9, 1.0/120)
 		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Minute))
 		defer cancel()
 		first, v := put("first")

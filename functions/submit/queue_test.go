@@ -185,7 +185,7 @@ func TestSearchesKeepToThePlan(t *testing.T) {
 			m, _ := put(fmt.Sprintf("%02d", n))
 			messages = append(messages, m)
 		}
-		both(in, newSQSModel(messages...), func(i *instance) { i.limiter = NewRateLimiter(10*requestShare/2, 100_000.0/60/2) })
+		both(in, newSQSModel(messages...), func(i *instance) { i.limiter = newRateLimiter(10*requestShare/2, 100_000.0/60/2) })
 		in.wantCalls(map[string]int{fakeextend.RouteCreate: 60, fakeextend.RouteList: 60, fakeextend.RouteGet: 60})
 		if refused := in.fake.Refused(); len(refused) > 0 {
 			t.Errorf("%d requests were refused, the first: %+v", len(refused), refused[0])
@@ -194,7 +194,7 @@ func TestSearchesKeepToThePlan(t *testing.T) {
 }
 
 // planned gives an instance its half of the smallest plan.
-func planned(i *instance) { i.limiter = NewRateLimiter(10*requestShare/2, 80.0/60/2) }
+func planned(i *instance) { i.limiter = newRateLimiter(10*requestShare/2, 80.0/60/2) }
 
 // both drains a queue with two instances, as the event source does at most.
 func both(in *intake, q *sqsModel, edit func(*instance)) {

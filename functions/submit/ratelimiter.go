@@ -8,31 +8,31 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// RateLimiter keeps one instance to its share of the plan's limits. It waits for the gaps
+// rateLimiter keeps one instance to its share of the plan's limits. It waits for the gaps
 // within a batch; what would take longer goes back to the queue.
-type RateLimiter struct{ requests, files *rate.Limiter }
+type rateLimiter struct{ requests, files *rate.Limiter }
 
-// NewRateLimiter allows this many requests and files a second.
-func NewRateLimiter(requestsPerSecond, filesPerSecond float64) *RateLimiter {
+// newRateLimiter allows this many requests and files a second.
+func newRateLimiter(requestsPerSecond, filesPerSecond float64) *rateLimiter {
 	// A burst of one: several instances that start together must not add up to a burst.
-	return &RateLimiter{requests: rate.NewLimiter(rate.Limit(requestsPerSecond), 1), files: rate.NewLimiter(rate.Limit(filesPerSecond), 1)}
+	return &rateLimiter{requests: rate.NewLimiter(rate.Limit(requestsPerSecond), 1), files: rate.NewLimiter(rate.Limit(filesPerSecond), 1)}
 }
 
 // errTooLong means that the wait would end after the deadline; nothing was used up.
 var errTooLong = errors.New("no request allowed before the deadline")
 
 // request waits until a request is allowed.
-func (l *RateLimiter) request(ctx context.Context, now, deadline time.Time) error {
+func (l *rateLimiter) request(ctx context.Context, now, deadline time.Time) error {
 	return wait(ctx, now, deadline, l.requests)
 }
 
 // file waits until a new run is allowed, which is a request as well.
-func (l *RateLimiter) file(ctx context.Context, now, deadline time.Time) error {
+func (l *rateLimiter) file(ctx context.Context, now, deadline time.Time) error {
 	return wait(ctx, now, deadline, l.requests, l.files)
 }
 
 // nextFile is how long it takes until the next run is allowed.
-func (l *RateLimiter) nextFile(now time.Time) time.Duration {
+func (l *rateLimiter) nextFile(now time.Time) time.Duration {
 	r := l.files.ReserveN(now, 1)
 	defer r.CancelAt(now)
 	return r.DelayFrom(now)

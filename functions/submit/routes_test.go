@@ -88,7 +88,7 @@ func TestADocumentWithoutARouteNeedsNoKeyAndNoLimit(t *testing.T) {
 	in := newRoutedIntake(t)
 	in.config.Routes = in.config.Routes[:1]
 	in.Key = func(context.Context) (string, error) { return "", errors.New("no key yet") }
-	in.limiter = NewRateLimiter(1e-9, 1e-9)
+	in.limiter = newRateLimiter(1e-9, 1e-9)
 	for _, u := range []upload{{"in/a.pdf", "v1"}, {"in/b.pdf", "v1"}} {
 		in.want(in.receive(message{id: "m", body: document.RequeueMessage(u.source())}), allDone)
 		in.wantState(u, ledger.Refused, "")

@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"path"
 	"regexp"
 	"strconv"
@@ -50,11 +49,6 @@ func (s Source) Object() string { return "s3://" + s.Bucket + "/" + s.Key }
 
 // String names the Source in errors.
 func (s Source) String() string { return s.Object() }
-
-// LogValue is the Source as logs show it.
-func (s Source) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("object", s.Object()), slog.String("version", s.Version()))
-}
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
