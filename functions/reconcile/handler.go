@@ -50,9 +50,9 @@ type Summary struct {
 	Asked int `json:"asked"`
 	Ended int `json:"ended"`
 	// Requeued counts the notices that went back to the upload queue.
-	Requeued int `json:"resent"`
-	// Faults counts documents that could not be dealt with; the log names each.
-	Faults int `json:"faults"`
+	Requeued int `json:"requeued"`
+	// Errors counts documents that could not be dealt with; the log names each.
+	Errors int `json:"errors"`
 	// Left counts the documents that are still overdue: the next invocations take them.
 	Left int `json:"left"`
 }
@@ -87,7 +87,7 @@ func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error
 	if errors.Is(err, errStop) {
 		s.Left, err = h.left(ctx, now, overdue)
 	}
-	log := slog.With("asked", s.Asked, "ended", s.Ended, "resent", s.Requeued, "faults", s.Faults, "left", s.Left)
+	log := slog.With("asked", s.Asked, "ended", s.Ended, "requeued", s.Requeued, "errors", s.Errors, "left", s.Left)
 	if err != nil {
 		log.ErrorContext(ctx, "not reconciled", "error", err)
 		return s, err
@@ -102,7 +102,7 @@ func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error
 func (h *Handler) each(ctx context.Context, s *Summary, state ledger.State, until, deadline time.Time, do func(context.Context, *Summary, *ledger.Record) error) error {
 	for rec, err := range h.Ledger.InState(ctx, state, until) {
 		if errors.Is(err, ledger.ErrRecord) {
-			s.Faults++
+			s.Errors++
 			slog.ErrorContext(ctx, "record left as it is", "error", err)
 			continue
 		}
@@ -123,13 +123,13 @@ func (h *Handler) each(ctx context.Context, s *Summary, state ledger.State, unti
 func (h *Handler) guard(ctx context.Context, s *Summary, rec *ledger.Record, do func(context.Context, *Summary, *ledger.Record) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Faults++
+			s.Errors++
 			slog.ErrorContext(ctx, "panic", slog.Any("", rec), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	err = do(ctx, s, rec)
 	if err != nil && !errors.Is(err, errStop) {
-		s.Faults++
+		s.Errors++
 		slog.ErrorContext(ctx, "not reconciled", slog.Any("", rec), "error", err)
 		return nil
 	}
@@ -149,7 +149,7 @@ func (h *Handler) requeue(ctx context.Context, s *Summary, rec *ledger.Record) e
 	if _, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Requeued{}); err != nil {
 		return err // it is sent once more in a minute
 	}
-	h.log(rec).WarnContext(ctx, "resent", metric.RecoveredByReconcile.One())
+	h.log(rec).WarnContext(ctx, "requeued", metric.RecoveredByReconcile.One())
 	return nil
 }
 

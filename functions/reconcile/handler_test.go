@@ -244,7 +244,7 @@ func TestFaultsOfExtend(t *testing.T) {
 		{402, Summary{Asked: 1, Left: 1}},
 		{403, Summary{Asked: 1, Left: 1}},
 		{410, Summary{Asked: 1, Left: 1}},
-		{500, Summary{Asked: 2, Faults: 2}}, // this run: go on with the next
+		{500, Summary{Asked: 2, Errors: 2}}, // this run: go on with the next
 	} {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			t.Parallel()
@@ -284,7 +284,7 @@ func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
 		}
 		return nil
 	}
-	if got := w.handle(); got != (Summary{Faults: 2}) || resent != 2 {
+	if got := w.handle(); got != (Summary{Errors: 2}) || resent != 2 {
 		t.Errorf("%+v, %d tried", got, resent)
 	}
 	if rec := w.state(a); rec.State != ledger.Unconfirmed {
@@ -384,7 +384,7 @@ func TestLinesAndMetrics(t *testing.T) {
 		w.apply(w.claimed(1), ledger.OutcomeUnknown{ClaimNumber: 1})
 		w.now = w.now.Add(10 * time.Minute)
 		all := lines(t, func() { w.handle() })
-		if len(all) != 1 || all[0]["msg"] != "resent" || all[0]["RecoveredByReconcile"] != 1.0 || all[0]["document_id"] != source(1).DocumentID() {
+		if len(all) != 1 || all[0]["msg"] != "requeued" || all[0]["RecoveredByReconcile"] != 1.0 || all[0]["document_id"] != source(1).DocumentID() {
 			t.Errorf("lines %v", all)
 		}
 	})

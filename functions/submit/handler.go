@@ -99,7 +99,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 		log = log.With("document_id", a.documentID)
 	}
 	if a.kind == faulty || a.kind == back && receives >= maxReceives {
-		log.WarnContext(ctx, "message begins anew", "reason", a.reason, "faults", faults, "receives", receives)
+		log.WarnContext(ctx, "message begins anew", "reason", a.reason, "errors", faults, "receives", receives)
 		if err := h.Queue.Again(ctx, m.Body, faults, min(a.after, maxBackoff)); err != nil {
 			log.ErrorContext(ctx, "message not sent anew, it comes back", "error", err)
 			return false
@@ -442,7 +442,7 @@ func (h *Handler) ledgerFault(ctx context.Context, log *slog.Logger, err error, 
 
 func report(ctx context.Context, log *slog.Logger, what string, d ledger.Decision, metrics ...any) {
 	if d.Verdict == ledger.DuplicateRun {
-		log.ErrorContext(ctx, "duplicate run", "kept_run_id", d.Record.RunID, metric.DuplicateRun.One())
+		log.ErrorContext(ctx, "duplicate run", "current_run_id", d.Record.RunID, metric.DuplicateRun.One())
 		return
 	}
 	log.InfoContext(ctx, what, metrics...)

@@ -535,7 +535,7 @@ func TestALookThatFindsTwoRunsSaysSo(t *testing.T) {
 	if rec.State != ledger.Processing || len(rec.Runs) != 1 || !rec.Runs[0].Duplicate {
 		t.Errorf("record %+v", rec)
 	}
-	in.wantLog("ERROR duplicate run", "kept_run_id="+rec.RunID, "run_id="+rec.Runs[0].RunID)
+	in.wantLog("ERROR duplicate run", "current_run_id="+rec.RunID, "run_id="+rec.Runs[0].RunID)
 }
 
 func TestExtendIsNotThere(t *testing.T) {
