@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -24,7 +25,10 @@ func TestEveryEventIsExpected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resources := readTemplate(t).Resources
+	template, err := os.ReadFile("../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	files, err := filepath.Glob("../events/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files, %v", len(files), err)
@@ -33,8 +37,8 @@ func TestEveryEventIsExpected(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(f), ".json")
 		e, known := expected[name]
 		delete(expected, name)
-		if _, ok := resources[functionOf(name)]; ok != known {
-			t.Errorf("%s: in dev/expect.json: %t, %s in template.yaml: %t", name, known, functionOf(name), ok)
+		if there := bytes.Contains(template, []byte("\n  "+functionOf(name)+":\n")); there != known {
+			t.Errorf("%s: in dev/expect.json: %t, %s in template.yaml: %t", name, known, functionOf(name), there)
 		}
 		if !known {
 			continue

@@ -1,4 +1,4 @@
-package main
+package contract
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // template: each parameter with its default and its description.
 func TestReadmeNamesEveryParameter(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

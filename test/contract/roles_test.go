@@ -1,4 +1,4 @@
-package main
+package contract
 
 import (
 	"debug/elf"
@@ -84,7 +84,7 @@ func calls(t *testing.T, function string) map[string]bool {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "bootstrap")
 	build := exec.Command("go", "build", "-tags=lambda.norpc", "-o", binary, "./functions/"+function+"/lambda")
-	build.Dir = ".."
+	build.Dir = "../.."
 	build.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0", "GOFLAGS=") // GOFLAGS: it may drop the symbols
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
