@@ -16,25 +16,25 @@ help: ## this list
 	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: ## see one file travel through the real template on a local AWS (FILE=path/to/your.pdf)
-	@echo "compiling dev/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev run
+	@echo "compiling dev/run (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev/run
 
 up: ## the same, and stay: upload what you like, until Ctrl-C (README: with the real Extend)
-	@echo "compiling dev/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev up
+	@echo "compiling dev/run (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev/run --stay
 
 invoke: ## run the files of events/ through the real sam local, in containers (EVENT=submit-s3-put for one)
-	@$(BUILD) dev/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
+	@$(BUILD) dev/invoke/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
 
 test: tools ## everything that CI checks
 	@echo "gofmt" && files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	@echo "go vet" && $(BUILD) go vet ./...
 	@echo "staticcheck" && $(BUILD) go tool staticcheck ./...
-	@$(BUILD) dev/scan.sh
+	@$(BUILD) dev/tools/scan.sh
 	@echo "go test $(RACE)" && go test $(RACE) ./...
 	@echo "sam validate --lint" && AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint >/dev/null
-	@echo "sam local" && $(BUILD) dev/invoke.sh --if-possible
+	@echo "sam local" && $(BUILD) dev/invoke/invoke.sh --if-possible
 
 scan: ## the scanners alone: cfn-lint and checkov on the template, gosec on the code, shellcheck on the scripts
-	@$(BUILD) dev/scan.sh
+	@$(BUILD) dev/tools/scan.sh
 
 build: tools ## build the functions
 	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)
@@ -65,4 +65,4 @@ clean: ## remove what was built and downloaded
 	rm -rf .aws-sam .local .tools
 
 tools:
-	@dev/tools.sh
+	@dev/tools/tools.sh

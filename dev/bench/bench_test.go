@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack/emulator"
 )
 
 // lambdaClient speaks to a runtime interface as a function does.

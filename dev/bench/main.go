@@ -28,8 +28,8 @@ import (
 	"syscall"
 	"time"
 
-	"extend-intake/dev/child"
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack/child"
+	"extend-intake/dev/stack/emulator"
 )
 
 func main() {

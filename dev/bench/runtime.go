@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"extend-intake/dev/child"
+	"extend-intake/dev/stack/child"
 )
 
 const (

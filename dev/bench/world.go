@@ -26,8 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"extend-intake/dev/emulator"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/boot"
 )
 

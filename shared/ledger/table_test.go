@@ -19,7 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/document"
 )
 

@@ -3,9 +3,9 @@
 # ignores that directory: delete it to start afresh. Needs Python 3.10 or newer with
 # venv and pip; npm is optional. Does nothing, in no time, when all is in place.
 #
-#   dev/tools.sh [scanners]     what only dev/scan.sh needs, too: it is large
+#   dev/tools/tools.sh [scanners]     what only dev/tools/scan.sh needs, too: it is large
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 UV=0.13.9
 SAM="aws-sam-cli==1.170.0 cfn-lint==1.58.0"

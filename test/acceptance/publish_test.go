@@ -1,4 +1,4 @@
-package main
+package acceptance
 
 import (
 	"bytes"
@@ -25,7 +25,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/document"
 	"extend-intake/shared/event"
 	"extend-intake/shared/event/eventtest"
@@ -34,22 +35,22 @@ import (
 
 // deployConsumer deploys examples/consumer next to the stack, as its README says, and
 // returns the outputs.
-func (s *stack) deployConsumer(t *testing.T) map[string]string {
+func (s *deployment) deployConsumer(t *testing.T) map[string]string {
 	t.Helper()
 	const name = "my-consumer"
-	arch := architectures[runtime.GOARCH]
-	build := filepath.Join(s.relative(s.dir), "consumer")
-	if err := s.run(t.Context(), "consumer-build.log", "make", "--no-print-directory", "build",
+	arch := stack.Architectures[runtime.GOARCH]
+	build := filepath.Join(s.Relative(s.Dir), "consumer")
+	if err := s.Run(t.Context(), "consumer-build.log", "make", "--no-print-directory", "build",
 		fmt.Sprintf("SAM_BUILD=--template-file examples/consumer/template.yaml --build-dir %s --parameter-overrides Architecture=%s", build, arch)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.run(t.Context(), "consumer-deploy.log", filepath.Join(s.root, ".tools/sam/bin/sam"), "deploy",
+	if err := s.Run(t.Context(), "consumer-deploy.log", filepath.Join(s.Root, ".tools/sam/bin/sam"), "deploy",
 		"--template-file", filepath.Join(build, "template.yaml"), "--stack-name", name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
 		"--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", "Architecture="+arch,
-		"EventBusName="+s.outputs["EventBusName"], "ResultsBucketName="+s.outputs["ResultsBucketName"]); err != nil {
+		"EventBusName="+s.Outputs["EventBusName"], "ResultsBucketName="+s.Outputs["ResultsBucketName"]); err != nil {
 		t.Fatal(err)
 	}
-	stacks, err := cloudformation.NewFromConfig(emulator.AWSConfig(s.aws.URL)).DescribeStacks(t.Context(), &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
+	stacks, err := cloudformation.NewFromConfig(emulator.AWSConfig(s.AWS.URL)).DescribeStacks(t.Context(), &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func (s *stack) deployConsumer(t *testing.T) map[string]string {
 
 // An inbox is a queue behind a rule that matches every event of ours.
 type inbox struct {
-	*stack
+	*deployment
 	url  string
 	seen []received
 }
@@ -74,17 +75,17 @@ type received struct {
 	parsed     *event.Detail
 }
 
-func (s *stack) openInbox(t *testing.T, bus *eventbridge.Client) *inbox {
+func (s *deployment) openInbox(t *testing.T, bus *eventbridge.Client) *inbox {
 	t.Helper()
-	queue, err := s.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("inbox")})
+	queue, err := s.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("inbox")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn}})
+	q, err := s.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	busName := s.outputs["EventBusName"]
+	busName := s.Outputs["EventBusName"]
 	if _, err := bus.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: aws.String("inbox"), EventBusName: &busName, EventPattern: aws.String(`{"source":["extend-intake"]}`)}); err != nil {
 		t.Fatal(err)
 	}
@@ -92,14 +93,14 @@ func (s *stack) openInbox(t *testing.T, bus *eventbridge.Client) *inbox {
 		Targets: []bustypes.Target{{Id: aws.String("inbox"), Arn: aws.String(q.Attributes["QueueArn"])}}}); err != nil {
 		t.Fatal(err)
 	}
-	return &inbox{stack: s, url: *queue.QueueUrl}
+	return &inbox{deployment: s, url: *queue.QueueUrl}
 }
 
 // read takes what has arrived, and holds it against the contract.
 func (b *inbox) read(t *testing.T) error {
 	t.Helper()
 	for {
-		got, err := b.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &b.url, MaxNumberOfMessages: 10})
+		got, err := b.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &b.url, MaxNumberOfMessages: 10})
 		if err != nil || len(got.Messages) == 0 {
 			return err
 		}
@@ -115,7 +116,7 @@ func (b *inbox) read(t *testing.T) error {
 				t.Fatal(err)
 			}
 			b.seen = append(b.seen, r)
-			if _, err := b.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &b.url, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			if _, err := b.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &b.url, ReceiptHandle: m.ReceiptHandle}); err != nil {
 				return err
 			}
 		}
@@ -128,18 +129,18 @@ func (b *inbox) of(documentID string) []received {
 }
 
 // apply tells the ledger what happened to a document, as the functions do.
-func (s *stack) apply(t *testing.T, src document.Source, facts ...ledger.Fact) {
+func (s *deployment) apply(t *testing.T, src document.Source, facts ...ledger.Fact) {
 	t.Helper()
 	for _, f := range facts {
 		if o, ok := f.(ledger.RunEnded); ok { // as from a GET of now
-			rec, err := s.ledger.Get(t.Context(), src.DocumentID())
+			rec, err := s.Ledger.Get(t.Context(), src.DocumentID())
 			if err != nil {
 				t.Fatal(err)
 			}
 			o.Seen = rec.Version
 			f = o
 		}
-		if _, err := s.ledger.Apply(t.Context(), src.DocumentID(), f); err != nil {
+		if _, err := s.Ledger.Apply(t.Context(), src.DocumentID(), f); err != nil {
 			t.Fatalf("%s: %T: %v", src.Key, f, err)
 		}
 	}
@@ -155,13 +156,13 @@ var (
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	s := theStack(t)
-	bus := eventbridge.NewFromConfig(emulator.AWSConfig(s.aws.URL))
+	bus := eventbridge.NewFromConfig(emulator.AWSConfig(s.AWS.URL))
 	consumer := s.deployConsumer(t)
 	box := s.openInbox(t, bus)
 
 	type expected struct{ detailType, output, location string }
 	want := make(map[string][]expected) // document id → its events
-	results, announced := "s3://"+s.outputs["ResultsBucketName"]+"/", "s3://"+s.outputs["ResultsBucketName"]+"/announced/"
+	results, announced := "s3://"+s.Outputs["ResultsBucketName"]+"/", "s3://"+s.Outputs["ResultsBucketName"]+"/announced/"
 
 	// What comes of uploads, from the bucket to the bus.
 	outputOf := func(src document.Source) string { // once it has ended
@@ -182,13 +183,13 @@ func TestEvents(t *testing.T) {
 	n := 0
 	source := func(key string) document.Source {
 		n++
-		return document.Source{Bucket: s.outputs["UploadBucketName"], Key: "only told/" + key, VersionID: fmt.Sprint(n), ETag: "e", Size: 1, Sequencer: "0A"}
+		return document.Source{Bucket: s.Outputs["UploadBucketName"], Key: "only told/" + key, VersionID: fmt.Sprint(n), ETag: "e", Size: 1, Sequencer: "0A"}
 	}
 	claim := func(src document.Source) ledger.Fact {
-		return ledger.Claim{Source: src, ProcessorID: processorID, Version: "latest"}
+		return ledger.Claim{Source: src, ProcessorID: stack.ProcessorID, Version: "latest"}
 	}
 	outcome := func(src document.Source, attempt int, state ledger.State, output string) ledger.RunEnded {
-		o := ledger.RunEnded{Source: src, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: processorID,
+		o := ledger.RunEnded{Source: src, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: stack.ProcessorID,
 			State: state, Type: "EXTRACT", Credits: "2.5", Digest: hexSum([]byte(output))}
 		if output != "" {
 			o.Output = json.RawMessage(output)
@@ -210,7 +211,7 @@ func TestEvents(t *testing.T) {
 	want[cancelled.DocumentID()] = []expected{{detailType: event.Cancelled}}
 	gone := source("gone")
 	s.apply(t, gone, claim(gone), ledger.Accepted{Attempt: 1, RunID: "dpr_gone"})
-	tomorrow := s.ledger.Through(ledger.DefaultRules, func() time.Time { return time.Now().Add(24 * time.Hour) },
+	tomorrow := s.Ledger.Through(ledger.DefaultRules, func() time.Time { return time.Now().Add(24 * time.Hour) },
 		func(ctx context.Context, _ ledger.Access, do func(context.Context) error) error { return do(ctx) })
 	if _, err := tomorrow.Apply(t.Context(), gone.DocumentID(), ledger.RunMissing{RunID: "dpr_gone"}); err != nil {
 		t.Fatal(err)
@@ -262,7 +263,7 @@ func TestEvents(t *testing.T) {
 			if e.output == "" {
 				continue
 			}
-			output, err := d.ReadOutput(t.Context(), s.s3)
+			output, err := d.ReadOutput(t.Context(), s.S3)
 			if err != nil {
 				t.Error(err)
 			}
@@ -286,12 +287,12 @@ func TestEvents(t *testing.T) {
 	}
 	again := box.seen[slices.IndexFunc(box.seen, func(r received) bool { return r.parsed.DocumentID == exact.DocumentID() })]
 	if _, err := bus.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []bustypes.PutEventsRequestEntry{{
-		EventBusName: aws.String(s.outputs["EventBusName"]), Source: &again.Source, DetailType: &again.DetailType, Detail: aws.String(string(again.Detail)),
+		EventBusName: aws.String(s.Outputs["EventBusName"]), Source: &again.Source, DetailType: &again.DetailType, Detail: aws.String(string(again.Detail)),
 	}}}); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "the consumer has seen it before", func() (bool, error) {
-		lines, err := s.groupLogs(t.Context(), "/aws/lambda/my-consumer/consumer", 1000)
+		lines, err := s.GroupLogs(t.Context(), "/aws/lambda/my-consumer/consumer", 1000)
 		return strings.Contains(strings.Join(lines, "\n"), `"seen before"`), err
 	})
 	if after := s.consumed(t, consumer, processed); after[again.parsed.ID] != rows[again.parsed.ID] {
@@ -299,25 +300,25 @@ func TestEvents(t *testing.T) {
 	}
 
 	// A large output that somebody has removed.
-	bucket := s.outputs["ResultsBucketName"]
+	bucket := s.Outputs["ResultsBucketName"]
 	key := strings.TrimPrefix(again.parsed.OutputLocation, results)
-	if _, err := s.s3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+	if _, err := s.S3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := again.parsed.ReadOutput(t.Context(), s.s3); !errors.Is(err, event.ErrOutputGone) {
+	if _, err := again.parsed.ReadOutput(t.Context(), s.S3); !errors.Is(err, event.ErrOutputGone) {
 		t.Errorf("a removed output: %v", err)
 	}
 }
 
 // consumed waits until the consumer has a row for each of these events, and returns
 // the SHA-256 of each output as the consumer saw it.
-func (s *stack) consumed(t *testing.T, consumer map[string]string, ids map[string]string) map[string]string {
+func (s *deployment) consumed(t *testing.T, consumer map[string]string, ids map[string]string) map[string]string {
 	t.Helper()
 	table := consumer["ReceivedTableName"]
 	rows := make(map[string]string)
 	s.eventually(t, "the consumer has all events", func() (bool, error) {
 		for id := range ids {
-			out, err := s.db.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &table, Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: id}}})
+			out, err := s.DB.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &table, Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: id}}})
 			if err != nil || out.Item == nil {
 				return false, fmt.Errorf("%s is missing (%v)", id, err)
 			}
@@ -365,7 +366,7 @@ func exactly(t *testing.T, text []byte) any {
 func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
 	t.Parallel()
 	s := theStack(t)
-	table, letters := s.outputs["DocumentsTableName"], s.outputs["AnnouncementsDeadLetterQueueUrl"]
+	table, letters := s.Outputs["DocumentsTableName"], s.Outputs["AnnouncementsDeadLetterQueueUrl"]
 	str := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
 	num := func(v string) types.AttributeValue { return &types.AttributeValueMemberN{Value: v} }
 	at := time.Now().UTC().Format(time.RFC3339)
@@ -375,12 +376,12 @@ func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
 		{"documentId": str("doc_by_hand"), "state": str("PROCESSED"), "recordVersion": num("1"), "attempt": num("1"), "revision": num("7"), "finishedAt": str(at), "runId": str("dpr_1"), "outputRunId": &types.AttributeValueMemberBOOL{Value: true}},
 		{"documentId": str("doc_on_its_way"), "state": str("PROCESSING"), "recordVersion": num("1"), "attempt": str("none")}, // the event source filters it
 	} {
-		if _, err := s.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: item}); err != nil {
+		if _, err := s.DB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: item}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.eventually(t, "both are in the dead-letter queue", func() (bool, error) {
-		got, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &letters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
+		got, err := s.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &letters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
 		if err != nil {
 			return false, err
 		}
@@ -394,7 +395,7 @@ func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
 				t.Errorf("the body is no input of publish: %s", *m.Body)
 			}
 			delete(reasons, id)
-			if _, err := s.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &letters, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			if _, err := s.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &letters, ReceiptHandle: m.ReceiptHandle}); err != nil {
 				return false, err
 			}
 		}

@@ -1,10 +1,9 @@
-// Command local runs the real template on a local AWS, with a fake Extend:
+// Command run runs the real template on a local AWS, with a fake Extend:
 //
-//	go run ./dev run                  one file, from upload to stored output
-//	go run ./dev run --file your.pdf
-//	go run ./dev up                   stay, and tell what happens to uploads; with EXTEND_API_KEY
+//	go run ./dev/run                    one file, from upload to stored output
+//	go run ./dev/run --file your.pdf
+//	go run ./dev/run --stay             stay, and tell what happens to uploads; with EXTEND_API_KEY
 //	                                    and PROCESSOR in the environment, of a real account at Extend
-//	dev/invoke.sh [EVENT…]            events of events/ through the real `sam local`
 //
 // Nothing leaves the machine but what is sent to a real account, and nothing is left on
 // it but the tools in .tools/ and, after a failure, logs in .local/.
@@ -20,10 +19,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -32,8 +30,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"extend-intake/dev/emulator"
-	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
@@ -41,66 +39,43 @@ import (
 // patience is how long an upload may take to its end before we ask what is wrong.
 const patience = 2 * time.Minute
 
-// errStopped is why everything ends when somebody wants it to.
-var errStopped = errors.New("stopped")
-
 func main() {
-	ctx, stop := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	// Not given back after the first: an impatient second Ctrl-C must not cut the cleaning up short.
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		<-signals
-		stop(errStopped)
-	}()
-	go func() {
-		// `go run` takes a SIGTERM for itself and leaves us behind. Then we are done as well.
-		for parent := os.Getppid(); os.Getppid() == parent; time.Sleep(500 * time.Millisecond) {
-		}
-		stop(errStopped)
-	}()
-	switch err := command(ctx, os.Args[1:], os.Stdout); {
+	switch err := command(stack.UntilStopped(), os.Args[1:], os.Stdout); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errStopped):
+	case errors.Is(err, stack.ErrStopped):
 		fmt.Fprintln(os.Stderr, "stopped, nothing is left running")
-		os.Exit(130)
+		if !slices.Contains(os.Args, "--stay") { // which is meant to be stopped
+			os.Exit(130)
+		}
 	default:
-		fmt.Fprintln(os.Stderr, "local:", err)
+		fmt.Fprintln(os.Stderr, "run:", err)
 		os.Exit(1)
 	}
 }
 
 func command(ctx context.Context, args []string, out io.Writer) error {
-	usage := errors.New("usage: go run ./dev run|up [--file FILE]")
-	if len(args) == 0 {
-		return usage
-	}
-	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	image := flags.String("image", "", "for invoke, what containers are made of instead of Lambda's `image`")
-	path := flags.String("file", os.Getenv("FILE"), "the `file` to upload (or FILE in the environment)")
-	if err := flags.Parse(args[1:]); err != nil {
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	path := flags.String("file", os.Getenv("FILE"), "the `file` to upload (or FILE in the environment); without --stay a sample is the default")
+	stay := flags.Bool("stay", false, "stay, and tell what happens to uploads, until Ctrl-C")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q is one argument too many: go run ./dev/run [--stay] [--file FILE]", flags.Arg(0))
+	}
+	var paid *stack.Account
 	switch {
-	case args[0] == "invoke": // by dev/invoke.sh, which finds the engine and the image
-		return invoke(ctx, out, *image, flags.Args())
-	case flags.NArg() > 0:
-		return usage
-	case args[0] == "run" && *path == "":
+	case *stay:
+		var err error
+		if paid, err = realAccount(os.Getenv); err != nil {
+			return err
+		}
+	case *path == "":
 		root, err := emulator.Root()
 		if err != nil {
 			return err
 		}
 		*path = filepath.Join(root, "dev", "sample", "invoice.pdf")
-	case args[0] != "run" && args[0] != "up":
-		return usage
-	}
-	var paid *account
-	if args[0] == "up" {
-		var err error
-		if paid, err = realAccount(os.Getenv); err != nil {
-			return err
-		}
 	}
 	_ = os.Unsetenv("EXTEND_API_KEY") // what installs tools, builds and deploys has no use for it
 	var upload *os.File
@@ -111,7 +86,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		}
 		defer upload.Close()
 	}
-	if args[0] == "up" {
+	if *stay {
 		return up(ctx, out, upload, paid)
 	}
 	return run(ctx, out, upload)
@@ -137,40 +112,24 @@ func openUpload(path string) (*os.File, error) {
 	return f, nil
 }
 
-// begin sets up a stack, and tells each step and when it was reached.
-func begin(ctx context.Context, out io.Writer, parameters map[string]string, paid *account) (*stack, error) {
-	start := time.Now()
-	return startStack(ctx, stackOptions{
-		say: func(what, detail string) {
-			fmt.Fprintf(out, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
-		},
-		parameters: parameters, account: paid,
-		fake: fakeextend.Options{
-			Processing: fakeextend.Fixed(time.Second), // so that there is something to see
-			// The smallest plan, as the template's defaults.
-			RequestsPerSecond: 10, FilesPerMinute: 80, RetryAfter: fakeextend.RetryAfterSeconds,
-		},
-	})
-}
-
 func run(ctx context.Context, out io.Writer, file *os.File) (err error) {
-	s, err := begin(ctx, out, nil, nil)
+	s, err := stack.Begin(ctx, out, nil, nil)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		s.stop()
-		err = s.leave(err)
+		s.Stop()
+		err = s.Leave(err)
 	}()
-	return s.travel(ctx, out, file)
+	return travel(ctx, s, out, file)
 }
 
 // travel uploads a file, tells what happens to it, and shows what is stored.
-func (s *stack) travel(ctx context.Context, out io.Writer, file *os.File) error {
+func travel(ctx context.Context, s *stack.Stack, out io.Writer, file *os.File) error {
 	fmt.Fprintf(out, "\n%12s\n", "after upload")
 	start := time.Now()
 	w := newWatcher(s, out, func(t time.Time) string { return fmt.Sprintf("%d ms", t.Sub(start).Milliseconds()) }, false)
-	src, sum, err := s.upload(ctx, file, func() { start = time.Now() })
+	src, sum, err := upload(ctx, s, file, func() { start = time.Now() })
 	if err != nil {
 		return err
 	}
@@ -186,13 +145,13 @@ func (s *stack) travel(ctx context.Context, out io.Writer, file *os.File) error 
 		return rec != nil && rec.State.Terminal() && (rec.RunID == "" || w.delivered[rec.DocumentID]), err
 	}); err != nil {
 		if ctx.Err() == nil {
-			s.explain(ctx, out, src)
+			explain(ctx, s, out, src)
 		}
 		return err
 	}
 
-	fmt.Fprintf(out, "\nWhat table %s holds:\n\n", s.outputs["DocumentsTableName"])
-	output, err := s.ledger.Output(ctx, rec.DocumentID)
+	fmt.Fprintf(out, "\nWhat table %s holds:\n\n", s.Outputs["DocumentsTableName"])
+	output, err := s.Ledger.Output(ctx, rec.DocumentID)
 	if err != nil {
 		return err
 	}
@@ -208,13 +167,13 @@ func (s *stack) travel(ctx context.Context, out io.Writer, file *os.File) error 
 	if err := json.Unmarshal(output, &proof); err != nil || proof.Value.SHA256 != sum {
 		return fmt.Errorf("the stored output is not that of the uploaded file: its SHA-256 is %q, the file's %s", proof.Value.SHA256, sum)
 	}
-	fmt.Fprintf(out, "\nThe stored SHA-256 is that of %s: these are the bytes that Extend fetched.\n", s.relative(file.Name()))
+	fmt.Fprintf(out, "\nThe stored SHA-256 is that of %s: these are the bytes that Extend fetched.\n", s.Relative(file.Name()))
 	fmt.Fprintln(out, "The values are the fake's, made up: it tells what it fetched, and can't read documents.")
 	return nil
 }
 
 // upload puts a file into the upload bucket, and says what it became and its SHA-256.
-func (s *stack) upload(ctx context.Context, file *os.File, begins func()) (document.Source, string, error) {
+func upload(ctx context.Context, s *stack.Stack, file *os.File, begins func()) (document.Source, string, error) {
 	hash := sha256.New()
 	n, err := io.Copy(hash, file)
 	if err != nil {
@@ -223,9 +182,9 @@ func (s *stack) upload(ctx context.Context, file *os.File, begins func()) (docum
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return document.Source{}, "", err
 	}
-	bucket, key := s.outputs["UploadBucketName"], filepath.Base(file.Name())
+	bucket, key := s.Outputs["UploadBucketName"], filepath.Base(file.Name())
 	begins()
-	put, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: file})
+	put, err := s.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: file})
 	if err != nil {
 		return document.Source{}, "", fmt.Errorf("upload %s: %w", key, err)
 	}
@@ -235,9 +194,9 @@ func (s *stack) upload(ctx context.Context, file *os.File, begins func()) (docum
 }
 
 // explain tells what there is to know about an upload that came to no end.
-func (s *stack) explain(ctx context.Context, out io.Writer, src document.Source) {
+func explain(ctx context.Context, s *stack.Stack, out io.Writer, src document.Source) {
 	fmt.Fprintf(out, "\nNo result for %s.\n\n", src.Object())
-	switch rec, err := s.ledger.Get(ctx, src.DocumentID()); {
+	switch rec, err := s.Ledger.Get(ctx, src.DocumentID()); {
 	case errors.Is(err, ledger.ErrNotFound):
 		fmt.Fprintln(out, "The table has no record of it: submit has not claimed it.")
 	case err != nil:
@@ -246,16 +205,16 @@ func (s *stack) explain(ctx context.Context, out io.Writer, src document.Source)
 		showRecord(out, rec, nil)
 	}
 	for _, name := range []string{"UploadQueueUrl", "DeadLetterQueueUrl"} {
-		url := s.outputs[name]
-		q, err := s.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
+		url := s.Outputs[name]
+		q, err := s.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
 		if err != nil {
 			fmt.Fprintf(out, "%s: %v\n", name, err)
 			continue
 		}
 		fmt.Fprintf(out, "%s: %s waiting, %s in work\n", name, q.Attributes["ApproximateNumberOfMessages"], q.Attributes["ApproximateNumberOfMessagesNotVisible"])
 	}
-	for _, function := range functions {
-		lines, err := s.functionLogs(ctx, function, 15)
+	for _, function := range stack.Functions {
+		lines, err := s.FunctionLogs(ctx, function, 15)
 		switch {
 		case err != nil:
 			lines = []string{err.Error()}
@@ -264,24 +223,24 @@ func (s *stack) explain(ctx context.Context, out io.Writer, src document.Source)
 		}
 		fmt.Fprintf(out, "\nThe last lines of %s:\n  %s\n", function, strings.Join(lines, "\n  "))
 	}
-	fmt.Fprintf(out, "\nThe last lines of the local AWS:\n%s", tail(s.aws.Log, 15))
+	fmt.Fprintf(out, "\nThe last lines of the local AWS:\n%s", stack.Tail(s.AWS.Log, 15))
 }
 
-func up(ctx context.Context, out io.Writer, file *os.File, paid *account) (err error) {
+func up(ctx context.Context, out io.Writer, file *os.File, paid *stack.Account) (err error) {
 	if paid != nil {
-		if err := paid.check(ctx); err != nil {
+		if err := check(ctx, paid); err != nil {
 			return err
 		}
 	}
-	s, err := begin(ctx, out, nil, paid)
+	s, err := stack.Begin(ctx, out, nil, paid)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		s.stop()
-		err = s.leave(err)
+		s.Stop()
+		err = s.Leave(err)
 	}()
-	bucket := s.outputs["UploadBucketName"]
+	bucket := s.Outputs["UploadBucketName"]
 	fmt.Fprintf(out, `
 Upload, from anywhere on this machine:
   curl -T your.pdf %s/%s/
@@ -296,12 +255,12 @@ With the AWS command line, after this:
 
 What happens is told here, until Ctrl-C.
 
-`, s.aws.URL, bucket, strings.Join(emulator.Environ(s.aws.URL)[:5], " "), bucket, s.outputs["DocumentsTableName"],
-		s.outputs["DeadLetterQueueUrl"], stackName, s.outputs["UploadQueueUrl"], s.extendURL)
+`, s.AWS.URL, bucket, strings.Join(emulator.Environ(s.AWS.URL)[:5], " "), bucket, s.Outputs["DocumentsTableName"],
+		s.Outputs["DeadLetterQueueUrl"], stack.Name, s.Outputs["UploadQueueUrl"], s.ExtendURL)
 
 	w := newWatcher(s, out, func(t time.Time) string { return t.Format("15:04:05.000") }, true)
 	if file != nil {
-		src, _, err := s.upload(ctx, file, func() {})
+		src, _, err := upload(ctx, s, file, func() {})
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package main
+package acceptance
 
 import (
 	"bytes"
@@ -31,6 +31,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
@@ -39,27 +40,35 @@ import (
 // These tests use one stack: template.yaml, built and deployed by SAM to a local AWS.
 // Each has uploads of its own; what holds for all of them together, TestMain checks
 // when they are over.
-var startOnce = sync.OnceValues(func() (*stack, error) {
+// A deployment is a stack with what tests do to it.
+type deployment struct{ *stack.Stack }
+
+func deploy(ctx context.Context, options stack.Options) (*deployment, error) {
+	s, err := stack.Start(ctx, options)
+	return &deployment{s}, err
+}
+
+var startOnce = sync.OnceValues(func() (*deployment, error) {
 	start := time.Now()
-	return startStack(context.Background(), stackOptions{
-		say: func(what, detail string) {
+	return deploy(context.Background(), stack.Options{
+		Say: func(what, detail string) {
 			fmt.Fprintf(os.Stderr, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
 		},
-		parameters: map[string]string{
+		Parameters: map[string]string{
 			"RequestsPerSecond": "1000", "FilesPerMinute": "60000", // nothing here is about pacing
 			"ReconcileAfterSeconds": "5",  // what is lost is missed at once
 			"LeaseSeconds":          "61", // a notice that meets a claim comes back when the lease is over
 			"PauseSeconds":          "1",  // an account that is refused is refused once
 			"StalledAfterSeconds":   "1",
 		},
-		fake: fakeextend.Options{
+		Fake: fakeextend.Options{
 			Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second},
 			Fault: fault, DeliveryFault: loseWebhooks,
 		},
 	})
 })
 
-var used *stack // set by theStack
+var used *deployment // set by theStack
 
 func TestMain(m *testing.M) {
 	// They wait for other programs, and for minutes to pass, more than they compute.
@@ -72,12 +81,12 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "FAIL: after all tests:", err)
 			code = 1
 		}
-		used.stop()
+		used.Stop()
 		var err error
 		if code != 0 {
 			err = errors.New("there were failures")
 		}
-		if err := used.leave(err); err != nil {
+		if err := used.Leave(err); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
@@ -85,10 +94,10 @@ func TestMain(m *testing.M) {
 }
 
 // checkAll holds what the fake saw against what must never happen.
-func checkAll(s *stack) error {
+func checkAll(s *deployment) error {
 	var errs []error
 	paid := make(map[string]int)
-	for _, run := range s.fake.Runs() {
+	for _, run := range s.Fake.Runs() {
 		tag, err := document.ParseTag(run.Metadata)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("run %s: %w", run.ID, err))
@@ -103,10 +112,10 @@ func checkAll(s *stack) error {
 			errs = append(errs, fmt.Errorf("%s was paid %d times", token, n))
 		}
 	}
-	for _, r := range s.fake.Refused() {
+	for _, r := range s.Fake.Refused() {
 		errs = append(errs, fmt.Errorf("Extend refused %s %s with %d: %s", r.Method, r.Path, r.Status, r.Reason))
 	}
-	for name := range s.fake.UnknownFields() {
+	for name := range s.Fake.UnknownFields() {
 		errs = append(errs, fmt.Errorf("Extend was sent the unknown field %q", name))
 	}
 	lines, err := s.logLines(context.Background())
@@ -118,7 +127,7 @@ func checkAll(s *stack) error {
 
 var startMu sync.Mutex
 
-func theStack(t *testing.T) *stack {
+func theStack(t *testing.T) *deployment {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("deploys the template to a local AWS")
@@ -155,10 +164,10 @@ func testOutput(info fakeextend.RunInfo) json.RawMessage {
 }
 
 // put uploads a file whose content is its own.
-func (s *stack) put(t *testing.T, key string, content []byte) document.Source {
+func (s *deployment) put(t *testing.T, key string, content []byte) document.Source {
 	t.Helper()
-	bucket := s.outputs["UploadBucketName"]
-	out, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)})
+	bucket := s.Outputs["UploadBucketName"]
+	out, err := s.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +181,7 @@ func (s *stack) put(t *testing.T, key string, content []byte) document.Source {
 var stuck atomic.Bool
 
 // eventually waits until a condition holds.
-func (s *stack) eventually(t *testing.T, what string, condition func() (bool, error)) {
+func (s *deployment) eventually(t *testing.T, what string, condition func() (bool, error)) {
 	t.Helper()
 	patience := 2 * time.Minute // longer than a lease
 	if stuck.Load() {
@@ -190,16 +199,16 @@ func (s *stack) eventually(t *testing.T, what string, condition func() (bool, er
 		}
 		select {
 		case <-tick.C:
-			if !strings.Contains(tail(s.aws.Log, 20), "exited during init") {
+			if !strings.Contains(stack.Tail(s.AWS.Log, 20), "exited during init") {
 				continue
 			}
 			err = errors.Join(err, errors.New("a function does not start"))
 		case <-ctx.Done():
 		}
 		stuck.Store(true)
-		t.Logf("the last lines of the local AWS:\n%s", tail(s.aws.Log, 20))
-		for _, function := range functions {
-			lines, err := s.functionLogs(context.WithoutCancel(ctx), function, 20)
+		t.Logf("the last lines of the local AWS:\n%s", stack.Tail(s.AWS.Log, 20))
+		for _, function := range stack.Functions {
+			lines, err := s.FunctionLogs(context.WithoutCancel(ctx), function, 20)
 			t.Logf("the last lines of %s (%v):\n%s", function, err, strings.Join(lines, "\n"))
 		}
 		t.Fatalf("waited in vain for this: %s (%v)", what, err)
@@ -207,12 +216,12 @@ func (s *stack) eventually(t *testing.T, what string, condition func() (bool, er
 }
 
 // ended waits until a document is in this state.
-func (s *stack) ended(t *testing.T, src document.Source, state ledger.State) *ledger.Record {
+func (s *deployment) ended(t *testing.T, src document.Source, state ledger.State) *ledger.Record {
 	t.Helper()
 	var rec *ledger.Record
 	s.eventually(t, src.Key+" is "+string(state), func() (bool, error) {
 		var err error
-		rec, err = s.ledger.Get(t.Context(), src.DocumentID())
+		rec, err = s.Ledger.Get(t.Context(), src.DocumentID())
 		if err == nil && rec.State != state {
 			err = fmt.Errorf("it is %s", rec.State)
 		}
@@ -222,11 +231,11 @@ func (s *stack) ended(t *testing.T, src document.Source, state ledger.State) *le
 }
 
 // drained waits until the upload queue is empty: nothing waits, and nothing is in work.
-func (s *stack) drained(t *testing.T) {
+func (s *deployment) drained(t *testing.T) {
 	t.Helper()
-	url := s.outputs["UploadQueueUrl"]
+	url := s.Outputs["UploadQueueUrl"]
 	s.eventually(t, "the upload queue is empty", func() (bool, error) {
-		q, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
+		q, err := s.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
 		if err != nil {
 			return false, err
 		}
@@ -236,18 +245,18 @@ func (s *stack) drained(t *testing.T) {
 }
 
 // runs are the runs that were made of a document.
-func (s *stack) runs(src document.Source) []fakeextend.RunInfo {
-	return slices.DeleteFunc(s.fake.Runs(), func(run fakeextend.RunInfo) bool {
+func (s *deployment) runs(src document.Source) []fakeextend.RunInfo {
+	return slices.DeleteFunc(s.Fake.Runs(), func(run fakeextend.RunInfo) bool {
 		tag, err := document.ParseTag(run.Metadata)
 		return err != nil || tag.DocumentID != src.DocumentID()
 	})
 }
 
 // item is a document's item as the table has it, every attribute of it.
-func (s *stack) item(t *testing.T, src document.Source) map[string]any {
+func (s *deployment) item(t *testing.T, src document.Source) map[string]any {
 	t.Helper()
-	table := s.outputs["DocumentsTableName"]
-	out, err := s.db.GetItem(t.Context(), &dynamodb.GetItemInput{
+	table := s.Outputs["DocumentsTableName"]
+	out, err := s.DB.GetItem(t.Context(), &dynamodb.GetItemInput{
 		TableName: &table, ConsistentRead: aws.Bool(true),
 		Key: map[string]types.AttributeValue{"documentId": &types.AttributeValueMemberS{Value: src.DocumentID()}},
 	})
@@ -289,7 +298,7 @@ func TestUploads(t *testing.T) {
 			if rec.Key != key || rec.VersionID != src.VersionID || rec.Size != src.Size || rec.Attempt != 1 || rec.Revision != 1 || len(rec.Runs) != 0 {
 				t.Errorf("record = %+v", rec)
 			}
-			output, err := s.ledger.Output(t.Context(), rec.DocumentID)
+			output, err := s.Ledger.Output(t.Context(), rec.DocumentID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -341,11 +350,11 @@ func TestVersionsAreDocuments(t *testing.T) {
 	second := s.put(t, "versions.pdf", []byte("%PDF-1.4 second"))
 	for src, content := range map[document.Source]string{first: "%PDF-1.4 first", second: "%PDF-1.4 second"} {
 		rec := s.ended(t, src, ledger.Processed)
-		if run, ok := s.fake.Run(rec.RunID); !ok || run.FetchedSHA256 != hexSum([]byte(content)) {
+		if run, ok := s.Fake.Run(rec.RunID); !ok || run.FetchedSHA256 != hexSum([]byte(content)) {
 			t.Errorf("version %s: run %+v, want %q fetched", src.VersionID, run, content)
 		}
 	}
-	newest, err := s.ledger.Newest(t.Context(), first.Object())
+	newest, err := s.Ledger.Newest(t.Context(), first.Object())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,9 +373,9 @@ func notice(src document.Source) string {
 		src.Bucket, url.QueryEscape(src.Key), src.Size, src.ETag, src.VersionID)
 }
 
-func (s *stack) send(t *testing.T, body string) {
+func (s *deployment) send(t *testing.T, body string) {
 	t.Helper()
-	if _, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(s.outputs["UploadQueueUrl"]), MessageBody: &body}); err != nil {
+	if _, err := s.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(s.Outputs["UploadQueueUrl"]), MessageBody: &body}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -400,7 +409,7 @@ func TestSameDeliveryAgain(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			status, err := s.fake.Redeliver(t.Context(), rec.RunID)
+			status, err := s.Fake.Redeliver(t.Context(), rec.RunID)
 			if status != http.StatusOK || err != nil {
 				t.Errorf("answer %d, %v, want 200: Extend would send it again", status, err)
 			}
@@ -420,11 +429,11 @@ func TestDeliveriesThatAreNotBelieved(t *testing.T) {
 	before := s.item(t, src)
 	// What Extend would send of this run, with another content.
 	delivery := func() fakeextend.Try {
-		run, _ := s.fake.Run(rec.RunID)
+		run, _ := s.Fake.Run(rec.RunID)
 		return run.Deliveries[0].Tries[0]
 	}
 	s.eventually(t, "the delivery is noted", func() (bool, error) {
-		run, _ := s.fake.Run(rec.RunID)
+		run, _ := s.Fake.Run(rec.RunID)
 		return len(run.Deliveries) == 1 && len(run.Deliveries[0].Tries) > 0, nil
 	})
 	forged := bytes.ReplaceAll(delivery().Body, []byte(hexSum([]byte("%PDF-1.4 to be forged"))), []byte(hexSum(nil)))
@@ -442,11 +451,11 @@ func TestDeliveriesThatAreNotBelieved(t *testing.T) {
 		{"the signature of another body", delivery().Header, forged, 401},
 		{"signed with another secret", webhook.Sign("wss_another", now, forged), forged, 401},
 		{"signed with no secret", webhook.Sign("", now, forged), forged, 401},
-		{"signed five minutes ago", webhook.Sign(s.webhookSecret, now.Add(-301*time.Second), forged), forged, 401},
-		{"signed in the future", webhook.Sign(s.webhookSecret, now.Add(2*time.Minute), forged), forged, 401},
-		{"signed, empty", webhook.Sign(s.webhookSecret, now, nil), nil, 400},
-		{"signed, not JSON", webhook.Sign(s.webhookSecret, now, []byte("hello")), []byte("hello"), 400},
-		{"signed, of an unknown type", webhook.Sign(s.webhookSecret, now, []byte(`{"eventId":"e","eventType":"x.y","payload":{}}`)), []byte(`{"eventId":"e","eventType":"x.y","payload":{}}`), 200},
+		{"signed five minutes ago", webhook.Sign(s.WebhookSecret, now.Add(-301*time.Second), forged), forged, 401},
+		{"signed in the future", webhook.Sign(s.WebhookSecret, now.Add(2*time.Minute), forged), forged, 401},
+		{"signed, empty", webhook.Sign(s.WebhookSecret, now, nil), nil, 400},
+		{"signed, not JSON", webhook.Sign(s.WebhookSecret, now, []byte("hello")), []byte("hello"), 400},
+		{"signed, of an unknown type", webhook.Sign(s.WebhookSecret, now, []byte(`{"eventId":"e","eventType":"x.y","payload":{}}`)), []byte(`{"eventId":"e","eventType":"x.y","payload":{}}`), 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			status, answer := s.deliver(t, c.header, c.body)
@@ -463,9 +472,9 @@ func TestDeliveriesThatAreNotBelieved(t *testing.T) {
 	}
 }
 
-func (s *stack) deliver(t *testing.T, header http.Header, body []byte) (int, string) {
+func (s *deployment) deliver(t *testing.T, header http.Header, body []byte) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.webhookURL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.WebhookURL, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -494,9 +503,9 @@ func TestWhatIsNoNoticeIsBuried(t *testing.T) {
 	for body := range bodies {
 		s.send(t, body)
 	}
-	letters := s.outputs["DeadLetterQueueUrl"]
+	letters := s.Outputs["DeadLetterQueueUrl"]
 	s.eventually(t, "all are in the dead-letter queue", func() (bool, error) {
-		got, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &letters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
+		got, err := s.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &letters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
 		if err != nil {
 			return false, err
 		}
@@ -508,7 +517,7 @@ func TestWhatIsNoNoticeIsBuried(t *testing.T) {
 				t.Errorf("%s: reason = %q", *m.Body, reason)
 			}
 			delete(missing, *m.Body) // it can be there twice: AWS's client sends again what got no answer
-			if _, err := s.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &letters, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			if _, err := s.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &letters, ReceiptHandle: m.ReceiptHandle}); err != nil {
 				return false, err
 			}
 		}
@@ -534,12 +543,12 @@ func TestLargeOutputGoesToTheResultsBucket(t *testing.T) {
 	if _, inline := s.item(t, src)["output"]; inline {
 		t.Error("it is in the table as well")
 	}
-	bucket := s.outputs["ResultsBucketName"]
+	bucket := s.Outputs["ResultsBucketName"]
 	key, ok := strings.CutPrefix(rec.OutputLocation, "s3://"+bucket+"/")
 	if !ok {
 		t.Fatalf("outputLocation = %q, want it in %s", rec.OutputLocation, bucket)
 	}
-	object, err := s.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	object, err := s.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -548,7 +557,7 @@ func TestLargeOutputGoesToTheResultsBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if run, _ := s.fake.Run(rec.RunID); !bytes.Equal(got, run.Output) {
+	if run, _ := s.Fake.Run(rec.RunID); !bytes.Equal(got, run.Output) {
 		t.Errorf("%d bytes are stored, %d were sent; every byte has to be the same", len(got), len(run.Output))
 	}
 }

@@ -10,21 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"extend-intake/dev/stack"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
 
-// An account is a real one at Extend, for `up` without the fake. Extend can't
-// reach this machine: files are sent to it, and results are asked for.
-type account struct {
-	key, processor     string
-	baseURL, workspace string
-}
-
 // realAccount is the account that the environment names. It is nil where the fake
 // is wanted.
-func realAccount(getenv func(string) string) (*account, error) {
+func realAccount(getenv func(string) string) (*stack.Account, error) {
 	// As the functions will read it: what they would refuse is refused here, before a key is sent anywhere.
 	env := boot.NewEnv(func(name string) string {
 		if name == "EXTEND_BASE_URL" {
@@ -32,17 +26,17 @@ func realAccount(getenv func(string) string) (*account, error) {
 		}
 		return getenv(name)
 	})
-	a := account{key: getenv("EXTEND_API_KEY"), processor: getenv("PROCESSOR"), workspace: getenv("EXTEND_WORKSPACE_ID")}
+	a := stack.Account{Key: getenv("EXTEND_API_KEY"), Processor: getenv("PROCESSOR"), Workspace: getenv("EXTEND_WORKSPACE_ID")}
 	switch {
-	case a.key == "" && a.processor == "":
+	case a.Key == "" && a.Processor == "":
 		return nil, nil
-	case a.key == "":
+	case a.Key == "":
 		return nil, errors.New("PROCESSOR is for the real Extend: set EXTEND_API_KEY as well, or leave PROCESSOR out for the fake")
-	case a.processor == "":
+	case a.Processor == "":
 		return nil, errors.New("EXTEND_API_KEY is set, but not PROCESSOR: give PROCESSOR=dp_… to have files read by Extend, which costs credits, or unset EXTEND_API_KEY for the fake")
 	}
 	if u := env.URL("EXTEND_BASE_URL"); u != nil {
-		if a.baseURL = u.String(); u.Path != "" || u.RawQuery != "" || u.User != nil {
+		if a.BaseURL = u.String(); u.Path != "" || u.RawQuery != "" || u.User != nil {
 			env.Fault("EXTEND_BASE_URL", "is %q: it must be https:// and a host, without a path", u.Redacted())
 		}
 	}
@@ -59,9 +53,9 @@ func realAccount(getenv func(string) string) (*account, error) {
 
 // check makes a call that costs nothing, so that a wrong key is known before anything
 // is started.
-func (a *account) check(ctx context.Context) error {
-	client, err := extend.NewClient(extend.StaticKey(a.key),
-		extend.WithBaseURL(a.baseURL), extend.WithWorkspace(a.workspace))
+func check(ctx context.Context, a *stack.Account) error {
+	client, err := extend.NewClient(extend.StaticKey(a.Key),
+		extend.WithBaseURL(a.BaseURL), extend.WithWorkspace(a.Workspace))
 	if err != nil {
 		return err
 	}
@@ -74,15 +68,6 @@ func (a *account) check(ctx context.Context) error {
 	return nil
 }
 
-// parameters are those of the template that an account needs on a machine that has no
-// address.
-func (a *account) parameters() map[string]string {
-	return map[string]string{
-		"ProcessorId": a.processor, "ExtendWorkspaceId": a.workspace,
-		"Transfer": "upload", "ReconcileAfterSeconds": "15",
-	}
-}
-
 // tellRecords tells of every document whose state has changed, and shows what ended:
 // nothing but the table tells of a real account.
 func (w *watcher) tellRecords(ctx context.Context, out io.Writer) error {
@@ -90,7 +75,7 @@ func (w *watcher) tellRecords(ctx context.Context, out io.Writer) error {
 		ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing,
 		ledger.Processed, ledger.Failed, ledger.Cancelled, ledger.Refused,
 	} {
-		for rec, err := range w.stack.ledger.InState(ctx, state, time.Now().Add(24*time.Hour)) {
+		for rec, err := range w.stack.Ledger.InState(ctx, state, time.Now().Add(24*time.Hour)) {
 			if err != nil {
 				return err
 			}
@@ -101,7 +86,7 @@ func (w *watcher) tellRecords(ctx context.Context, out io.Writer) error {
 			if rec == nil || !rec.State.Terminal() || w.shown[rec.DocumentID] == before {
 				continue
 			}
-			output, err := w.stack.ledger.Output(ctx, rec.DocumentID)
+			output, err := w.stack.Ledger.Output(ctx, rec.DocumentID)
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-package main
+package acceptance
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"extend-intake/dev/stack"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
@@ -20,10 +21,10 @@ import (
 )
 
 // logLines are what the functions have logged, the lines of Lambda left out.
-func (s *stack) logLines(ctx context.Context) ([]map[string]any, error) {
+func (s *deployment) logLines(ctx context.Context) ([]map[string]any, error) {
 	var lines []map[string]any
-	for _, function := range functions {
-		texts, err := s.functionLogs(ctx, function, 1<<20)
+	for _, function := range stack.Functions {
+		texts, err := s.FunctionLogs(ctx, function, 1<<20)
 		if err != nil {
 			return nil, err
 		}
@@ -93,12 +94,12 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	if err := json.Unmarshal(s.runs(twin)[0].Metadata, &tag); err != nil {
 		t.Fatal(err)
 	}
-	client, err := extend.NewClient(extend.StaticKey(s.apiKey), extend.WithBaseURL(s.extendURL))
+	client, err := extend.NewClient(extend.StaticKey(s.APIKey), extend.WithBaseURL(s.ExtendURL))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Runs.Create(t.Context(), extend.CreateRunRequest{
-		ProcessorID: rec.ProcessorID, File: &extend.RunFile{FileName: twin.FileName(1), FileURL: s.aws.URL + "/_ministack/health"}, Metadata: tag,
+		ProcessorID: rec.ProcessorID, File: &extend.RunFile{FileName: twin.FileName(1), FileURL: s.AWS.URL + "/_ministack/health"}, Metadata: tag,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -109,9 +110,9 @@ func TestEveryMetricIsCounted(t *testing.T) {
 		}
 		return s.counted(t)[metric.Stalled.Name] > 0, nil
 	})
-	if rec, err := s.ledger.Get(t.Context(), waiting.DocumentID()); err != nil {
+	if rec, err := s.Ledger.Get(t.Context(), waiting.DocumentID()); err != nil {
 		t.Fatal(err)
-	} else if err := s.fake.CancelRun(rec.RunID); err != nil {
+	} else if err := s.Fake.CancelRun(rec.RunID); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "every metric is counted", func() (bool, error) {
@@ -125,7 +126,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 				missing = append(missing, m.Name)
 			}
 		}
-		rec, err := s.ledger.Get(t.Context(), lost.DocumentID())
+		rec, err := s.Ledger.Get(t.Context(), lost.DocumentID())
 		return err == nil && rec.State == ledger.Processed && len(missing) == 0, fmt.Errorf("not counted: %v (%v)", missing, err)
 	})
 	s.ended(t, waiting, ledger.Cancelled)
@@ -173,7 +174,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 
 // counted is what CloudWatch makes of the log: the sum of each metric over the lines
 // whose _aws declares it, under the dimension Stack.
-func (s *stack) counted(t *testing.T) map[string]float64 {
+func (s *deployment) counted(t *testing.T) map[string]float64 {
 	t.Helper()
 	lines, err := s.logLines(t.Context())
 	if err != nil {
@@ -197,8 +198,8 @@ func (s *stack) counted(t *testing.T) map[string]float64 {
 			t.Fatalf("CloudWatch can't read %s (%v)", text, err)
 		}
 		for _, d := range aws.CloudWatchMetrics {
-			if d.Namespace != metric.Namespace || line["Stack"] != stackName || !slices.ContainsFunc(d.Dimensions, func(set []string) bool { return slices.Equal(set, []string{"Stack"}) }) {
-				t.Fatalf("not under %s, Stack=%s: %v", metric.Namespace, stackName, line)
+			if d.Namespace != metric.Namespace || line["Stack"] != stack.Name || !slices.ContainsFunc(d.Dimensions, func(set []string) bool { return slices.Equal(set, []string{"Stack"}) }) {
+				t.Fatalf("not under %s, Stack=%s: %v", metric.Namespace, stack.Name, line)
 			}
 			for _, set := range d.Dimensions {
 				for _, name := range set {

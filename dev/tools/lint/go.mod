@@ -1,4 +1,4 @@
-module extend-intake/dev/lint
+module extend-intake/dev/tools/lint
 
 go 1.26.0
 

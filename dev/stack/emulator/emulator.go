@@ -8,7 +8,7 @@
 // Every server listens on a free port of the loopback interface, keeps its state in
 // memory, sees nothing of the caller's environment (no credentials above all), and
 // ends with Stop or with the process that started it. The programs are put into
-// .tools/ by dev/tools.sh, which is run when one is missing.
+// .tools/ by dev/tools/tools.sh, which is run when one is missing.
 package emulator
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"extend-intake/dev/child"
+	"extend-intake/dev/stack/child"
 	"extend-intake/shared/boot"
 )
 
@@ -41,7 +41,7 @@ const (
 	SecretKey = "test"
 )
 
-// ErrNotInstalled means that this machine has no such emulator and that dev/tools.sh
+// ErrNotInstalled means that this machine has no such emulator and that dev/tools/tools.sh
 // can't get it. A test that can do without skips.
 var ErrNotInstalled = errors.New("emulator: not installed")
 
@@ -127,7 +127,7 @@ func Root() (string, error) {
 		return "", err
 	}
 	for d := dir; ; d = filepath.Dir(d) {
-		if _, err := os.Stat(filepath.Join(d, "dev", "tools.sh")); err == nil {
+		if _, err := os.Stat(filepath.Join(d, "dev", "tools", "tools.sh")); err == nil {
 			return d, nil
 		}
 		if d == filepath.Dir(d) {
@@ -136,17 +136,17 @@ func Root() (string, error) {
 	}
 }
 
-// Install runs dev/tools.sh, which does nothing when every tool is in place. What
+// Install runs dev/tools/tools.sh, which does nothing when every tool is in place. What
 // it says goes to log.
 func Install(ctx context.Context, log *os.File) error {
 	root, err := Root()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(filepath.Join(root, "dev", "tools.sh")) // #nosec G204 -- a script of this repository
+	cmd := exec.Command(filepath.Join(root, "dev", "tools", "tools.sh")) // #nosec G204 -- a script of this repository
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := child.Run(ctx, cmd); err != nil {
-		return fmt.Errorf("dev/tools.sh: %w", err)
+		return fmt.Errorf("dev/tools/tools.sh: %w", err)
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func startOnce(ctx context.Context, dir, path string, p program) (*Server, error
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(path, p.args(port)...) // #nosec G204 -- a program that dev/tools.sh put there
+	cmd := exec.Command(path, p.args(port)...) // #nosec G204 -- a program that dev/tools/tools.sh put there
 	cmd.Dir = dir
 	cmd.Env = append(p.env(port), "PATH="+os.Getenv("PATH"), "HOME="+dir, "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr = log, log

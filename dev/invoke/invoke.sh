@@ -3,11 +3,11 @@
 # in containers: see invoke.go. This script finds what they need, a container engine
 # and an image, and leaves nothing running.
 #
-#   dev/invoke.sh [--if-possible] [EVENT…]     such as submit-s3-put
+#   dev/invoke/invoke.sh [--if-possible] [EVENT…]     such as submit-s3-put
 #
 # Without an engine it fails, or with --if-possible says so and succeeds.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 say() { printf 'sam local: %s\n' "$*" >&2; }
 optional=
@@ -78,7 +78,7 @@ find_image() {
 		impossible "it can't be pulled ($problem), and a stand-in needs a static busybox (on Debian and Ubuntu: apt-get install busybox-static)"
 	fi
 	# sam names its own image after this one, and does not make it anew when this changes.
-	image=extend-intake/busybox-for-lambda-$(cat "$busybox" dev/invoke.sh | cksum | cut -d' ' -f1)
+	image=extend-intake/busybox-for-lambda-$(cat "$busybox" dev/invoke/invoke.sh | cksum | cut -d' ' -f1)
 	say "it can't be pulled ($problem): containers are made of $image, which is made here"
 	docker image inspect "$image" >/dev/null 2>&1 && return
 	root=$(mktemp -d)
@@ -100,4 +100,4 @@ export DOCKER_HOST
 find_image
 
 # Not exec: finish comes after it.
-go run ./dev invoke --image "$image" "$@"
+go run ./dev/invoke --image "$image" "$@"

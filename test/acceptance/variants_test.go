@@ -1,4 +1,4 @@
-package main
+package acceptance
 
 import (
 	"bytes"
@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack"
 	"extend-intake/shared/ledger"
 )
 
@@ -41,8 +42,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		t.Skip("deploys the template to a local AWS")
 	}
 	var before *s3.GetBucketNotificationConfigurationOutput
-	notifications := func(ctx context.Context, s *stack) (*s3.GetBucketNotificationConfigurationOutput, error) {
-		return s.s3.GetBucketNotificationConfiguration(ctx, &s3.GetBucketNotificationConfigurationInput{Bucket: aws.String(theirBucket)})
+	notifications := func(ctx context.Context, s *deployment) (*s3.GetBucketNotificationConfigurationOutput, error) {
+		return s.S3.GetBucketNotificationConfiguration(ctx, &s3.GetBucketNotificationConfigurationInput{Bucket: aws.String(theirBucket)})
 	}
 	parameters := map[string]string{
 		"ExistingBucketName": theirBucket, "Transfer": "upload", "Routes": variantOf, "ProcessorId": "",
@@ -50,17 +51,18 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		"EventBusName": "default", "Tracing": "Active", "CreditsPerHour": "1000",
 		"AlarmTopicArn": "arn:aws:sns:us-east-1:000000000000:on-call",
 	}
-	s, err := startStack(t.Context(), stackOptions{
-		say:        func(what, detail string) { t.Log(what, detail) },
-		parameters: parameters,
-		fake: fakeextend.Options{MaxFileBytes: 16 << 20, Processors: []fakeextend.Processor{
+	s, err := deploy(t.Context(), stack.Options{
+		Say:        func(what, detail string) { t.Log(what, detail) },
+		Parameters: parameters,
+		Fake: fakeextend.Options{MaxFileBytes: 16 << 20, Processors: []fakeextend.Processor{
 			{ID: "dp_invoices", Type: fakeextend.Extract, Versions: []string{"2.0", "2.1"}, Subscribed: true},
 		}},
-		before: func(ctx context.Context, s *stack) (err error) {
-			if _, err = s.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(theirBucket)}); err != nil {
+		Before: func(ctx context.Context, d *stack.Stack) (err error) {
+			s := &deployment{d}
+			if _, err = s.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(theirBucket)}); err != nil {
 				return err
 			}
-			if _, err = s.s3.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{Bucket: aws.String(theirBucket),
+			if _, err = s.S3.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{Bucket: aws.String(theirBucket),
 				NotificationConfiguration: &s3types.NotificationConfiguration{EventBridgeConfiguration: &s3types.EventBridgeConfiguration{}}}); err != nil {
 				return err
 			}
@@ -76,12 +78,12 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		s.stop()
+		s.Stop()
 		var err error
 		if t.Failed() {
 			err = fmt.Errorf("%s failed", t.Name())
 		}
-		if err := s.leave(err); err != nil {
+		if err := s.Leave(err); err != nil {
 			t.Log(err)
 		}
 	}()
@@ -92,7 +94,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if diff := cmp.Diff(before, after, cmpopts.IgnoreFields(s3.GetBucketNotificationConfigurationOutput{}, "ResultMetadata"), cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" || after.EventBridgeConfiguration == nil {
 		t.Errorf("the bucket's notifications were touched:\n%s", diff)
 	}
-	if got := s.outputs["UploadBucketName"]; got != theirBucket {
+	if got := s.Outputs["UploadBucketName"]; got != theirBucket {
 		t.Errorf("output UploadBucketName is %s", got)
 	}
 
@@ -115,7 +117,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if err := json.Unmarshal(runs[0].Metadata, &tag); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{stackName, "invoices", "finance", "customer-MllerShne"}; !slices.Equal(tag.Usage, want) {
+	if want := []string{stack.Name, "invoices", "finance", "customer-MllerShne"}; !slices.Equal(tag.Usage, want) {
 		t.Errorf("usage tags %q, want %q", tag.Usage, want)
 	}
 
@@ -123,7 +125,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if rec := s.ended(t, contract, ledger.Refused); rec.FailureReason != "NOT_FOUND" || rec.FailureMessage != "Processor not found." {
 		t.Errorf("%s %q, want Extend's own words", rec.FailureReason, rec.FailureMessage)
 	}
-	if err := s.fake.AddProcessor(fakeextend.Processor{ID: "dp_not_yet", Type: fakeextend.Extract, Subscribed: true}); err != nil {
+	if err := s.Fake.AddProcessor(fakeextend.Processor{ID: "dp_not_yet", Type: fakeextend.Extract, Subscribed: true}); err != nil {
 		t.Fatal(err)
 	}
 	s.send(t, fmt.Sprintf(`{"reprocess": %q, "attempt": 2}`, contract.DocumentID()))
@@ -150,8 +152,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	} {
 		all := maps.Clone(parameters)
 		maps.Copy(all, c.parameters)
-		err := s.update(t.Context(), all)
-		log, _ := os.ReadFile(filepath.Join(s.dir, "deploy.log"))
+		err := s.Update(t.Context(), all)
+		log, _ := os.ReadFile(filepath.Join(s.Dir, "deploy.log"))
 		told := strings.Join(strings.Fields(string(log)), "") // sam breaks lines within words
 		if err == nil {
 			t.Errorf("%s: it was deployed", c.name)
@@ -168,10 +170,10 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 
 	// From their bucket to one of its own, with the same key.
 	parameters["ExistingBucketName"], parameters["ExistingBucketKeyArn"], parameters["UploadBucketName"] = "", "", "ours"
-	if err := s.update(t.Context(), parameters); err != nil {
+	if err := s.Update(t.Context(), parameters); err != nil {
 		t.Fatal(err)
 	}
-	s.outputs["UploadBucketName"] = "ours"
+	s.Outputs["UploadBucketName"] = "ours"
 	own := s.put(t, "in/c/in its own bucket.pdf", []byte("%PDF-1.4 in its own bucket"))
 	s.ended(t, own, ledger.Processed)
 	if err := checkAll(s); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.HasSuffix(err.Error(), "Processor not found.") {
@@ -180,8 +182,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 }
 
 // makeKey makes a KMS key. One call is not worth one more SDK package.
-func (s *stack) makeKey(ctx context.Context) (arn string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.aws.URL, strings.NewReader("{}"))
+func (s *deployment) makeKey(ctx context.Context) (arn string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.AWS.URL, strings.NewReader("{}"))
 	if err != nil {
 		return "", err
 	}

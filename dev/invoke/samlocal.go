@@ -26,14 +26,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
-	"extend-intake/dev/child"
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack"
+	"extend-intake/dev/stack/child"
+	"extend-intake/dev/stack/emulator"
 )
 
 // samLocal is `sam local` for a stack: its functions as they were built and with the
 // variables that they were deployed with, in containers.
 type samLocal struct {
-	*stack
+	*stack.Stack
 	variables map[string]map[string]string // by function
 	args      []string
 	env       []string
@@ -42,25 +43,25 @@ type samLocal struct {
 // A caller hands an event to a function. The log is for when the answer is wrong.
 type caller func(ctx context.Context, name string, event []byte) (answer []byte, log string, err error)
 
-func newSAMLocal(ctx context.Context, s *stack, image string) (*samLocal, error) {
-	l := &samLocal{stack: s}
+func newSAMLocal(ctx context.Context, s *stack.Stack, image string) (*samLocal, error) {
+	l := &samLocal{Stack: s}
 	// Servers here listen on the loopback interface, which containers don't reach.
-	extendURL, err := s.serveRuns()
+	extendURL, err := l.serveRuns()
 	if err != nil {
 		return nil, err
 	}
-	for _, url := range []string{s.aws.URL, extendURL} {
-		if err := s.forward(strings.TrimPrefix(url, "http://")); err != nil {
+	for _, url := range []string{s.AWS.URL, extendURL} {
+		if err := l.forward(strings.TrimPrefix(url, "http://")); err != nil {
 			return nil, err
 		}
 	}
-	if l.variables, err = s.deployedVariables(ctx); err != nil {
+	if l.variables, err = l.deployedVariables(ctx); err != nil {
 		return nil, err
 	}
 	for _, variables := range l.variables {
 		maps.Copy(variables, map[string]string{
-			"STACK": sampleStack, "EXTEND_API_KEY": s.apiKey, "EXTEND_WEBHOOK_SECRETS": sampleSecret,
-			"AWS_ENDPOINT_URL": s.aws.URL, "EXTEND_BASE_URL": extendURL,
+			"STACK": sampleStack, "EXTEND_API_KEY": s.APIKey, "EXTEND_WEBHOOK_SECRETS": sampleSecret,
+			"AWS_ENDPOINT_URL": s.AWS.URL, "EXTEND_BASE_URL": extendURL,
 			"PAYLOAD_HOSTS": "example.invalid", // nothing leaves the machine
 		})
 		for name, value := range variables {
@@ -71,30 +72,30 @@ func newSAMLocal(ctx context.Context, s *stack, image string) (*samLocal, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "env.json"), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir, "env.json"), text, 0o600); err != nil {
 		return nil, err
 	}
 
 	// SAM gives a function only the variables that its template names.
-	template := filepath.Join(s.dir, "build", "template.yaml")
+	template := filepath.Join(s.Dir, "build", "template.yaml")
 	if text, err = os.ReadFile(template); err != nil { // #nosec G304 -- what was built here
 		return nil, err
 	}
 	named := regexp.MustCompile(`(?m)^( +)EXTEND_API_KEY: .*$`).ReplaceAll(text, []byte("$0\n${1}AWS_ENDPOINT_URL: ''"))
 	if bytes.Equal(named, text) {
-		return nil, fmt.Errorf("%s does not name EXTEND_API_KEY", s.relative(template))
+		return nil, fmt.Errorf("%s does not name EXTEND_API_KEY", s.Relative(template))
 	}
 	if err := os.WriteFile(template, named, 0o600); err != nil { // #nosec G703 -- in the directory of this run
 		return nil, err
 	}
 
-	temporary := filepath.Join(s.dir, "tmp")
+	temporary := filepath.Join(s.Dir, "tmp")
 	if err := os.Mkdir(temporary, 0o750); err != nil {
 		return nil, err
 	}
 	l.args = []string{
-		"--template-file", template, "--env-vars", filepath.Join(s.dir, "env.json"), "--add-host", containersHost + ":host-gateway",
-		"--skip-pull-image", "--parameter-overrides", "Architecture=" + architectures[runtime.GOARCH] + " ProcessorId=" + processorID,
+		"--template-file", template, "--env-vars", filepath.Join(s.Dir, "env.json"), "--add-host", containersHost + ":host-gateway",
+		"--skip-pull-image", "--parameter-overrides", "Architecture=" + stack.Architectures[runtime.GOARCH] + " ProcessorId=" + stack.ProcessorID,
 	}
 	if image != "" {
 		l.args = append(l.args, "--invoke-image", image)
@@ -102,14 +103,14 @@ func newSAMLocal(ctx context.Context, s *stack, image string) (*samLocal, error)
 	// With credentials, sam would ask AWS whose they are.
 	l.env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "MAKE") })
 	l.env = append(l.env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_DEFAULT_REGION="+emulator.Region, "SAM_CLI_TELEMETRY=0", "__SAM_CLI_APP_DIR="+s.dir, "TMPDIR="+temporary)
-	s.closers = append(s.closers, l.sweep)
+		"AWS_DEFAULT_REGION="+emulator.Region, "SAM_CLI_TELEMETRY=0", "__SAM_CLI_APP_DIR="+s.Dir, "TMPDIR="+temporary)
+	s.OnStop(l.sweep)
 	return l, nil
 }
 
 func (l *samLocal) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(l.root, ".tools/sam/bin/sam"), append(append([]string{"local"}, args...), l.args...)...) // #nosec G204 G702 -- sam, on the template and events of whoever runs this, and without a shell
-	cmd.Dir, cmd.Env = l.root, l.env
+	cmd := exec.Command(filepath.Join(l.Root, ".tools/sam/bin/sam"), append(append([]string{"local"}, args...), l.args...)...) // #nosec G204 G702 -- sam, on the template and events of whoever runs this, and without a shell
+	cmd.Dir, cmd.Env = l.Root, l.env
 	return cmd
 }
 
@@ -117,7 +118,7 @@ func (l *samLocal) command(args ...string) *exec.Cmd {
 func (l *samLocal) sweep() {
 	args := []string{"ps", "--all", "--quiet"}
 	for function := range l.variables {
-		args = append(args, "--filter", "volume="+filepath.Join(l.dir, "build", function))
+		args = append(args, "--filter", "volume="+filepath.Join(l.Dir, "build", function))
 	}
 	if left, err := exec.Command("docker", args...).Output(); err == nil && len(left) > 0 {
 		_ = exec.Command("docker", append([]string{"rm", "--force"}, strings.Fields(string(left))...)...).Run() // #nosec G204 -- the containers' ids, from docker
@@ -126,7 +127,7 @@ func (l *samLocal) sweep() {
 
 // invoke is a caller: `sam local invoke`, which makes a container for each event.
 func (l *samLocal) invoke(ctx context.Context, name string, event []byte) (answer []byte, log string, err error) {
-	path := filepath.Join(l.dir, name+".json")
+	path := filepath.Join(l.Dir, name+".json")
 	if err := os.WriteFile(path, event, 0o600); err != nil { // #nosec G703 -- in the directory of this run
 		return nil, "", err
 	}
@@ -144,7 +145,7 @@ func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(l.dir, "start-api.log"))
+	log, err := os.Create(filepath.Join(l.Dir, "start-api.log"))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +156,7 @@ func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.closers = append(l.closers, server.Stop) // before the sweep
+	l.OnStop(server.Stop) // before the sweep
 	address := "127.0.0.1:" + port
 	ctx, cancel := context.WithTimeoutCause(ctx, invokePatience, errors.New("it does not listen"))
 	defer cancel()
@@ -163,9 +164,9 @@ func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
 		select {
 		case <-tick.C:
 		case <-server.Ended:
-			return nil, fmt.Errorf("sam local start-api: %w\n%s", cmp.Or(server.Err, errors.New("ended")), tail(log.Name(), 20))
+			return nil, fmt.Errorf("sam local start-api: %w\n%s", cmp.Or(server.Err, errors.New("ended")), stack.Tail(log.Name(), 20))
 		case <-ctx.Done():
-			return nil, fmt.Errorf("sam local start-api: %w\n%s", context.Cause(ctx), tail(log.Name(), 20))
+			return nil, fmt.Errorf("sam local start-api: %w\n%s", context.Cause(ctx), stack.Tail(log.Name(), 20))
 		}
 		if c, err := net.Dial("tcp", address); err == nil {
 			_ = c.Close()
@@ -191,10 +192,10 @@ func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			return nil, tail(log.Name(), 20), err
+			return nil, stack.Tail(log.Name(), 20), err
 		}
 		_ = resp.Body.Close()
-		return fmt.Appendf(nil, `{"statusCode":%d}`, resp.StatusCode), tail(log.Name(), 20), nil
+		return fmt.Appendf(nil, `{"statusCode":%d}`, resp.StatusCode), stack.Tail(log.Name(), 20), nil
 	}, nil
 }
 
@@ -208,9 +209,9 @@ func bodyOf(e events.APIGatewayV2HTTPRequest) ([]byte, error) {
 
 // deployedVariables are the environments of the deployed functions, by their names in
 // the template: there, `!Ref DocumentsTable` is the name of a table that exists.
-func (s *stack) deployedVariables(ctx context.Context) (map[string]map[string]string, error) {
-	cfn := cloudformation.NewFromConfig(emulator.AWSConfig(s.aws.URL))
-	resources, err := cfn.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: aws.String(stackName)})
+func (s *samLocal) deployedVariables(ctx context.Context) (map[string]map[string]string, error) {
+	cfn := cloudformation.NewFromConfig(emulator.AWSConfig(s.AWS.URL))
+	resources, err := cfn.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: aws.String(stack.Name)})
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +221,7 @@ func (s *stack) deployedVariables(ctx context.Context) (map[string]map[string]st
 			continue
 		}
 		// As for the logs: one call is not worth one more SDK package.
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.aws.URL+"/2015-03-31/functions/"+*r.PhysicalResourceId+"/configuration", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.AWS.URL+"/2015-03-31/functions/"+*r.PhysicalResourceId+"/configuration", nil)
 		if err != nil {
 			return nil, err
 		}
@@ -243,8 +244,8 @@ func (s *stack) deployedVariables(ctx context.Context) (map[string]map[string]st
 
 // serveRuns is the fake and, besides, the vendor's sample of a run, which events
 // of events/ tell of without ever having been made here.
-func (s *stack) serveRuns() (url string, err error) {
-	sample, err := os.ReadFile(filepath.Join(s.root, "functions/webhook/testdata/run_get_processed_extract.json"))
+func (s *samLocal) serveRuns() (url string, err error) {
+	sample, err := os.ReadFile(filepath.Join(s.Root, "functions/webhook/testdata/run_get_processed_extract.json"))
 	if err != nil {
 		return "", err
 	}
@@ -255,7 +256,7 @@ func (s *stack) serveRuns() (url string, err error) {
 		return "", err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", s.fake)
+	mux.Handle("/", s.Fake)
 	mux.HandleFunc("GET /processor_runs/"+run.ProcessorRun.ID, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(sample)
@@ -266,14 +267,14 @@ func (s *stack) serveRuns() (url string, err error) {
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener) //nolint:errcheck // it ends by Close
-	s.closers = append(s.closers, func() { _ = server.Close() })
+	s.OnStop(func() { _ = server.Close() })
 	return "http://" + listener.Addr().String(), nil
 }
 
 // forward makes a server of the loopback interface answer containers too: at the same
 // port, on the address of Docker's bridge, until the stack stops. A machine without a
 // bridge has an engine in a virtual machine, and that reaches the loopback interface.
-func (s *stack) forward(address string) error {
+func (s *samLocal) forward(address string) error {
 	bridge, err := net.InterfaceByName("docker0")
 	if err != nil {
 		return nil
@@ -294,7 +295,7 @@ func (s *stack) forward(address string) error {
 	if err != nil {
 		return fmt.Errorf("for containers: %w", err)
 	}
-	s.closers = append(s.closers, func() { _ = listener.Close() })
+	s.OnStop(func() { _ = listener.Close() })
 	go func() {
 		for {
 			from, err := listener.Accept()

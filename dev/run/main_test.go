@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"extend-intake/dev/stack"
 	"extend-intake/shared/document"
 )
 
@@ -26,12 +28,11 @@ func TestWhatCannotBeUploadedStartsNothing(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "usage"},
-		{[]string{"walk"}, "usage"},
-		{[]string{"run", "file.pdf"}, "usage"},
-		{[]string{"run", "--file", filepath.Join(dir, "missing.pdf")}, "no such file"},
-		{[]string{"run", "--file", dir}, "is not a file"},
-		{[]string{"up", "--file", empty}, "is empty"},
+		{[]string{"--walk"}, "not defined"},
+		{[]string{"file.pdf"}, "one argument too many"},
+		{[]string{"--file", filepath.Join(dir, "missing.pdf")}, "no such file"},
+		{[]string{"--file", dir}, "is not a file"},
+		{[]string{"--stay", "--file", empty}, "is empty"},
 	} {
 		var out strings.Builder
 		err := command(ctx, c.args, &out)
@@ -41,42 +42,53 @@ func TestWhatCannotBeUploadedStartsNothing(t *testing.T) {
 	}
 }
 
-func TestTravel(t *testing.T) {
+// TestRun is `make run`, and what it tells of an upload that never came.
+func TestRun(t *testing.T) {
 	t.Parallel()
-	s := theStack(t)
-	file, err := openUpload(filepath.Join("sample", "invoice.pdf"))
+	if testing.Short() {
+		t.Skip("deploys the template to a local AWS")
+	}
+	file, err := openUpload(sample)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
 	var out strings.Builder
-	if err := s.travel(t.Context(), &out, file); err != nil {
+	s, err := stack.Begin(t.Context(), &out, nil, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"/invoice.pdf uploaded", "notice of the new object", "POST makes run", "file fetched", "run ends PROCESSED", "answered 200", "PROCESSED stored", "12345678901234567890", "The stored SHA-256 is that of"} {
+	defer func() {
+		s.Stop()
+		if t.Failed() {
+			err = errors.New("there were failures")
+		}
+		if err := s.Leave(err); err != nil {
+			t.Log(err)
+		}
+	}()
+	if err := travel(t.Context(), s, &out, file); err != nil {
+		t.Error(err)
+	}
+	explain(t.Context(), s, &out, document.Source{Bucket: s.Outputs["UploadBucketName"], Key: "never uploaded.pdf", VersionID: "1"})
+	for _, want := range []string{
+		"/invoice.pdf uploaded", "upload event of the new object", "POST makes run", "file fetched", "run ends PROCESSED", "answered 200", "PROCESSED stored", "12345678901234567890", "The stored SHA-256 is that of",
+		"No result for s3://", "has no record of it", "UploadQueueUrl: ", "The last lines of submit:", "The last lines of the local AWS:",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not tell %q:\n%s", want, out.String())
 		}
 	}
 }
 
-func TestExplain(t *testing.T) {
-	t.Parallel()
-	s := theStack(t)
-	var out strings.Builder
-	s.explain(t.Context(), &out, document.Source{Bucket: s.outputs["UploadBucketName"], Key: "never uploaded.pdf", VersionID: "1"})
-	for _, want := range []string{"No result for s3://", "has no record of it", "UploadQueueUrl: ", "The last lines of submit:", "The last lines of the local AWS:"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not tell %q:\n%s", want, out.String())
-		}
-	}
-}
+// sample is the file that is uploaded where none is named.
+var sample = filepath.Join("..", "sample", "invoice.pdf")
 
 // The sizes and SHA-256 of the sample are nobody's concern, but it must be a PDF that
 // readers open: its table of offsets is what an edit by hand breaks.
 func TestSampleIsAPDF(t *testing.T) {
 	t.Parallel()
-	pdf, err := os.ReadFile("sample/invoice.pdf")
+	pdf, err := os.ReadFile(sample)
 	if err != nil {
 		t.Fatal(err)
 	}

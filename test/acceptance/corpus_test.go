@@ -1,4 +1,4 @@
-package main
+package acceptance
 
 import (
 	"bytes"
@@ -48,14 +48,14 @@ func TestCorpus(t *testing.T) {
 			t.Parallel()
 			src := s.put(t, name+".pdf", []byte(name))
 			rec := s.ended(t, src, ledger.Processed)
-			stored, err := s.ledger.Output(t.Context(), src.DocumentID())
+			stored, err := s.Ledger.Output(t.Context(), src.DocumentID())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if rec.OutputLocation != "" {
-				bucket := s.outputs["ResultsBucketName"]
+				bucket := s.Outputs["ResultsBucketName"]
 				key := strings.TrimPrefix(rec.OutputLocation, "s3://"+bucket+"/")
-				object, err := s.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+				object, err := s.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -18,18 +18,18 @@ import (
 )
 
 // TestEveryEventIsExpected: each file of events/ that is a function's input is in
-// dev/expect.json, with what such a function can answer.
+// dev/invoke/expect.json, with what such a function can answer.
 func TestEveryEventIsExpected(t *testing.T) {
 	t.Parallel()
-	expected, err := readExpectations("..")
+	expected, err := readExpectations("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	template, err := os.ReadFile("../template.yaml")
+	template, err := os.ReadFile("../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob("../events/*.json")
+	files, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -38,7 +38,7 @@ func TestEveryEventIsExpected(t *testing.T) {
 		e, known := expected[name]
 		delete(expected, name)
 		if there := bytes.Contains(template, []byte("\n  "+functionOf(name)+":\n")); there != known {
-			t.Errorf("%s: in dev/expect.json: %t, %s in template.yaml: %t", name, known, functionOf(name), there)
+			t.Errorf("%s: in dev/invoke/expect.json: %t, %s in template.yaml: %t", name, known, functionOf(name), there)
 		}
 		if !known {
 			continue
@@ -84,7 +84,7 @@ func TestSignAnew(t *testing.T) {
 	for name, valid := range map[string]bool{
 		"webhook-processed": true, "webhook-processed-base64": true, "webhook-not-an-event": true, "webhook-forged": false, "webhook-unsigned": false,
 	} {
-		event, err := os.ReadFile("../events/" + name + ".json")
+		event, err := os.ReadFile("../../events/" + name + ".json")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
@@ -18,7 +19,7 @@ import (
 // A watcher tells what happens in a stack, as it happens: what the fake Extend
 // sees, what the local AWS logs, and how records change.
 type watcher struct {
-	stack *stack
+	stack *stack.Stack
 	out   io.Writer
 	// clock is the first column of a line.
 	clock func(time.Time) string
@@ -31,9 +32,9 @@ type watcher struct {
 	delivered map[string]bool
 }
 
-func newWatcher(s *stack, out io.Writer, clock func(time.Time) string, names bool) *watcher {
+func newWatcher(s *stack.Stack, out io.Writer, clock func(time.Time) string, names bool) *watcher {
 	w := &watcher{stack: s, out: out, clock: clock, names: names, shown: make(map[string]string), delivered: make(map[string]bool)}
-	if info, err := os.Stat(s.aws.Log); err == nil {
+	if info, err := os.Stat(s.AWS.Log); err == nil {
 		w.logRead = info.Size() // what was before is not news
 	}
 	return w
@@ -53,7 +54,7 @@ func (w *watcher) until(ctx context.Context, done func() (bool, error)) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case step := <-w.stack.steps:
+		case step := <-w.stack.Steps:
 			w.log() // it may have been earlier
 			w.step(ctx, step)
 			ask = step.Kind == fakeextend.WebhookDelivered
@@ -107,7 +108,7 @@ func (w *watcher) step(ctx context.Context, s fakeextend.Step) {
 		from = "Extend"
 	}
 	var tag document.Tag
-	if run, ok := w.stack.fake.Run(s.RunID); ok {
+	if run, ok := w.stack.Fake.Run(s.RunID); ok {
 		tag, _ = document.ParseTag(run.Metadata) // a run without one is a run all the same
 	}
 	if w.names && tag.Key != "" {
@@ -124,7 +125,7 @@ func (w *watcher) step(ctx context.Context, s fakeextend.Step) {
 
 // log tells what the local AWS has logged since the last time.
 func (w *watcher) log() {
-	f, err := os.Open(w.stack.aws.Log)
+	f, err := os.Open(w.stack.AWS.Log)
 	if err != nil {
 		return
 	}
@@ -142,9 +143,9 @@ func (w *watcher) log() {
 		news = rest
 		switch text := string(line); {
 		case strings.Contains(text, "S3 notification → SQS"):
-			w.line("S3 → queue", "notice of the new object in the upload queue")
+			w.line("S3 → queue", "upload event of the new object in the upload queue")
 		case strings.Contains(text, "(cold start)"):
-			for _, name := range functions {
+			for _, name := range stack.Functions {
 				if strings.Contains(strings.ToLower(text), "-"+name+"function-") {
 					w.line(name, "cold start")
 				}
@@ -158,7 +159,7 @@ func (w *watcher) log() {
 // record reads a record, and tells of it if it has changed. It returns nil when there
 // is none yet.
 func (w *watcher) record(ctx context.Context, id string) (*ledger.Record, error) {
-	rec, err := w.stack.ledger.Get(ctx, id)
+	rec, err := w.stack.Ledger.Get(ctx, id)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil, nil
 	}

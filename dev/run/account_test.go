@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"extend-intake/dev/emulator"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack"
+	"extend-intake/dev/stack/emulator"
 )
 
 func TestRealAccount(t *testing.T) {
@@ -60,7 +61,7 @@ func TestAWrongKeyStartsNothing(t *testing.T) {
 	t.Setenv("EXTEND_BASE_URL", base)
 	t.Setenv("FILE", "")
 	var out bytes.Buffer
-	err := command(t.Context(), []string{"up"}, &out)
+	err := command(t.Context(), []string{"--stay"}, &out)
 	if err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "sk_wrong") || out.Len() > 0 {
 		t.Errorf("%v, output %q", err, out.String())
 	}
@@ -122,7 +123,7 @@ func TestUpWithARealAccount(t *testing.T) {
 	}
 	const key = "sk_of-a-real-account"
 	fake, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: key, WorkspaceID: "ws_x", Processors: []fakeextend.Processor{{ID: "dp_x", Type: fakeextend.Extract}}})
-	file, err := os.Open("sample/invoice.pdf")
+	file, err := os.Open(sample)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,24 +133,24 @@ func TestUpWithARealAccount(t *testing.T) {
 	out := &watched{word: "sha256", seen: make(chan struct{})} // a line of the output
 	ended := make(chan error, 1)
 	go func() {
-		ended <- up(ctx, out, file, &account{key: key, processor: "dp_x", baseURL: base, workspace: "ws_x"})
+		ended <- up(ctx, out, file, &stack.Account{Key: key, Processor: "dp_x", BaseURL: base, Workspace: "ws_x"})
 	}()
 	select {
 	case <-out.seen:
 		if paths := keyFiles(t, key); len(paths) > 0 {
 			t.Errorf("the key is in %s", paths)
 		}
-		stop(errStopped)
+		stop(stack.ErrStopped)
 		err = <-ended
 	case err = <-ended:
 	case <-time.After(4 * time.Minute): // what is asked for every minute has long been there
-		stop(errStopped)
+		stop(stack.ErrStopped)
 		err = fmt.Errorf("no output; %w", <-ended)
 		t.Error(err)
 	}
 	out.mu.Lock()
 	defer out.mu.Unlock()
-	if !errors.Is(err, errStopped) {
+	if !errors.Is(err, stack.ErrStopped) {
 		t.Fatalf("%v\n%s", err, out.text.String())
 	}
 	for _, want := range []string{base + " ws_x, processor dp_x: each file costs credits", "invoice.pdf: PROCESSING", "invoice.pdf: PROCESSED stored, revision 1"} {

@@ -23,7 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 )
@@ -40,7 +41,7 @@ const (
 )
 
 // An expectation is what an event of events/ must lead to, when the table is empty
-// before. The table of them is dev/expect.json.
+// before. The table of them is dev/invoke/expect.json.
 type expectation struct {
 	Answer      json.RawMessage `json:"answer"` // the function's, or
 	Status      int             `json:"status"` // that of its HTTP answer
@@ -100,7 +101,7 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 	}
 	for _, name := range names {
 		if _, ok := expected[name]; !ok {
-			return fmt.Errorf("event %s: dev/expect.json does not have it", name)
+			return fmt.Errorf("event %s: dev/invoke/expect.json does not have it", name)
 		}
 	}
 	if len(names) == 0 {
@@ -113,13 +114,13 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 		}
 	}
 
-	s, err := begin(ctx, out, map[string]string{"UploadBucketName": "intake-uploads"}, nil) // the bucket of the events
+	s, err := stack.Begin(ctx, out, map[string]string{"UploadBucketName": "intake-uploads"}, nil) // the bucket of the events
 	if err != nil {
 		return err
 	}
 	defer func() {
-		s.stop()
-		err = s.leave(err)
+		s.Stop()
+		err = s.Leave(err)
 	}()
 	sam, err := newSAMLocal(ctx, s, image)
 	if err != nil {
@@ -167,14 +168,14 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 		}
 	}
 	if wrong > 0 {
-		return fmt.Errorf("%d of %d invocations did not end as dev/expect.json says", wrong, run)
+		return fmt.Errorf("%d of %d invocations did not end as dev/invoke/expect.json says", wrong, run)
 	}
 	fmt.Fprintf(out, "\nAll %d invocations ended as they should.\n", run)
 	return nil
 }
 
 func readExpectations(root string) (map[string]expectation, error) {
-	text, err := os.ReadFile(filepath.Join(root, "dev", "expect.json")) // #nosec G304 -- a file of this repository
+	text, err := os.ReadFile(filepath.Join(root, "dev", "invoke", "expect.json")) // #nosec G304 -- a file of this repository
 	if err != nil {
 		return nil, err
 	}
@@ -182,14 +183,14 @@ func readExpectations(root string) (map[string]expectation, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&expected); err != nil {
-		return nil, fmt.Errorf("dev/expect.json: %w", err)
+		return nil, fmt.Errorf("dev/invoke/expect.json: %w", err)
 	}
 	return expected, nil
 }
 
 // try hands an event to its function and prints what came back.
 func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name string, want expectation) (bool, error) {
-	event, err := os.ReadFile(filepath.Join(l.root, "events", name+".json")) // #nosec G304 -- the name is one of the files of events/, or of who runs this
+	event, err := os.ReadFile(filepath.Join(l.Root, "events", name+".json")) // #nosec G304 -- the name is one of the files of events/, or of who runs this
 	if err != nil {
 		return false, err
 	}
@@ -274,9 +275,9 @@ func signAnew(event []byte, now time.Time) ([]byte, error) {
 
 // documents are the states of the documents in the table, which are also removed if
 // that is wanted.
-func (s *stack) documents(ctx context.Context, remove bool) ([]ledger.State, error) {
-	table := s.outputs["DocumentsTableName"]
-	scan, err := s.db.Scan(ctx, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+func (s *samLocal) documents(ctx context.Context, remove bool) ([]ledger.State, error) {
+	table := s.Outputs["DocumentsTableName"]
+	scan, err := s.DB.Scan(ctx, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +290,7 @@ func (s *stack) documents(ctx context.Context, remove bool) ([]ledger.State, err
 			continue
 		}
 		key := map[string]types.AttributeValue{"documentId": item["documentId"]}
-		if _, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key}); err != nil {
+		if _, err := s.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key}); err != nil {
 			return nil, err
 		}
 	}
@@ -298,12 +299,12 @@ func (s *stack) documents(ctx context.Context, remove bool) ([]ledger.State, err
 }
 
 // deadLetters counts the messages in a function's dead-letter queue; "" is none.
-func (s *stack) deadLetters(ctx context.Context, queue string) (int, error) {
+func (s *samLocal) deadLetters(ctx context.Context, queue string) (int, error) {
 	if queue == "" {
 		return 0, nil
 	}
 	waiting := sqstypes.QueueAttributeNameApproximateNumberOfMessages
-	q, err := s.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+	q, err := s.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &queue, AttributeNames: []sqstypes.QueueAttributeName{waiting},
 	})
 	if err != nil {

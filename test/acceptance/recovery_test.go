@@ -1,4 +1,4 @@
-package main
+package acceptance
 
 import (
 	"errors"
@@ -12,8 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
-	"extend-intake/dev/emulator"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/ledger"
 )
 
@@ -57,15 +58,15 @@ func fault(c fakeextend.Call) fakeextend.Fault {
 }
 
 // invoke runs a deployed function as its schedule does, without waiting for it.
-func (s *stack) invoke(t *testing.T, logicalID string) error {
+func (s *deployment) invoke(t *testing.T, logicalID string) error {
 	t.Helper()
-	r, err := cloudformation.NewFromConfig(emulator.AWSConfig(s.aws.URL)).DescribeStackResource(t.Context(),
-		&cloudformation.DescribeStackResourceInput{StackName: aws.String(stackName), LogicalResourceId: &logicalID})
+	r, err := cloudformation.NewFromConfig(emulator.AWSConfig(s.AWS.URL)).DescribeStackResource(t.Context(),
+		&cloudformation.DescribeStackResourceInput{StackName: aws.String(stack.Name), LogicalResourceId: &logicalID})
 	if err != nil {
 		return err
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
-		s.aws.URL+"/2015-03-31/functions/"+*r.StackResourceDetail.PhysicalResourceId+"/invocations", strings.NewReader("{}"))
+		s.AWS.URL+"/2015-03-31/functions/"+*r.StackResourceDetail.PhysicalResourceId+"/invocations", strings.NewReader("{}"))
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func TestLostWebhookIsFoundByReconcile(t *testing.T) {
 		if err := s.invoke(t, "ReconcileFunction"); err != nil {
 			return false, err
 		}
-		rec, err := s.ledger.Get(t.Context(), src.DocumentID())
+		rec, err := s.Ledger.Get(t.Context(), src.DocumentID())
 		if errors.Is(err, ledger.ErrNotFound) {
 			return false, err
 		}

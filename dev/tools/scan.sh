@@ -4,8 +4,8 @@
 # exception is not made here but beside the line that it is about, with its reason:
 # #nosec in Go, checkov:skip in the template, disable= in scripts.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-dev/tools.sh scanners
+cd "$(dirname "$0")/../.."
+dev/tools/tools.sh scanners
 
 failed=
 # lines NAME WHAT COMMAND...: a scanner that prints one line for each finding.
@@ -20,10 +20,10 @@ lines() {
 
 # Informational rules too, and the rules that can be stricter; in some regions near those
 # of Extend, for not every region has everything. Once as it is, for the lines, and once
-# as SAM transforms it, for the rules that wait for that: dev/lint/transform.py. The
+# as SAM transforms it, for the rules that wait for that: dev/tools/lint/transform.py. The
 # experimental rules are out: all they ask for is a description of each resource for machines.
 rm -f .tools/template.json
-.tools/sam/bin/python dev/lint/transform.py <template.yaml >.tools/template.json || failed="$failed sam"
+.tools/sam/bin/python dev/tools/lint/transform.py <template.yaml >.tools/template.json || failed="$failed sam"
 lines cfn-lint "template.yaml, and what SAM makes of it, informational rules too" .tools/sam/bin/cfn-lint --template template.yaml .tools/template.json \
 	--regions us-east-1 us-west-2 eu-central-1 eu-west-1 --include-checks I --non-zero-exit-code informational --format parseable \
 	--configure-rule E3012:strict=true I3042:region=true I3042:accountId=true
@@ -39,12 +39,12 @@ checkov() {
 }
 checkov
 
-go build -C dev/lint -o "$PWD/.tools/gosec" . # a module of its own: dev/lint/main.go says why
+go build -C dev/tools/lint -o "$PWD/.tools/gosec" . # a module of its own: dev/tools/lint/main.go says why
 packages=$(go list -f '{{.Dir}}' ./... | sed "s|^$PWD/||")
 # shellcheck disable=SC2086 # a list of directories
 .tools/gosec $packages || failed="$failed gosec"
 
-scripts=(dev/*.sh .ci/run)
+scripts=(dev/*/*.sh .ci/run)
 lines shellcheck "${#scripts[@]} scripts" .tools/scanners/bin/shellcheck --format gcc "${scripts[@]}"
 
 [ -z "$failed" ] || { echo "scan: see the findings of$failed above"; exit 1; }
