@@ -1,0 +1,144 @@
+package ledger
+
+import (
+	"encoding/json"
+	"time"
+
+	"extend-intake/shared/document"
+)
+
+// Fact is something that happened to a document.
+type Fact interface{ fact() }
+
+// Claim: somebody wants to submit the document.
+type Claim struct {
+	Source      document.Source
+	Route       string
+	ProcessorID string
+	Version     string
+	// By tells this claim from every other one. [Ledger.Apply] makes it up: a claimer
+	// whose write was done but not answered knows its own claim by it.
+	By string
+}
+
+// Accepted: Extend answered the POST, or a look found the run.
+type Accepted struct {
+	Attempt       int
+	RunID, RunURL string
+}
+
+// NotAccepted: the POST of this claim surely made no run. Until is when it is worth
+// another try.
+type NotAccepted struct {
+	ClaimNumber int64
+	Reason      string
+	Until       time.Time
+}
+
+// OutcomeUnknown: the POST of this claim may have made a run, or may not.
+type OutcomeUnknown struct{ ClaimNumber int64 }
+
+// Refusal: Extend said a final no to the POST of this claim.
+type Refusal struct {
+	ClaimNumber              int64
+	Code, Message, RequestID string
+}
+
+// NotFound: a look that began at LookedAt found no run.
+type NotFound struct {
+	Attempt    int
+	SearchedAt time.Time
+}
+
+// RunEnded: a run has ended. It comes from a verified delivery or from our own GET.
+type RunEnded struct {
+	// Source is what the run's tag says; empty for a run without one.
+	Source        document.Source
+	Attempt       int
+	RunID, RunURL string
+	ProcessorID   string
+	// State is Processed, Failed or Cancelled.
+	State                         State
+	Type                          string
+	Reviewed, Edited              bool
+	FailureReason, FailureMessage string
+	Credits                       string
+	Output                        json.RawMessage // set, or OutputLocation is, when Processed
+	OutputLocation                string
+	Digest                        string
+	// Seen is, for our own GET, the record's Version as they were before it; 0 for a
+	// delivery. A run has no time of its last change, so a content replaces another
+	// only if Extend was asked after the other was stored.
+	Seen int64
+}
+
+// RunMissing: Extend knows no such run (any more). It was deleted.
+type RunMissing struct{ RunID string }
+
+// StillRunning: Extend was asked, and the run is still under way.
+type StillRunning struct{ RunID string }
+
+// Reprocess: somebody wants the document read once more, by this attempt. The number
+// makes the same wish twice one attempt.
+type Reprocess struct {
+	Attempt int
+	Reason  string
+}
+
+// Requeued: the document's notice was put into the upload queue again.
+type Requeued struct{}
+
+func (Claim) fact()          {}
+func (Accepted) fact()       {}
+func (NotAccepted) fact()    {}
+func (OutcomeUnknown) fact() {}
+func (Refusal) fact()        {}
+func (NotFound) fact()       {}
+func (RunEnded) fact()       {}
+func (RunMissing) fact()     {}
+func (StillRunning) fact()   {}
+func (Reprocess) fact()      {}
+func (Requeued) fact()       {}
+
+// Verdict says what a decision means for whoever reported the fact.
+type Verdict string
+
+const (
+	// Claimed: the claim is yours. POST now, once.
+	Claimed Verdict = "won"
+	// Leased: somebody else holds the claim, until LeaseUntil at most.
+	Leased Verdict = "held"
+	// Search: an earlier POST may have made a run. Search for it.
+	Search Verdict = "look"
+	// NothingToDo: nothing to do.
+	NothingToDo Verdict = "settled"
+	// Stored: the fact is in the ledger now.
+	Stored Verdict = "stored"
+	// Unchanged: the ledger knew, or knows better.
+	Unchanged Verdict = "unchanged"
+	// Confirm: GET the run now; the ledger can't tell which content is newer.
+	Confirm Verdict = "confirm"
+	// EarlierAttempt: the run is one of an earlier attempt, or a repeat of such news.
+	EarlierAttempt Verdict = "earlier"
+	// DuplicateRun: a second run for one attempt. It is noted; it must never happen.
+	DuplicateRun Verdict = "duplicate run"
+	// Resubmit: the document is WAITING for its next attempt. Send its notice to the upload queue.
+	Resubmit Verdict = "resubmit"
+)
+
+// Decision is what follows from a fact.
+type Decision struct {
+	Verdict Verdict
+	// Record is the record as it is after the decision; nil when there is none.
+	Record *Record
+	// Written says that the ledger changed by it: the same fact again changes nothing.
+	Written bool
+}
+
+// State is the Record's, or "" when there is none.
+func (d Decision) State() State {
+	if d.Record == nil {
+		return ""
+	}
+	return d.Record.State
+}
