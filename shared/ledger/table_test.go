@@ -256,7 +256,7 @@ func TestStrangeItems(t *testing.T) {
 		put := func(id string, edit func(map[string]types.AttributeValue)) map[string]types.AttributeValue {
 			item := map[string]types.AttributeValue{
 				"documentId": &types.AttributeValueMemberS{Value: id}, "state": &types.AttributeValueMemberS{Value: "WAITING"},
-				"nextCheckAt": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "attempt": &types.AttributeValueMemberN{Value: "1"},
+				"nextCheckAt": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "stateTime": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "attempt": &types.AttributeValueMemberN{Value: "1"},
 				"recordVersion": &types.AttributeValueMemberN{Value: "1"}, "revision": &types.AttributeValueMemberN{Value: "0"},
 				"note": &types.AttributeValueMemberS{Value: "by hand"},
 			}
