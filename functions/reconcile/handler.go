@@ -182,11 +182,11 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 	if err != nil {
 		return err
 	}
-	result, err := h.Recorder.Record(ctx, run, d.Record.Version)
+	result, err := h.Recorder.Fetched(ctx, run, d.Record)
 	switch {
 	case result.Verdict == ledger.DuplicateRun:
 		h.log(result.Record).With(result.Metrics...).ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
-	case len(result.Metrics) > 0:
+	case result.Ended:
 		s.Ended++
 		h.log(result.Record).With(result.Metrics...).WarnContext(ctx, "found ended", "verdict", result.Verdict, metric.RecoveredByReconcile.One())
 	case result.Record != nil:

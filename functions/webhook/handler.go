@@ -97,7 +97,7 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 	var result recorder.Result
 	run, err := h.run(ctx, event)
 	if err == nil {
-		result, err = h.Recorder.Record(ctx, run, recorder.Delivered)
+		result, err = h.Recorder.Delivered(ctx, run)
 		log = log.With("document_id", result.DocumentID, "run_id", run.ID).With(result.Metrics...)
 	}
 	if rec := result.Record; rec != nil {

@@ -211,7 +211,7 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 		if rec.State == f.State && rec.Digest == f.Digest {
 			return unchanged(Unchanged)
 		}
-		if f.Seen != rec.Version && rec.FailureReason != RunNotFound {
+		if !(f.Fetched && f.AsOf == rec.Version) && rec.FailureReason != RunNotFound {
 			return unchanged(Confirm)
 		}
 	}

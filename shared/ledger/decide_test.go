@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"extend-intake/shared/document"
 )
@@ -55,14 +56,22 @@ func second(r *Record) {
 }
 
 func processed(run, digest string) RunEnded {
-	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Processed, Output: json.RawMessage(`{}`), Digest: digest}
+	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Processed, Output: output(`{}`), Digest: digest}
+}
+
+func output(text string) *Output {
+	o, err := NewOutput(json.RawMessage(text))
+	if err != nil {
+		panic(err)
+	}
+	return o
 }
 
 func failed(run, reason string) RunEnded {
 	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Failed, FailureReason: reason, Digest: "f-" + reason}
 }
 
-func confirmed(o RunEnded) RunEnded { o.Seen = 5; return o } // as at writes it
+func confirmed(o RunEnded) RunEnded { o.Fetched, o.AsOf = true, 5; return o } // as at writes it
 
 func attempt(n int, o RunEnded) RunEnded { o.Attempt = n; return o }
 
@@ -188,13 +197,13 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "processed, other content, asked for before the last write", rec: at(Processed), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Processed, Digest: "d2", Seen: 4}, verdict: Confirm},
+		{name: "processed, other content, asked for before the last write", rec: at(Processed), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Processed, Digest: "d2", Fetched: true, AsOf: 4}, verdict: Confirm},
 		{name: "processed, no record: the tag knows the document", fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.DocumentID != src.DocumentID() || r.Object != "s3://in/a.pdf" || r.Version != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "processed, no record and no tag", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: json.RawMessage(`{}`)}, verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+		{name: "processed, no record and no tag", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: output(`{}`)}, verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.DocumentID != "dpr_7" || r.RunID != "dpr_7" {
 				t.Errorf("%+v", r)
 			}
@@ -226,7 +235,7 @@ func TestDecide(t *testing.T) {
 		{name: "failed, curable, told again: the notice may have been lost", rec: at(Waiting, second), fact: failed("dpr_0", "INTERNAL_ERROR"), verdict: Resubmit},
 		{name: "failed, curable, but the last attempt", rec: at(Processing, second), fact: attempt(2, failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed},
 		{name: "failed, once processed", rec: at(Processed), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Confirm},
-		{name: "cancelled", rec: at(Processing), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Seen: 5}, verdict: Stored, state: Cancelled},
+		{name: "cancelled", rec: at(Processing), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Fetched: true, AsOf: 5}, verdict: Stored, state: Cancelled},
 		{name: "processed, once cancelled", rec: at(Cancelled), fact: processed("dpr_1", "d1"), verdict: Confirm},
 
 		// What reconcile learns.
@@ -293,7 +302,7 @@ func TestDecide(t *testing.T) {
 				t.Fatalf("verdict %q, written %v; want %q, %v", d.Verdict, d.Written, tt.verdict, tt.state != "")
 			}
 			if tt.rec != nil {
-				if diff := cmp.Diff(before, *tt.rec); diff != "" {
+				if diff := cmp.Diff(before, *tt.rec, cmpopts.IgnoreUnexported(Record{})); diff != "" {
 					t.Fatalf("Decide changed its argument:\n%s", diff)
 				}
 			}

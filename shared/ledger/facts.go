@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"encoding/json"
 	"time"
 
 	"extend-intake/shared/document"
@@ -63,13 +62,15 @@ type RunEnded struct {
 	Reviewed, Edited              bool
 	FailureReason, FailureMessage string
 	Credits                       string
-	Output                        json.RawMessage // set, or OutputLocation is, when Processed
+	Output                        *Output // set, or OutputLocation is, when Processed
 	OutputLocation                string
 	Digest                        string
-	// Seen is, for our own GET, the record's Version as they were before it; 0 for a
-	// delivery. A run has no time of its last change, so a content replaces another
-	// only if Extend was asked after the other was stored.
-	Seen int64
+	// Fetched says that we asked Extend for the run, after the record had the version
+	// AsOf (0: there was none). Else it came by itself. A run has no time of its last
+	// change, so a content replaces another only if Extend was asked after the other
+	// was stored.
+	Fetched bool
+	AsOf    int64
 }
 
 // RunMissing: Extend knows no such run (any more). It was deleted.

@@ -2,11 +2,15 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"maps"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -28,6 +32,89 @@ const (
 	// maxOutputBytes leaves room for the other attributes in an item of 400 KB.
 	maxOutputBytes = 370 * 1000
 )
+
+// Output is a result of Extend, taken apart once: [NewOutput] finds out all that the
+// ledger has to know of it.
+type Output struct {
+	text      json.RawMessage
+	attribute types.AttributeValue // nil if DynamoDB can't hold it exactly
+	inexact   error
+}
+
+// NewOutput takes JSON text as it was received. The error means that it is no JSON.
+func NewOutput(text json.RawMessage) (*Output, error) {
+	v, err := EncodeOutput(text)
+	if err != nil && !errors.Is(err, ErrInexact) {
+		return nil, err
+	}
+	return &Output{text: text, attribute: v, inexact: err}, nil
+}
+
+// Text is the JSON as it was received.
+func (o *Output) Text() json.RawMessage { return o.text }
+
+// Inline is nil if a record can hold the output exactly. Else the error wraps
+// [ErrInexact] and names the rule, and a record takes the output's location only.
+func (o *Output) Inline() error { return o.inexact }
+
+// maxSorted bounds the outputs whose names are put in order for the digest, which
+// takes many times their size.
+const maxSorted = 1 << 20
+
+// AddTo adds the content to a digest: the same for the same content, however it is
+// spaced and, but for outputs over a megabyte, whatever the order of its names.
+func (o *Output) AddTo(h hash.Hash) error {
+	if o.attribute != nil {
+		digest(h, o.attribute)
+		return nil
+	}
+	if len(o.text) > maxSorted {
+		h.Write(o.text)
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(o.text))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	return json.NewEncoder(h).Encode(v)
+}
+
+// digest adds a value, each part with its kind and length before it, names in order.
+func digest(h hash.Hash, v types.AttributeValue) {
+	part := func(kind byte, n int) {
+		var head [9]byte
+		head[0] = kind
+		binary.BigEndian.PutUint64(head[1:], uint64(n)) // #nosec G115 -- a length
+		h.Write(head[:])
+	}
+	text := func(kind byte, s string) {
+		part(kind, len(s))
+		_, _ = io.WriteString(h, s)
+	}
+	switch v := v.(type) {
+	case *types.AttributeValueMemberNULL:
+		part('0', 0)
+	case *types.AttributeValueMemberBOOL:
+		text('b', strconv.FormatBool(v.Value))
+	case *types.AttributeValueMemberN:
+		text('n', v.Value)
+	case *types.AttributeValueMemberS:
+		text('s', v.Value)
+	case *types.AttributeValueMemberL:
+		part('l', len(v.Value))
+		for _, item := range v.Value {
+			digest(h, item)
+		}
+	case *types.AttributeValueMemberM:
+		part('m', len(v.Value))
+		for _, name := range slices.Sorted(maps.Keys(v.Value)) {
+			text('k', name)
+			digest(h, v.Value[name])
+		}
+	}
+}
 
 // EncodeOutput turns JSON text into an attribute, value by value: numbers go digit
 // by digit from the text to DynamoDB's decimal N, never through a float. The error

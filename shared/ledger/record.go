@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"extend-intake/shared/document"
 )
 
@@ -106,6 +108,8 @@ type Record struct {
 	// Output is set on a Record that is to be written with a new inline output.
 	// Records that are read do not carry it: see [Ledger.Output].
 	Output json.RawMessage `dynamodbav:"-"`
+	// attribute is Output as the table has it.
+	attribute types.AttributeValue
 	// Digest tells one content of the outcome from another.
 	Digest string `dynamodbav:"digest,omitempty"`
 

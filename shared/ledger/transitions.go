@@ -111,7 +111,10 @@ func (rec *Record) setResult(f RunEnded, now time.Time) {
 	rec.FailureReason, rec.FailureMessage = cut(f.FailureReason, maxReason), cut(f.FailureMessage, maxMessage)
 	rec.Credits, rec.Digest = f.Credits, f.Digest
 	if f.State == Processed {
-		rec.OutputRunID, rec.Output, rec.OutputLocation = f.RunID, f.Output, f.OutputLocation
+		rec.OutputRunID, rec.OutputLocation = f.RunID, f.OutputLocation
+		if f.Output != nil {
+			rec.Output, rec.attribute = f.Output.text, f.Output.attribute
+		}
 	}
 }
 

@@ -2,8 +2,8 @@
 // look for a lost run and a question of reconcile all end here, so that there is
 // one way for an answer of Extend to become a stored output:
 //
-//	rec := &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
-//	result, err := rec.Record(ctx, run, recorder.Delivered)
+//	rec := &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Put: put, Requeue: requeue}
+//	result, err := rec.Delivered(ctx, run)
 //
 // Recording the same news twice is harmless. What the news ended is counted here too,
 // once, whoever brought it: Result.Metrics belong on the caller's log line.
@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
@@ -51,8 +50,10 @@ type Result struct {
 	DocumentID string
 	// Record is the document as it is now; nil when there is none.
 	Record *ledger.Record
-	// Metrics are log attributes that count what the news ended. They are there
-	// beside an error too, if it came after the ledger knew.
+	// Ended says that the news ended an attempt, which nobody had told before. Metrics
+	// are log attributes that count it. They are there beside an error too, if it came
+	// after the ledger knew.
+	Ended   bool
 	Metrics []any
 
 	written bool
@@ -61,22 +62,35 @@ type Result struct {
 // Foreign is the Verdict on a run whose tag names another stack.
 const Foreign ledger.Verdict = "another stack's"
 
-// Delivered is the seen of a run that came by itself. NoRecord is that of a run that
-// was asked for while the ledger had no record of it.
-const (
-	Delivered int64 = 0
-	NoRecord  int64 = -1
-)
-
 // maxRounds bounds the questions about one run that keeps changing meanwhile.
 const maxRounds = 5
 
-// Record brings a run into the ledger. seen says how new the run is: the Version of
-// the record, its attempt still under way, before Extend was asked for the run; or
-// Delivered. An error means that nothing is lost and that the same call later can
+// asOf says how new a run is: whether Extend was asked for it, and which version the
+// record had before that (0: there was none).
+type asOf struct {
+	fetched bool
+	version int64
+}
+
+// Delivered records a run that came by itself, in a delivery whose signature was
+// checked. An error means that nothing is lost and that the same call later can
 // succeed.
-func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
-	result, err := r.settle(ctx, run, seen)
+func (r *Recorder) Delivered(ctx context.Context, run *extend.Run) (Result, error) {
+	return r.settle(ctx, run, asOf{})
+}
+
+// Fetched records a run that Extend was asked for, after the record was as given, its
+// attempt still under way, or nil where there was none. Its error is that of Delivered.
+func (r *Recorder) Fetched(ctx context.Context, run *extend.Run, before *ledger.Record) (Result, error) {
+	seen := asOf{fetched: true}
+	if before != nil {
+		seen.version = before.Version
+	}
+	return r.settle(ctx, run, seen)
+}
+
+func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
+	result, err := r.confirm(ctx, run, seen)
 	if result.DocumentID == "" {
 		result.DocumentID = run.ID
 		if tag, err := document.ParseTag(run.Metadata); err == nil {
@@ -86,15 +100,15 @@ func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Res
 	return result, err
 }
 
-// settle asks Extend for as long as the ledger can't tell which content is newer.
-func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
+// confirm asks Extend for as long as the ledger can't tell which content is newer.
+func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
 	// over: the record that seen is of had ended. The ledger stores a change of what
 	// has ended only if it is of that very record, so this tells an end from a change.
 	over := false
 	for range maxRounds {
 		result, err := r.record(ctx, run, seen)
 		if result.Verdict != ledger.Confirm {
-			result.Metrics = count(result, run, over)
+			result.count(run, over)
 			return result, err
 		}
 		rec := result.Record
@@ -103,8 +117,8 @@ func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen int64) (Res
 				return Result{}, err
 			}
 		}
-		if seen, over = NoRecord, false; rec != nil {
-			seen, over = rec.Version, rec.State.Terminal()
+		if seen, over = (asOf{fetched: true}), false; rec != nil {
+			seen.version, over = rec.Version, rec.State.Terminal()
 		}
 		id := run.ID
 		run, err = r.Runs.Get(ctx, id)
@@ -128,41 +142,41 @@ func (r *Recorder) find(ctx context.Context, id string) (*ledger.Record, error) 
 	return rec, err
 }
 
-// count says what the news ended. over: it was known to have ended, and this is a change
-// of its result.
-func count(result Result, run *extend.Run, over bool) (metrics []any) {
+// count finds out what the news ended. over: it was known to have ended, and this is a
+// change of its result.
+func (result *Result) count(run *extend.Run, over bool) {
 	rec := result.Record
 	switch {
 	case !result.written || over:
-		return nil
+		return
 	case result.Verdict == ledger.DuplicateRun:
-		metrics = append(metrics, metric.DuplicateRun.One())
+		result.Metrics = append(result.Metrics, metric.DuplicateRun.One())
 	case result.Verdict == ledger.Resubmit && run.Status == extend.StatusFailed: // it is tried again
-		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
+		result.Metrics = append(result.Metrics, metric.Failed.For(run.FailureReason).One())
 	case result.Verdict != ledger.Stored:
-		return nil
+		return
 	case rec.State == ledger.Processed:
-		metrics = append(metrics, metric.Processed.One())
+		result.Metrics = append(result.Metrics, metric.Processed.One())
 		// Only the first result: a later one is counted from somebody's wish, not from the upload.
 		if rec.Revision == 1 && !rec.UploadedAt.IsZero() {
-			metrics = append(metrics, metric.SecondsToOutput.Add(max(0, rec.FinishedAt.Sub(rec.UploadedAt).Seconds())))
+			result.Metrics = append(result.Metrics, metric.SecondsToOutput.Add(max(0, rec.FinishedAt.Sub(rec.UploadedAt).Seconds())))
 		}
 	case rec.State == ledger.Failed:
-		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
+		result.Metrics = append(result.Metrics, metric.Failed.For(run.FailureReason).One())
 	case rec.State == ledger.Cancelled:
-		metrics = append(metrics, metric.Cancelled.One())
+		result.Metrics = append(result.Metrics, metric.Cancelled.One())
 	default:
-		return nil
+		return
 	}
+	result.Ended = true
 	if run.Usage != nil {
 		if credits, err := run.Usage.Credits.Float64(); err == nil {
-			metrics = append(metrics, metric.Credits.Add(credits))
+			result.Metrics = append(result.Metrics, metric.Credits.Add(credits))
 		}
 	}
-	return metrics
 }
 
-func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
+func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
 	id, source, attempt := run.ID, document.Source{}, 1
 	tag, err := document.ParseTag(run.Metadata)
 	if err == nil {
@@ -173,7 +187,7 @@ func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Res
 	}
 	state, ended := terminal[run.Status]
 	if !ended {
-		if seen == Delivered {
+		if !seen.fetched {
 			return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
 		}
 		return r.apply(ctx, id, ledger.StillRunning{RunID: run.ID})
@@ -182,32 +196,30 @@ func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Res
 	o := ledger.RunEnded{
 		Source: source, Attempt: attempt, RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
 		State: state, Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
-		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Seen: seen,
+		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version,
 	}
 	if run.Usage != nil {
 		o.Credits = run.Usage.Credits.String()
 	}
 	if state == ledger.Processed {
-		o.Output = run.Output
-		if o.Output == nil {
-			o.Output = json.RawMessage("null")
+		text := run.Output
+		if text == nil {
+			text = json.RawMessage("null")
+		}
+		if o.Output, err = ledger.NewOutput(text); err != nil {
+			return Result{}, fmt.Errorf("run %s: output: %w", run.ID, err)
 		}
 	}
 	if o.Digest, err = digest(o); err != nil {
 		return Result{}, fmt.Errorf("run %s: output: %w", run.ID, err)
 	}
-	if o.Output != nil {
-		switch _, err := ledger.EncodeOutput(o.Output); {
-		case errors.Is(err, ledger.ErrInexact):
-			// The bytes first, then the record that points to them.
-			name := fmt.Sprintf("%s/%d-%s.json", id, attempt, o.Digest[:16])
-			if o.OutputLocation, err = r.Put(ctx, name, o.Output); err != nil {
-				return Result{}, fmt.Errorf("run %s: keep the output: %w", run.ID, err)
-			}
-			o.Output = nil
-		case err != nil:
-			return Result{}, fmt.Errorf("run %s: %w", run.ID, err)
+	if o.Output != nil && o.Output.Inline() != nil {
+		// The bytes first, then the record that points to them.
+		name := fmt.Sprintf("%s/%d-%s.json", id, attempt, o.Digest[:16])
+		if o.OutputLocation, err = r.Put(ctx, name, o.Output.Text()); err != nil {
+			return Result{}, fmt.Errorf("run %s: put the output: %w", run.ID, err)
 		}
+		o.Output = nil
 	}
 	return r.apply(ctx, id, o)
 }
@@ -232,27 +244,16 @@ func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result,
 	return result, nil
 }
 
-// maxSorted bounds the outputs whose names are put in order for the digest, which
-// takes many times their size.
-const maxSorted = 1 << 20
-
-// digest is the same for the same content, however it is spaced and, but for very
-// large outputs, whatever the order of its names.
+// digest is the same for the same content: see [ledger.Output.AddTo].
 func digest(o ledger.RunEnded) (string, error) {
-	var output any
-	if len(o.Output) > maxSorted {
-		output = o.Output
-	} else if o.Output != nil {
-		d := json.NewDecoder(strings.NewReader(string(o.Output)))
-		d.UseNumber()
-		if err := d.Decode(&output); err != nil {
+	h := sha256.New()
+	if err := json.NewEncoder(h).Encode([]any{o.State, o.Type, o.Reviewed, o.Edited, o.FailureReason, o.FailureMessage}); err != nil {
+		return "", err
+	}
+	if o.Output != nil {
+		if err := o.Output.AddTo(h); err != nil {
 			return "", err
 		}
 	}
-	text, err := json.Marshal([]any{o.State, o.Type, o.Reviewed, o.Edited, o.FailureReason, o.FailureMessage, output})
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

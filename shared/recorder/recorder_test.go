@@ -71,7 +71,7 @@ func (d *desk) Get(_ context.Context, id string) (*extend.Run, error) {
 }
 
 // seen is what a GET of the run would be given now.
-func (d *desk) seen(run *extend.Run) int64 {
+func (d *desk) seen(run *extend.Run) *ledger.Record {
 	id := run.ID
 	if tag, err := document.ParseTag(run.Metadata); err == nil {
 		id = tag.DocumentID
@@ -80,20 +80,19 @@ func (d *desk) seen(run *extend.Run) int64 {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if rec == nil {
-		return NoRecord
-	}
-	return rec.Version
+	return rec
 }
 
 // record brings a run in, and holds the verdict.
 func (d *desk) record(run *extend.Run, confirmed bool, want ledger.Verdict) Result {
 	d.t.Helper()
-	seen := Delivered
+	var r Result
+	var err error
 	if confirmed {
-		seen = d.seen(run)
+		r, err = d.Fetched(d.t.Context(), run, d.seen(run))
+	} else {
+		r, err = d.Delivered(d.t.Context(), run)
 	}
-	r, err := d.Record(d.t.Context(), run, seen)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -213,7 +212,7 @@ func TestKeepFails(t *testing.T) {
 	}
 	full := errors.New("no bucket")
 	d.Put = func(context.Context, string, []byte) (string, error) { return "", full }
-	if _, err := d.Record(t.Context(), processed(`{"n": 1e400}`), Delivered); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
+	if _, err := d.Delivered(t.Context(), processed(`{"n": 1e400}`)); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
 		t.Errorf("error %v", err)
 	}
 	if after, err := d.Ledger.Get(t.Context(), docID); err != nil || after.Version != before.Version {
@@ -249,7 +248,7 @@ func TestProcessedWithoutOutput(t *testing.T) {
 func TestOutputThatIsNotJSON(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if _, err := d.Record(t.Context(), processed(`{"n":`), Delivered); err == nil || !strings.Contains(err.Error(), "run dpr_1: output") {
+	if _, err := d.Delivered(t.Context(), processed(`{"n":`)); err == nil || !strings.Contains(err.Error(), "run dpr_1: output") {
 		t.Errorf("error %v", err)
 	}
 	d.wantNone(docID)
@@ -308,7 +307,7 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		d := newDesk(t)
 		down := errors.New("down")
 		d.answers = []any{down}
-		if _, err := d.Record(t.Context(), pending(), Delivered); !errors.Is(err, down) || !strings.Contains(err.Error(), "dpr_1") {
+		if _, err := d.Delivered(t.Context(), pending()); !errors.Is(err, down) || !strings.Contains(err.Error(), "dpr_1") {
 			t.Errorf("error %v", err)
 		}
 		d.wantNone(docID)
@@ -340,7 +339,7 @@ func TestOtherContentIsAskedAbout(t *testing.T) {
 	if r.Record.Revision != 2 {
 		t.Errorf("revision %d", r.Record.Revision)
 	}
-	if _, err := d.Record(t.Context(), processed(`{"n": 4}`), Delivered); err == nil {
+	if _, err := d.Delivered(t.Context(), processed(`{"n": 4}`)); err == nil {
 		t.Error("no error, so the delivery would not come again")
 	}
 	d.wantOutput(docID, `{"n": 3}`)
@@ -364,7 +363,7 @@ func TestACurableFailureIsResent(t *testing.T) {
 		return fault
 	}
 	fault = errors.New("no queue")
-	if _, err := d.Record(t.Context(), failed, Delivered); !errors.Is(err, fault) {
+	if _, err := d.Delivered(t.Context(), failed); !errors.Is(err, fault) {
 		t.Errorf("error %v", err)
 	}
 	fault = nil
@@ -380,7 +379,11 @@ func TestACurableFailureIsResent(t *testing.T) {
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	outcome := func(output string) ledger.RunEnded {
-		return ledger.RunEnded{State: ledger.Processed, Type: "EXTRACT", Output: json.RawMessage(output)}
+		o, err := ledger.NewOutput(json.RawMessage(output))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ledger.RunEnded{State: ledger.Processed, Type: "EXTRACT", Output: o}
 	}
 	base := outcome(`{"a": [1.50, "x"], "b": {"c": null}}`)
 	of := func(o ledger.RunEnded) string {
@@ -397,7 +400,7 @@ func TestDigest(t *testing.T) {
 		"escapes": outcome(`{"\u0061": [1.50, "\u0078"], "b": {"c": null}}`),
 		// These say how we came to know of it, not what it is.
 		"run URL":   func() ledger.RunEnded { o := base; o.RunURL = "u"; return o }(),
-		"confirmed": func() ledger.RunEnded { o := base; o.Seen = 7; return o }(),
+		"confirmed": func() ledger.RunEnded { o := base; o.Fetched, o.AsOf = true, 7; return o }(),
 		"credits":   func() ledger.RunEnded { o := base; o.Credits = "3"; return o }(),
 	} {
 		if of(same) != of(base) {
@@ -427,7 +430,7 @@ func TestDigest(t *testing.T) {
 		}
 		seen[d] = name
 	}
-	if _, err := digest(outcome(`{`)); err == nil {
+	if _, err := ledger.NewOutput(json.RawMessage(`{`)); err == nil {
 		t.Error("not JSON, and no error")
 	}
 	for d := range seen {
@@ -525,7 +528,7 @@ func TestAFailureIsCountedThoughItsNoticeIsNotSent(t *testing.T) {
 	d := newDesk(t)
 	d.submitted()
 	d.Requeue = func(context.Context, document.Source) error { return errors.New("no queue") }
-	r, err := d.Record(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }), Delivered)
+	r, err := d.Delivered(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }))
 	if err == nil {
 		t.Error("no error, so the delivery would not come again")
 	}

@@ -137,7 +137,7 @@ func (s *deployment) apply(t *testing.T, src document.Source, facts ...ledger.Fa
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.Seen = rec.Version
+			o.Fetched, o.AsOf = true, rec.Version
 			f = o
 		}
 		if _, err := s.Ledger.Apply(t.Context(), src.DocumentID(), f); err != nil {
@@ -192,7 +192,10 @@ func TestEvents(t *testing.T) {
 		o := ledger.RunEnded{Source: src, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: stack.ProcessorID,
 			State: state, Type: "EXTRACT", Credits: "2.5", Digest: hexSum([]byte(output))}
 		if output != "" {
-			o.Output = json.RawMessage(output)
+			var err error
+			if o.Output, err = ledger.NewOutput(json.RawMessage(output)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return o
 	}
