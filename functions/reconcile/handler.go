@@ -27,21 +27,20 @@ const askTimeout = 10 * time.Second
 // back by themselves; this is the net below them and must not flood the queue.
 const maxRequeued = 200
 
-// Handler brings on what went quiet. All fields are required.
+// Handler brings on what went quiet. Make one with [NewHandler].
 type Handler struct {
-	Ledger   *ledger.Ledger
-	Runs     recorder.Getter
-	Recorder *recorder.Recorder
-	// Requeue puts a document's notice into the upload queue once more.
-	Requeue func(context.Context, document.Source) error
-	// Limit paces the questions to Extend.
-	Limit *rate.Limiter
-	// Grace is how long a document's own message has for bringing it on.
-	Grace time.Duration
-	// StalledAfter is how long a document can be on the way before somebody should
+	ledger        *ledger.Ledger
+	runs          recorder.Getter
+	recorder      *recorder.Recorder
+	requeueSource func(context.Context, document.Source) error
+	// limiter paces the questions to Extend.
+	limiter *rate.Limiter
+	// grace is how long a document's own message has for bringing it on.
+	grace time.Duration
+	// stalledAfter is how long a document can be on the way before somebody should
 	// look.
-	StalledAfter time.Duration
-	Now          func() time.Time
+	stalledAfter time.Duration
+	now          func() time.Time
 }
 
 // Summary is what one invocation did.
@@ -63,12 +62,12 @@ var errStop = errors.New("stopped")
 // Handle takes the schedule's event, of which it needs nothing.
 func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error) {
 	var s Summary
-	now := h.Now()
+	now := h.now()
 	deadline := now.Add(45 * time.Second)
 	if d, ok := ctx.Deadline(); ok {
 		deadline = d.Add(-askTimeout - 5*time.Second)
 	}
-	overdue := now.Add(-h.Grace)
+	overdue := now.Add(-h.grace)
 	var err error
 	for _, pass := range []struct {
 		state ledger.State
@@ -100,7 +99,7 @@ func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error
 // longest overdue first. Whatever is done moves a document's next look on, so that
 // the next invocation goes on where this one stops.
 func (h *Handler) each(ctx context.Context, s *Summary, state ledger.State, until, deadline time.Time, do func(context.Context, *Summary, *ledger.Record) error) error {
-	for rec, err := range h.Ledger.InState(ctx, state, until) {
+	for rec, err := range h.ledger.InState(ctx, state, until) {
 		if errors.Is(err, ledger.ErrRecord) {
 			s.Errors++
 			slog.ErrorContext(ctx, "record left as it is", "error", err)
@@ -109,7 +108,7 @@ func (h *Handler) each(ctx context.Context, s *Summary, state ledger.State, unti
 		if err != nil {
 			return err
 		}
-		if h.Now().After(deadline) {
+		if h.now().After(deadline) {
 			return errStop
 		}
 		if err := h.guard(ctx, s, rec, do); err != nil {
@@ -142,11 +141,11 @@ func (h *Handler) requeue(ctx context.Context, s *Summary, rec *ledger.Record) e
 	if s.Requeued >= maxRequeued {
 		return errStop
 	}
-	if err := h.Requeue(ctx, rec.Source()); err != nil {
+	if err := h.requeueSource(ctx, rec.Source()); err != nil {
 		return fmt.Errorf("resend: %w", err)
 	}
 	s.Requeued++
-	if _, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Requeued{}); err != nil {
+	if _, err := h.ledger.Apply(ctx, rec.DocumentID, ledger.Requeued{}); err != nil {
 		return err // it is sent once more in a minute
 	}
 	h.log(rec).WarnContext(ctx, "requeued", metric.RecoveredByReconcile.One())
@@ -155,34 +154,34 @@ func (h *Handler) requeue(ctx context.Context, s *Summary, rec *ledger.Record) e
 
 // ask asks Extend about the run, and records the answer as a delivery is recorded.
 func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error {
-	if err := h.Limit.Wait(ctx); err != nil {
+	if err := h.limiter.Wait(ctx); err != nil {
 		return errStop // no turn before the function ends
 	}
 	// First the next look: whatever happens over this run, it must not stand in the
 	// way of the others.
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.StillRunning{RunID: rec.RunID})
+	d, err := h.ledger.Apply(ctx, rec.DocumentID, ledger.StillRunning{RunID: rec.RunID})
 	if err != nil || d.Verdict != ledger.Stored {
 		return err // it has ended meanwhile
 	}
 	s.Asked++
-	run, err := h.Runs.Get(ctx, rec.RunID)
+	run, err := h.runs.Get(ctx, rec.RunID)
 	if e, ok := errors.AsType[*extend.Error](err); ok {
 		switch e.StatusCode {
 		case http.StatusNotFound:
 			return h.gone(ctx, s, rec)
 		case http.StatusTooManyRequests:
-			h.log(rec).WarnContext(ctx, "on hold", "reason", "429", "error", err, metric.RateLimited.One())
+			h.log(rec).WarnContext(ctx, "paused", "reason", "429", "error", err, metric.RateLimited.One())
 			return errStop
 		case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
 			status := strconv.Itoa(e.StatusCode)
-			h.log(rec).ErrorContext(ctx, "on hold", "reason", status, "error", err, metric.AccountPaused.For(status).One())
+			h.log(rec).ErrorContext(ctx, "paused", "reason", status, "error", err, metric.AccountPaused.For(status).One())
 			return errStop
 		}
 	}
 	if err != nil {
 		return err
 	}
-	result, err := h.Recorder.Fetched(ctx, run, d.Record)
+	result, err := h.recorder.Fetched(ctx, run, d.Record)
 	switch {
 	case result.Verdict == ledger.DuplicateRun:
 		h.log(result.Record).With(result.Metrics...).ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
@@ -197,7 +196,7 @@ func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error
 
 // gone tells the ledger that Extend knows no such run.
 func (h *Handler) gone(ctx context.Context, s *Summary, rec *ledger.Record) error {
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.RunMissing{RunID: rec.RunID})
+	d, err := h.ledger.Apply(ctx, rec.DocumentID, ledger.RunMissing{RunID: rec.RunID})
 	if err != nil || d.Record == nil {
 		return err
 	}
@@ -218,7 +217,7 @@ func (h *Handler) log(rec *ledger.Record) *slog.Logger {
 	if rec.Revision > 0 || since.IsZero() { // what is read again is on its way since it was sent again
 		since = rec.SubmittedAt
 	}
-	if !rec.State.Terminal() && !since.IsZero() && h.Now().Sub(since) > h.StalledAfter {
+	if !rec.State.Terminal() && !since.IsZero() && h.now().Sub(since) > h.stalledAfter {
 		log = log.With("since", since, metric.Stalled.One())
 	}
 	return log
@@ -232,7 +231,7 @@ func (h *Handler) left(ctx context.Context, now, overdue time.Time) (int, error)
 		if state == ledger.Processing {
 			until = now
 		}
-		n, err := h.Ledger.Count(ctx, state, until)
+		n, err := h.ledger.Count(ctx, state, until)
 		if err != nil {
 			return 0, err
 		}

@@ -9,19 +9,18 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	neturl "net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
-	"extend-intake/shared/recorder"
 )
 
 const stack = "123456789012/eu-west-1/intake"
@@ -52,11 +51,19 @@ func newWorld(t *testing.T, opts fakeextend.Options) *world {
 	clock := func() time.Time { return w.now }
 	rules := ledger.DefaultRules
 	l := ledger.NewMemory(rules, clock)
-	resend := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
-	w.Handler = &Handler{
-		Ledger: l, Runs: client.Runs, Requeue: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, StalledAfter: 6 * time.Hour, Now: clock,
-		Recorder: &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Requeue: resend,
-			Put: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") }},
+	requeue := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
+	base, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Handler, err = NewHandler(Config{
+		Common: boot.Common{Stack: stack, BaseURL: base}, Rules: rules, RequestsPerSecond: 1e9, StalledAfter: 6 * time.Hour,
+	}, Parts{
+		Key: extend.StaticKey("sk_test"), Transport: http.DefaultTransport, Ledger: l, Requeue: requeue, Now: clock,
+		Put: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") },
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return w
 }
@@ -85,7 +92,7 @@ func (w *world) submitted(i int) (document.Source, *extend.Run) {
 }
 
 func (w *world) apply(s document.Source, f ledger.Fact) {
-	if _, err := w.Ledger.Apply(w.t.Context(), s.DocumentID(), f); err != nil {
+	if _, err := w.ledger.Apply(w.t.Context(), s.DocumentID(), f); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -99,7 +106,7 @@ func (w *world) handle() Summary {
 }
 
 func (w *world) state(s document.Source) *ledger.Record {
-	rec, err := w.Ledger.Get(w.t.Context(), s.DocumentID())
+	rec, err := w.ledger.Get(w.t.Context(), s.DocumentID())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -275,7 +282,7 @@ func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
 	w.apply(b, ledger.OutcomeUnknown{ClaimNumber: 1})
 	w.now = w.now.Add(time.Hour)
 	resent := 0
-	w.Handler.Requeue = func(_ context.Context, s document.Source) error {
+	w.requeueSource = func(_ context.Context, s document.Source) error {
 		switch resent++; s.Key {
 		case a.Key:
 			panic("a fault of ours")
@@ -338,8 +345,8 @@ func TestLinesAndMetrics(t *testing.T) {
 			want: "Extend knows no such run: deleted, or is the API key of another workspace?"},
 		{name: "deleted", long: true, bring: func(w *world, run *extend.Run) { _ = w.fake.DeleteRun(run.ID) }, wait: 7 * time.Hour,
 			want: "Extend knows no such run: deleted, or is the API key of another workspace? Cancelled RecoveredByReconcile"},
-		{name: "no credits", wait: 10 * time.Minute, fault: 402, want: "on hold AccountPaused=402"},
-		{name: "rate limit", wait: 10 * time.Minute, fault: 429, want: "on hold RateLimited"},
+		{name: "no credits", wait: 10 * time.Minute, fault: 402, want: "paused AccountPaused=402"},
+		{name: "rate limit", wait: 10 * time.Minute, fault: 429, want: "paused RateLimited"},
 		{name: "Extend is down", wait: 10 * time.Minute, fault: 500, want: "not reconciled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

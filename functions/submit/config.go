@@ -1,7 +1,6 @@
 package submit
 
 import (
-	"net/url"
 	"time"
 
 	"extend-intake/shared/boot"
@@ -11,10 +10,8 @@ import (
 
 // Config is what the environment says.
 type Config struct {
-	Stack, Table, SecretID   string
-	BaseURL                  *url.URL
-	Workspace                string
-	UploadQueue, DeadLetters string
+	boot.Common
+	DeadLetters string
 	// Bucket is the one whose uploads are read.
 	Bucket string
 	// Routes are those of the parameter Routes and, last, the one that ProcessorId makes.
@@ -45,13 +42,11 @@ const (
 	pacing = 0.98
 )
 
-// LoadConfig reads the environment and reports every fault at once.
+// LoadConfig reads the environment and reports every error at once.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
 	c := Config{
-		Stack: env.Required("STACK"), Table: env.Required("TABLE_NAME"), SecretID: env.Required("SECRET_ID"),
-		BaseURL: env.URL("EXTEND_BASE_URL"), Workspace: env.Optional("EXTEND_WORKSPACE_ID"),
-		UploadQueue: env.Required("UPLOAD_QUEUE_URL"), DeadLetters: env.Required("DEAD_LETTER_QUEUE_URL"),
+		Common: env.Common(), DeadLetters: env.Required("DEAD_LETTER_QUEUE_URL"),
 		Bucket: env.Required("UPLOAD_BUCKET"), Routes: routes(env),
 		RequestsPerSecond: env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
 		FilesPerSecond:    env.Float("FILES_PER_MINUTE", 5, 100_000) / 60,

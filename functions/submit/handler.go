@@ -19,21 +19,15 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
+	"extend-intake/shared/queue"
 )
 
-// Handler submits uploads. All fields are required.
+// Handler submits uploads. Make one with [NewHandler].
 type Handler struct {
 	Config Config
-	// Key is the API key; it is asked before anything is claimed.
-	Key     func(context.Context) (string, error)
+	Parts
 	Runs    Runs
-	Ledger  *ledger.Ledger
-	File    File
-	Queue   Queue
 	Limiter *RateLimiter
-	Now     func() time.Time
-	// Jitter is a number in [0,1).
-	Jitter func() float64
 
 	// holdUntil: Extend refused the account or the rate. Until then this instance makes no call.
 	holdUntil  time.Time
@@ -45,16 +39,6 @@ type Runs interface {
 	Create(context.Context, extend.CreateRunRequest) (*extend.Run, error)
 	Get(ctx context.Context, id string) (*extend.Run, error)
 	All(context.Context, extend.ListRunsRequest) iter.Seq2[extend.RunSummary, error]
-}
-
-// Queue is what a Handler does to messages besides returning them.
-type Queue interface {
-	// Delay makes a message come back after d.
-	Delay(ctx context.Context, receipt string, d time.Duration) error
-	// Again sends a message anew, to be received after d, with the faults that it has had.
-	Again(ctx context.Context, body string, faults int, d time.Duration) error
-	// Bury puts a message into the dead letters.
-	Bury(ctx context.Context, body, reason string) error
 }
 
 // Handle takes a batch of the upload queue or, for a stack without a queue and for
@@ -85,7 +69,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	a := h.body(ctx, m.Body, max(receives, 1))
 	// The receipts don't count faults: a message is also received to find that it has to wait.
 	faults := 0
-	if n, ok := m.MessageAttributes[faultsAttribute]; ok && n.StringValue != nil {
+	if n, ok := m.MessageAttributes[errorsAttribute]; ok && n.StringValue != nil {
 		faults, _ = strconv.Atoi(*n.StringValue)
 	}
 	if a.kind == faulty {
@@ -100,7 +84,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	}
 	if a.kind == faulty || a.kind == back && receives >= maxReceives {
 		log.WarnContext(ctx, "message begins anew", "reason", a.reason, "errors", faults, "receives", receives)
-		if err := h.Queue.Again(ctx, m.Body, faults, min(a.after, maxBackoff)); err != nil {
+		if err := h.Uploads.Send(ctx, queue.Message{Body: m.Body, Delay: min(a.after, maxBackoff), Attributes: map[string]string{errorsAttribute: strconv.Itoa(faults)}}); err != nil {
 			log.ErrorContext(ctx, "message not sent anew, it comes back", "error", err)
 			return false
 		}
@@ -110,7 +94,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	case done:
 		return true
 	case dead:
-		if err := h.Queue.Bury(ctx, m.Body, a.reason); err != nil {
+		if err := h.DeadLetters.Send(ctx, queue.Message{Body: m.Body, Attributes: map[string]string{"reason": a.reason}}); err != nil {
 			log.ErrorContext(ctx, "dead letter not sent, the message comes back", "reason", a.reason, "error", err)
 			return false
 		}
@@ -121,7 +105,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 	// message for twelve hours at most, and a hold can end earlier than was said.
 	after := min(a.after, maxBackoff)
 	after += time.Duration(h.Jitter() * float64(after) / 2)
-	if err := h.Queue.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
+	if err := h.Uploads.Delay(ctx, m.ReceiptHandle, max(after, time.Second)); err != nil {
 		// It comes back all the same, after the queue's own visibility timeout.
 		log.WarnContext(ctx, "delay not set", "error", err)
 	}

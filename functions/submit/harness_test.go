@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,9 +24,11 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/queue"
 )
 
 // What is around the handler in these tests: the real client against the fake
@@ -122,6 +125,8 @@ type intake struct {
 	client    *extend.Client
 	book      *ledger.Ledger
 	now       func() time.Time
+	base      *url.URL
+	transport http.RoundTripper
 }
 
 // newIntake talks to the fake over a socket, and its clock is the test's.
@@ -130,7 +135,7 @@ func newIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 	fake, base := fakeextend.NewServer(t, options(edit))
 	in := &intake{t: t, fake: fake, clock: newClock()}
 	in.now = in.clock.now
-	in.assemble(base, &http.Client{Timeout: postTimeout, Transport: freshConnections()})
+	in.assemble(base, boot.FreshConnections())
 	return in
 }
 
@@ -144,7 +149,7 @@ func newVirtualIntake(t *testing.T, edit ...func(*fakeextend.Options)) *intake {
 	}
 	t.Cleanup(fake.Close)
 	in := &intake{t: t, fake: fake, now: time.Now}
-	in.assemble("https://extend.test", &http.Client{Timeout: postTimeout, Transport: fakeextend.Transport(fake)})
+	in.assemble("https://extend.test", fakeextend.Transport(fake))
 	return in
 }
 
@@ -176,12 +181,17 @@ func onCreate(f ...fakeextend.Fault) func(*fakeextend.Options) {
 	return faults(fakeextend.Script(fakeextend.RouteCreate, f...))
 }
 
-func (in *intake) assemble(base string, hc *http.Client) {
+func (in *intake) assemble(base string, transport http.RoundTripper) {
 	in.t.Helper()
 	in.log = &logbook{}
 	in.ctx = context.WithValue(in.t.Context(), logKey{}, in.log)
 	var err error
-	in.client, err = extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(base), extend.WithHTTPClient(hc), extend.WithRetry(extend.Retry{Attempts: 1}))
+	in.transport = transport
+	if in.base, err = url.Parse(base); err != nil {
+		in.t.Fatal(err)
+	}
+	in.client, err = extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(base), extend.WithRetry(extend.Retry{Attempts: 1}),
+		extend.WithHTTPClient(&http.Client{Timeout: postTimeout, Transport: transport}))
 	if err != nil {
 		in.t.Fatal(err)
 	}
@@ -211,20 +221,19 @@ type instance struct {
 
 func (in *intake) another() *instance {
 	q := &fakeQueue{t: in.t}
-	return &instance{in: in, queue: q, Handler: &Handler{
-		Config: Config{
-			Stack: stack, Rules: rules, Pause: 5 * time.Minute, StalledAfter: 6 * time.Hour,
-			Bucket: bucket, Routes: document.Routes{{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"}},
-		},
-		Key:     func(context.Context) (string, error) { return apiKey, nil },
-		Runs:    in.client.Runs,
-		Ledger:  in.book,
-		File:    linked,
-		Queue:   q,
-		Limiter: NewRateLimiter(1e9, 1e9),
-		Now:     in.now,
-		Jitter:  func() float64 { return 0 },
-	}}
+	h, err := NewHandler(Config{
+		Common: boot.Common{Stack: stack, BaseURL: in.base}, Rules: rules, Pause: 5 * time.Minute, StalledAfter: 6 * time.Hour,
+		Bucket: bucket, Routes: document.Routes{{Name: "default", Prefix: "in/", ProcessorID: processor, Version: "latest"}},
+		RequestsPerSecond: 1e9, FilesPerSecond: 1e9,
+	}, Parts{
+		Key:       func(context.Context) (string, error) { return apiKey, nil },
+		Transport: in.transport, Ledger: in.book, File: linked, Uploads: q, DeadLetters: deadLetters{q}, Now: in.now,
+		Jitter: func() float64 { return 0 },
+	})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return &instance{in: in, queue: q, Handler: h}
 }
 
 // linkTo is what a presigned URL looks like to Extend.
@@ -360,26 +369,33 @@ func (q *fakeQueue) Delay(_ context.Context, r string, d time.Duration) error {
 	return nil
 }
 
-func (q *fakeQueue) Again(_ context.Context, body string, faults int, d time.Duration) error {
+func (q *fakeQueue) Send(_ context.Context, m queue.Message) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.againErr != nil {
 		return q.againErr
 	}
-	q.again = append(q.again, replaced{body, faults, d})
+	n, err := strconv.Atoi(m.Attributes[errorsAttribute])
+	if err != nil {
+		q.t.Error(err)
+	}
+	q.again = append(q.again, replaced{m.Body, n, m.Delay})
 	return nil
 }
 
-func (q *fakeQueue) Bury(_ context.Context, body, reason string) error {
+// deadLetters is the fakeQueue's dead-letter queue.
+type deadLetters struct{ *fakeQueue }
+
+func (q deadLetters) Send(_ context.Context, m queue.Message) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !slices.ContainsFunc(q.messages, func(m message) bool { return m.body == body }) {
-		q.t.Errorf("Bury of a body that is no message's: %s", body)
+	if !slices.ContainsFunc(q.messages, func(r message) bool { return r.body == m.Body }) {
+		q.t.Errorf("dead letter of a body that is no message's: %s", m.Body)
 	}
 	if q.buryErr != nil {
 		return q.buryErr
 	}
-	q.dead = append(q.dead, letter{body, reason})
+	q.dead = append(q.dead, letter{m.Body, m.Attributes["reason"]})
 	return nil
 }
 
@@ -389,7 +405,7 @@ func batch(messages ...message) json.RawMessage {
 	for _, m := range messages {
 		attributes := map[string]any{}
 		if m.faults > 0 {
-			attributes["faults"] = map[string]any{"stringValue": fmt.Sprint(m.faults), "dataType": "Number"}
+			attributes[errorsAttribute] = map[string]any{"stringValue": fmt.Sprint(m.faults), "dataType": "String"}
 		}
 		records = append(records, map[string]any{
 			"messageId": m.id, "receiptHandle": receipt(m.id), "body": m.body,

@@ -8,9 +8,7 @@ package submit
 import (
 	"context"
 	"encoding/json"
-	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -48,55 +46,67 @@ func wire(ctx context.Context, getenv func(string) string) (func(context.Context
 	if err != nil {
 		return nil, err
 	}
-	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now)
-	client, err := extend.NewClient(secrets.APIKey,
-		extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
-		extend.WithHTTPClient(&http.Client{Timeout: postTimeout, Transport: freshConnections()}),
-		extend.WithRetry(extend.Retry{Attempts: 1})) // the queue tries again, and knows when
-	if err != nil {
-		return nil, err
-	}
+	key := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now).APIKey
 	messaging := sqs.NewFromConfig(awsConfig)
-	h := &Handler{
-		Config: cfg, Key: secrets.APIKey, Runs: client.Runs,
+	p := Parts{
+		Key: key, Transport: boot.FreshConnections(),
 		Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
 		File:    link(awsConfig),
-		Queue:   messages{queue.New(messaging, cfg.UploadQueue), queue.New(messaging, cfg.DeadLetters)},
-		Limiter: NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
-		Now:     time.Now, Jitter: rand.Float64,
+		Uploads: queue.New(messaging, cfg.UploadQueue), DeadLetters: queue.New(messaging, cfg.DeadLetters),
+		Now: time.Now, Jitter: boot.Jitter,
 	}
 	if cfg.SendsFiles {
-		uploads, err := extend.NewClient(secrets.APIKey,
-			extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
-			extend.WithHTTPClient(&http.Client{Transport: freshConnections()})) // uploadTimeout bounds it
+		uploads, err := boot.Extend(cfg.Common, key, boot.Calls{Tries: 1, Transport: p.Transport}) // uploadTimeout bounds it
 		if err != nil {
 			return nil, err
 		}
-		h.File = send(boot.S3(awsConfig), uploads.Files)
+		p.File = send(boot.S3(awsConfig), uploads.Files)
+	}
+	h, err := NewHandler(cfg, p)
+	if err != nil {
+		return nil, err
 	}
 	return h.Handle, nil
 }
 
-// freshConnections opens a connection for each request. One that was kept while
-// the function was frozen may be dead, and a POST that dies with it has an unknown
-// outcome: ten minutes of looking to save a handshake.
-func freshConnections() http.RoundTripper {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DisableKeepAlives = true
-	return t
+// calls is how this function calls Extend: once, for the queue tries again, and knows
+// when.
+var calls = boot.Calls{Timeout: postTimeout, Tries: 1}
+
+// Parts are what a Handler is made of besides its configuration: the world around the
+// function. All are required.
+type Parts struct {
+	// Key is the API key; it is asked before anything is claimed.
+	Key extend.KeyFunc
+	// Transport carries the requests to Extend. It must not repeat one by itself.
+	Transport            http.RoundTripper
+	Ledger               *ledger.Ledger
+	File                 File
+	Uploads, DeadLetters Queue
+	Now                  func() time.Time
+	// Jitter is a number in [0,1).
+	Jitter func() float64
 }
 
-// messages are the upload queue and its dead-letter queue.
-type messages struct{ uploads, deadLetters *queue.Queue }
-
-func (m messages) Delay(ctx context.Context, receipt string, d time.Duration) error {
-	return m.uploads.Delay(ctx, receipt, d)
+// Queue is what a Handler does to a queue; *queue.Queue does it.
+type Queue interface {
+	// Delay makes a message that was received come back after d.
+	Delay(ctx context.Context, receipt string, d time.Duration) error
+	Send(context.Context, queue.Message) error
 }
 
-func (m messages) Again(ctx context.Context, body string, faults int, d time.Duration) error {
-	return m.uploads.Send(ctx, queue.Message{Body: body, Delay: d, Attributes: map[string]string{faultsAttribute: strconv.Itoa(faults)}})
-}
-
-func (m messages) Bury(ctx context.Context, body, reason string) error {
-	return m.deadLetters.Send(ctx, queue.Message{Body: body, Attributes: map[string]string{"reason": reason}})
+// NewHandler makes a Handler of its parts. The error names those that are missing.
+func NewHandler(cfg Config, p Parts) (*Handler, error) {
+	if err := boot.Complete(p); err != nil {
+		return nil, err
+	}
+	c := calls
+	c.Transport, c.Jitter = p.Transport, p.Jitter
+	client, err := boot.Extend(cfg.Common, p.Key, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{
+		Config: cfg, Parts: p, Runs: client.Runs, Limiter: NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
+	}, nil
 }

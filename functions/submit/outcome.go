@@ -44,7 +44,7 @@ const (
 // A message with a fault of its own is tried maxFaults times; the attribute counts.
 const (
 	maxFaults       = 20
-	faultsAttribute = "faults"
+	errorsAttribute = "errors"
 	// maxReceives: a message that only waits begins anew, before the queue's
 	// maxReceiveCount takes it for a poisonous one and before its retention ends.
 	maxReceives = 500

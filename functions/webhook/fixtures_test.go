@@ -47,7 +47,7 @@ func TestFixtures(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := newEndpoint(t)
-			e.Handler.Runs = vendorRuns(t)
+			e.runs = vendorRuns(t)
 			response, err := e.Handle(e.ctx, e.request(string(body)))
 			if err != nil {
 				t.Fatal(err)
@@ -199,8 +199,8 @@ func TestSampleEvents(t *testing.T) {
 			}
 			e := newEndpoint(t)
 			e.vault.set(sampleSecret)
-			e.Handler.Runs = vendorRuns(t)
-			e.Recorder.Stack = "123456789012/eu-west-1/extend-intake"
+			e.runs = vendorRuns(t)
+			e.recorder.Stack = "123456789012/eu-west-1/extend-intake"
 			e.clock.at = time.UnixMilli(r.RequestContext.TimeEpoch)
 			if name == "webhook-failed-curable" { // it is cured where its document is known
 				if _, err := e.book.Apply(t.Context(), sampleID, ledger.Claim{Source: sampleSource(t, r), Route: "default"}); err != nil {

@@ -97,8 +97,8 @@ func TestAnswers(t *testing.T) {
 		}, 413, "body too large"},
 		{"at the limit", func(e *endpoint) request { return e.request(ok + strings.Repeat(" ", maxBody-len(ok))) }, 200, "INFO delivery"},
 
-		{"unknown event type", body(event("processor_run.archived", payload(nil))), 200, "event type is not kept"},
-		{"unknown event type, odd payload", body(event("processor.published", `"hello"`)), 200, "event type is not kept"},
+		{"unknown event type", body(event("processor_run.archived", payload(nil))), 200, "event type is not stored"},
+		{"unknown event type, odd payload", body(event("processor.published", `"hello"`)), 200, "event type is not stored"},
 		{"another stack's run", body(processed(map[string]any{"metadata": tag("123456789012/eu-west-1/staging", 1)})), 200, "another stack's"},
 	}
 	for _, tt := range tests {
@@ -377,10 +377,10 @@ func TestALargeOutput(t *testing.T) {
 func TestTheLedgerFails(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
-	e.Recorder.Ledger = e.brokenLedger()
+	e.recorder.Ledger = e.brokenLedger()
 	e.deliver(processed(nil), 500)
 	e.wantLog("ERROR delivery not stored, it comes again", "the table does not answer", "event_id=event_7dJrWq2ZxTn5LkYc8HvBs")
-	e.Recorder.Ledger = e.book
+	e.recorder.Ledger = e.book
 	e.deliver(processed(nil), 200)
 	e.want(docID, ledger.Processed, 1)
 }
@@ -396,7 +396,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 func TestAPanicIsAnswered(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
-	e.Recorder.Requeue = func(context.Context, document.Source) error { panic("boom") }
+	e.recorder.Requeue = func(context.Context, document.Source) error { panic("boom") }
 	e.submitted(runID)
 	e.deliver(failed("INTERNAL_ERROR", nil), 500)
 	e.wantLog("ERROR panic", "boom", "recorder.go")
@@ -457,7 +457,7 @@ func TestPointer(t *testing.T) {
 	t.Run("Extend fails", func(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t, func(o *fakeextend.Options) {
-			o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429})
+			o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429}, fakeextend.Fault{Status: 429}) // each delivery asks twice
 		})
 		run := e.run(tag(stack, 1))
 		for range 2 {
@@ -573,7 +573,7 @@ func TestAReview(t *testing.T) {
 func TestAReviewThatCantBeAskedAbout(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, func(o *fakeextend.Options) {
-		o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429})
+		o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429}, fakeextend.Fault{Status: 429}) // each delivery asks twice
 	})
 	e.serve()
 	run := e.run(tag(stack, 1))

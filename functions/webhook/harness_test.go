@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -30,7 +31,6 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/recorder"
 )
 
 // What is around the handler in these tests: the real client against the fake
@@ -194,30 +194,34 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 		t.Fatal(err)
 	}
 	e.book = ledger.NewMemory(rules, e.clock.now)
-	links := newPayloads([]string{"extend.test"})
-	links.client.Transport = fakeextend.Transport(fake) // whatever the address is
-	e.Handler = &Handler{
-		Secrets: secrets.WebhookSecrets, Runs: e.client.Runs, Now: e.clock.now,
-		FindRun: links.runID,
-		Recorder: &recorder.Recorder{
-			Stack: stack, Runs: e.client.Runs, Ledger: e.book,
-			Put: func(_ context.Context, name string, output []byte) (string, error) {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				if e.keepErr == nil {
-					e.kept[name] = string(output)
-				}
-				return "s3://results/" + name, e.keepErr
-			},
-			Requeue: func(_ context.Context, s document.Source) error {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				if e.resendErr == nil {
-					e.resent = append(e.resent, s)
-				}
-				return e.resendErr
-			},
+	address, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Handler, err = NewHandler(Config{
+		Common: boot.Common{Stack: stack, BaseURL: address}, Rules: rules, PayloadHosts: []string{"extend.test"},
+	}, Parts{
+		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, Now: e.clock.now, Ledger: e.book, Jitter: func() float64 { return 0 },
+		Transport: http.DefaultTransport, Links: fakeextend.Transport(fake), // whatever the address is
+		Put: func(_ context.Context, name string, output []byte) (string, error) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.keepErr == nil {
+				e.kept[name] = string(output)
+			}
+			return "s3://results/" + name, e.keepErr
 		},
+		Requeue: func(_ context.Context, s document.Source) error {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.resendErr == nil {
+				e.resent = append(e.resent, s)
+			}
+			return e.resendErr
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		// Nothing that opens a door, and nothing of a document's content.
@@ -400,7 +404,7 @@ func (e *endpoint) gets() int {
 // fake deliver there. The fake's clock is the real one.
 func (e *endpoint) serve() {
 	e.t.Helper()
-	e.Now = time.Now
+	e.now = time.Now
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

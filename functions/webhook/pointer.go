@@ -33,14 +33,19 @@ const maxPayload = 64 << 20
 // run. The log has the reason, and reconcile asks for the result.
 var errPointer = errors.New("payload link")
 
-func newPayloads(hosts []string) payloads {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: refuseInside}
+func newPayloads(hosts []string, transport http.RoundTripper) payloads {
 	return payloads{hosts: hosts, client: &http.Client{
-		Timeout:   askTimeout,
-		Transport: &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second}, // no proxy: the address is checked
+		Timeout: askTimeout, Transport: transport,
 		// A redirect could lead anywhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// linkTransport connects to the internet only. It uses no proxy, for then the address
+// could not be checked.
+func linkTransport() http.RoundTripper {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: refuseInside}
+	return &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second}
 }
 
 // inside are the networks that are not on the internet and that netip has no name for.

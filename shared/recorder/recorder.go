@@ -1,8 +1,7 @@
-// Package recorder brings the news of a run into the ledger. A webhook delivery, a
-// look for a lost run and a question of reconcile all end here, so that there is
-// one way for an answer of Extend to become a stored output:
+// Package recorder brings the news of a run into the ledger. A webhook delivery and
+// a question of reconcile both end here, so that there is one way for an answer of Extend to become a stored output:
 //
-//	rec := &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Put: put, Requeue: requeue}
+//	rec, err := recorder.New(recorder.Parts{Stack: stack, Ledger: l, Runs: client.Runs, Put: put, Requeue: requeue})
 //	result, err := rec.Delivered(ctx, run)
 //
 // Recording the same news twice is harmless. What the news ended is counted here too,
@@ -18,14 +17,18 @@ import (
 	"fmt"
 	"net/http"
 
+	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
 )
 
-// Recorder records what became of runs. All fields are required.
-type Recorder struct {
+// Recorder records what became of runs. Make one with [New].
+type Recorder struct{ Parts }
+
+// Parts are what a Recorder is made of. All are required.
+type Parts struct {
 	// Stack is the deployment whose runs are recorded; those of another are ignored.
 	Stack  string
 	Ledger *ledger.Ledger
@@ -33,8 +36,16 @@ type Recorder struct {
 	// Put stores what DynamoDB can't hold exactly, under a name that is new for
 	// new content, and says where it is.
 	Put func(ctx context.Context, name string, output []byte) (location string, err error)
-	// Requeue puts a document's notice into the upload queue once more.
+	// Requeue sends a document to the upload queue once more.
 	Requeue func(ctx context.Context, s document.Source) error
+}
+
+// New makes a Recorder of its parts. The error names those that are missing.
+func New(p Parts) (*Recorder, error) {
+	if err := boot.Complete(p); err != nil {
+		return nil, err
+	}
+	return &Recorder{p}, nil
 }
 
 // Getter is the one call of Extend that a Recorder makes.

@@ -41,17 +41,21 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	d := &desk{t: t, at: start}
 	rules := ledger.DefaultRules
-	d.Recorder = &Recorder{
+	var err error
+	d.Recorder, err = New(Parts{
 		Stack: stack, Runs: d,
 		Ledger: ledger.NewMemory(rules, func() time.Time { return d.at }),
 		Put: func(_ context.Context, name string, _ []byte) (string, error) {
-			t.Errorf("Keep of %s", name)
+			t.Errorf("Put of %s", name)
 			return "", errors.New("unexpected")
 		},
 		Requeue: func(_ context.Context, s document.Source) error {
-			t.Errorf("Resend of %s", s)
+			t.Errorf("Requeue of %s", s)
 			return errors.New("unexpected")
 		},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return d
 }

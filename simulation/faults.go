@@ -17,21 +17,21 @@ const (
 	ledgerAnswerLost
 	recordUnreadable
 	// S3.
-	noticeRepeated
-	noticeLate
+	eventRepeated
+	eventLate
 	linkFails
 	fileUnavailable
-	keepFails
-	keepAnswerLost
+	putFails
+	putAnswerLost
 	// SQS.
 	deliveredTwice
 	deleteLost
 	delayFails
 	delayAnswerLost
-	buryFails
-	buryAnswerLost
-	resendFails
-	resendAnswerLost
+	deadLetterFails
+	deadLetterAnswerLost
+	requeueFails
+	requeueAnswerLost
 	// The secret and the schedule.
 	secretUnavailable
 	tickSkipped
@@ -53,7 +53,7 @@ const (
 	listLagsTooLong
 	// What becomes of a run.
 	runWaits
-	runFailsCurably
+	runFailsTransiently
 	runFails
 	runCancelled
 	runDeleted
@@ -88,50 +88,50 @@ var kinds = [nKinds]struct {
 	name string
 	p    float64
 }{
-	crash:             {"machine crashes at a side effect", 0.02},
-	stall:             {"machine stalls, up to its time-out", 0.01},
-	coldStart:         {"cold start although an instance is idle", 0.3},
-	clockSkew:         {"machine's clock is off, up to 5 s", 0.7},
-	ledgerThrottled:   {"ledger: throttled", 0.05},
-	ledgerAnswerLost:  {"ledger: written, answer lost", 0.05},
-	recordUnreadable:  {"ledger: record can't be understood, for once", 0.02},
-	noticeRepeated:    {"upload notice repeated", 0.3},
-	noticeLate:        {"upload notice late, out of order", 0.3},
-	linkFails:         {"presigning fails", 0.1},
-	fileUnavailable:   {"Extend can't fetch the file", 0.1},
-	keepFails:         {"large output not kept", 0.2},
-	keepAnswerLost:    {"large output kept, answer lost", 0.2},
-	deliveredTwice:    {"message delivered to two at once", 0.1},
-	deleteLost:        {"message not deleted though done", 0.1},
-	delayFails:        {"message's delay not set", 0.2},
-	delayAnswerLost:   {"message's delay set, answer lost", 0.2},
-	buryFails:         {"dead letter not sent", 0.3},
-	buryAnswerLost:    {"dead letter sent, answer lost", 0.3},
-	resendFails:       {"notice not sent again", 0.2},
-	resendAnswerLost:  {"notice sent again, answer lost", 0.2},
-	secretUnavailable: {"secret can't be read", 0.05},
-	tickSkipped:       {"reconcile not invoked", 0.2},
-	tickTwice:         {"reconcile invoked twice at once", 0.1},
-	outage:            {"account refused or Extend down for minutes", 0.6},
-	rateLimited:       {"429, with and without Retry-After", 0.15},
-	failsBefore:       {"5xx or 408 before the request took effect", 0.1},
-	failsAfter:        {"5xx or 408 after it took effect", 0.15},
-	cutBefore:         {"connection cut before it took effect", 0.1},
-	cutAfter:          {"connection cut after it took effect", 0.15},
-	slowBefore:        {"request arrives after the client gave up", 0.1},
-	slowAfter:         {"answer after the client gave up", 0.1},
-	neverSent:         {"no connection", 0.1},
-	finalNo:           {"upload that Extend refuses for good", 0.3},
-	smallPlan:         {"plan is smaller than configured", 0.5},
-	listLags:          {"list lags, below the confirm window", 0.5},
-	listLagsTooLong:   {"list lags longer than the confirm window", 0.5},
-	runWaits:          {"run PENDING for long", 0.2},
-	runFailsCurably:   {"run fails curably", 0.2},
-	runFails:          {"run fails for good", 0.15},
-	runCancelled:      {"run cancelled", 0.15},
-	runDeleted:        {"run deleted while under way", 0.1},
-	runHangs:          {"run ends only hours later", 0.1},
-	outputInexact:     {"output that the table can't hold", 0.3},
+	crash:                {"machine crashes at a side effect", 0.02},
+	stall:                {"machine stalls, up to its time-out", 0.01},
+	coldStart:            {"cold start although an instance is idle", 0.3},
+	clockSkew:            {"machine's clock is off, up to 5 s", 0.7},
+	ledgerThrottled:      {"ledger: throttled", 0.05},
+	ledgerAnswerLost:     {"ledger: written, answer lost", 0.05},
+	recordUnreadable:     {"ledger: record can't be understood, for once", 0.02},
+	eventRepeated:        {"upload event repeated", 0.3},
+	eventLate:            {"upload event late, out of order", 0.3},
+	linkFails:            {"presigning fails", 0.1},
+	fileUnavailable:      {"Extend can't fetch the file", 0.1},
+	putFails:             {"large output not stored", 0.2},
+	putAnswerLost:        {"large output stored, answer lost", 0.2},
+	deliveredTwice:       {"message delivered to two at once", 0.1},
+	deleteLost:           {"message not deleted though done", 0.1},
+	delayFails:           {"message's delay not set", 0.2},
+	delayAnswerLost:      {"message's delay set, answer lost", 0.2},
+	deadLetterFails:      {"dead letter not sent", 0.3},
+	deadLetterAnswerLost: {"dead letter sent, answer lost", 0.3},
+	requeueFails:         {"message not requeued", 0.2},
+	requeueAnswerLost:    {"message requeued, answer lost", 0.2},
+	secretUnavailable:    {"secret can't be read", 0.05},
+	tickSkipped:          {"reconcile not invoked", 0.2},
+	tickTwice:            {"reconcile invoked twice at once", 0.1},
+	outage:               {"account refused or Extend down for minutes", 0.6},
+	rateLimited:          {"429, with and without Retry-After", 0.15},
+	failsBefore:          {"5xx or 408 before the request took effect", 0.1},
+	failsAfter:           {"5xx or 408 after it took effect", 0.15},
+	cutBefore:            {"connection cut before it took effect", 0.1},
+	cutAfter:             {"connection cut after it took effect", 0.15},
+	slowBefore:           {"request arrives after the client gave up", 0.1},
+	slowAfter:            {"answer after the client gave up", 0.1},
+	neverSent:            {"no connection", 0.1},
+	finalNo:              {"upload that Extend refuses for good", 0.3},
+	smallPlan:            {"plan is smaller than configured", 0.5},
+	listLags:             {"list lags, below the confirm window", 0.5},
+	listLagsTooLong:      {"list lags longer than the confirm window", 0.5},
+	runWaits:             {"run PENDING for long", 0.2},
+	runFailsTransiently:  {"run fails curably", 0.2},
+	runFails:             {"run fails for good", 0.15},
+	runCancelled:         {"run cancelled", 0.15},
+	runDeleted:           {"run deleted while under way", 0.1},
+	runHangs:             {"run ends only hours later", 0.1},
+	outputInexact:        {"output that the table can't hold", 0.3},
 
 	webhookLost:           {"webhook lost", 0.25},
 	webhookRepeated:       {"webhook repeated", 0.3},

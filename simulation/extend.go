@@ -153,7 +153,7 @@ func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate) {
 		f.Pending = between(dice, 0, 20*time.Minute)
 	}
 	switch {
-	case w.strike(dice, runFailsCurably):
+	case w.strike(dice, runFailsTransiently):
 		f.End = fakeextend.EndFailed
 		f.FailureReason = []string{"INTERNAL_ERROR", "PARSING_ERROR", "PRE_PROCESSING_FAILURE"}[dice.IntN(3)]
 	case w.strike(dice, runFails):

@@ -1,11 +1,12 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"golang.org/x/time/rate"
 
 	"extend-intake/dev/fakeextend"
 	"extend-intake/functions/reconcile"
@@ -23,7 +23,7 @@ import (
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/recorder"
+	queuepkg "extend-intake/shared/queue"
 )
 
 const (
@@ -35,10 +35,6 @@ const (
 
 	extendURL  = "https://extend.test"
 	webhookURL = "https://intake.test/webhook"
-
-	// The time-outs of the functions' clients: postTimeout and askTimeout there.
-	postTimeout = 20 * time.Second
-	askTimeout  = 10 * time.Second
 )
 
 // config reads the functions' configuration from the environment that the template
@@ -70,43 +66,44 @@ type stackConfig struct {
 	reconcile reconcile.Config
 }
 
-// wireSubmit, wireWebhook and wireReconcile do what New does in each of the
-// functions' packages, with the simulated world in place of AWS and of the network.
+// wireSubmit, wireWebhook and wireReconcile make the functions' handlers as New does in
+// their packages, with the simulated world in place of AWS and of the network.
 
 func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error) {
-	cfg := w.stack.submit
-	client := in.client(postTimeout, extend.Retry{Attempts: 1})
-	h := &submit.Handler{
-		Config: cfg,
+	h, err := submit.NewHandler(w.stack.submit, submit.Parts{
 		Key: func(context.Context) (string, error) {
 			if w.strike(in.dice, secretUnavailable) {
 				return "", errFault
 			}
 			return apiKey, nil
 		},
-		Runs: runs{in, client.Runs}, Ledger: in.ledger(cfg.Rules),
+		Transport: in.network(), Ledger: in.ledger(w.stack.submit.Rules),
 		File: func(_ context.Context, s document.Source, name string) (*extend.RunFile, error) {
 			err := in.do("presign", s.DocumentID(), linkFails, never, func() error { return nil })
 			return &extend.RunFile{FileName: name, FileURL: link(s)}, err
 		},
-		Queue:   messages{in},
-		Limiter: submit.NewRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
-		Now:     in.now, Jitter: in.dice.Float64,
+		Uploads: uploads{in}, DeadLetters: deadLetters{in}, Now: in.now, Jitter: in.dice.Float64,
+	})
+	if err != nil {
+		panic(err)
 	}
 	return func(ctx context.Context, event any) (any, error) { return h.Handle(ctx, event.(json.RawMessage)) }
 }
 
 func (w *world) wireWebhook(in *instance) func(context.Context, any) (any, error) {
-	// Four tries, as ever, but not at random times: everything random here is the seed's.
-	client := in.client(askTimeout, extend.Retry{Base: 1, Max: 1})
-	h := &webhook.Handler{
+	h, err := webhook.NewHandler(w.stack.webhook, webhook.Parts{
+		Key: extend.StaticKey(apiKey),
 		Secrets: func(context.Context, bool) ([]string, error) {
 			if w.strike(in.dice, secretUnavailable) {
 				return nil, errFault
 			}
 			return []string{"wss_older", secret}, nil
 		},
-		Runs: runs{in, client.Runs}, Recorder: in.recorder(client, w.stack.webhook.Rules), Now: in.now,
+		Transport: in.network(), Links: noLinks{}, Ledger: in.ledger(w.stack.webhook.Rules),
+		Put: in.put, Requeue: in.requeue, Now: in.now, Jitter: in.dice.Float64,
+	})
+	if err != nil {
+		panic(err)
 	}
 	return func(ctx context.Context, event any) (any, error) {
 		return h.Handle(ctx, event.(events.APIGatewayV2HTTPRequest))
@@ -114,36 +111,33 @@ func (w *world) wireWebhook(in *instance) func(context.Context, any) (any, error
 }
 
 func (w *world) wireReconcile(in *instance) func(context.Context, any) (any, error) {
-	cfg := w.stack.reconcile
-	client := in.client(askTimeout, extend.Retry{Attempts: 1})
-	h := &reconcile.Handler{
-		Ledger: in.ledger(cfg.Rules), Runs: runs{in, client.Runs}, Recorder: in.recorder(client, cfg.Rules),
-		Requeue: in.resend, Limit: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
-		Grace: cfg.Rules.ReconcileAfter, Now: in.now,
+	h, err := reconcile.NewHandler(w.stack.reconcile, reconcile.Parts{
+		Key: extend.StaticKey(apiKey), Transport: in.network(), Ledger: in.ledger(w.stack.reconcile.Rules),
+		Put: in.put, Requeue: in.requeue, Now: in.now,
+	})
+	if err != nil {
+		panic(err)
 	}
 	return func(ctx context.Context, _ any) (any, error) { return h.Handle(ctx, json.RawMessage(`{}`)) }
 }
 
-func (in *instance) recorder(client *extend.Client, rules ledger.Rules) *recorder.Recorder {
+// put stores a large output in the results bucket.
+func (in *instance) put(_ context.Context, name string, output []byte) (location string, err error) {
 	w := in.fn.w
-	return &recorder.Recorder{
-		Stack: stackName, Ledger: in.ledger(rules), Runs: runs{in, client.Runs}, Requeue: in.resend,
-		Put: func(_ context.Context, name string, output []byte) (location string, err error) {
-			err = in.do("keep "+name, "", keepFails, keepAnswerLost, func() error {
-				location = "s3://results/" + name
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				w.results[location] = output
-				return nil
-			})
-			return location, err
-		},
-	}
+	err = in.do("put "+name, "", putFails, putAnswerLost, func() error {
+		location = "s3://results/" + name
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.results[location] = output
+		return nil
+	})
+	return location, err
 }
 
-func (in *instance) resend(_ context.Context, s document.Source) error {
-	return in.do("resend", s.DocumentID(), resendFails, resendAnswerLost, func() error {
-		in.fn.w.tell(in.name, s.DocumentID(), "notice sent again")
+// requeue sends a document to the upload queue once more.
+func (in *instance) requeue(_ context.Context, s document.Source) error {
+	return in.do("requeue", s.DocumentID(), requeueFails, requeueAnswerLost, func() error {
+		in.fn.w.tell(in.name, s.DocumentID(), "requeued")
 		in.fn.w.queue.send(string(s.Notice()))
 		return nil
 	})
@@ -188,82 +182,79 @@ func (w *world) access(ctx context.Context, actor string, a ledger.Access, do fu
 	return err
 }
 
-// runs are the calls of Extend that a machine makes.
-type runs struct {
-	in *instance
-	*extend.RunService
+// uploads is the upload queue as a machine uses it.
+type uploads struct{ in *instance }
+
+func (u uploads) Delay(_ context.Context, receipt string, d time.Duration) error {
+	return u.in.do("delay "+receipt, "", delayFails, delayAnswerLost, func() error { return u.in.fn.w.queue.delay(receipt, d) })
 }
 
-func (r runs) Create(ctx context.Context, req extend.CreateRunRequest) (*extend.Run, error) {
-	id, _ := req.Metadata["documentId"].(string)
-	r.in.pass("before: POST", id)
-	run, err := r.RunService.Create(ctx, req)
-	r.in.pass("after: POST", id)
-	if err == nil {
-		r.in.fn.w.tell(r.in.name, id, "POST answered: run %s", run.ID[:8])
-	} else {
-		r.in.fn.w.tell(r.in.name, id, "POST failed: %v", err)
-	}
-	return run, err
-}
-
-func (r runs) Get(ctx context.Context, id string) (*extend.Run, error) {
-	r.in.pass("before: GET", "")
-	run, err := r.RunService.Get(ctx, id)
-	r.in.pass("after: GET", "")
-	return run, err
-}
-
-func (r runs) All(ctx context.Context, req extend.ListRunsRequest) iter.Seq2[extend.RunSummary, error] {
-	return func(yield func(extend.RunSummary, error) bool) {
-		r.in.pass("before: list", "")
-		for s, err := range r.RunService.All(ctx, req) {
-			if !yield(s, err) {
-				return
-			}
-		}
-	}
-}
-
-// messages are what a machine does to the upload queue.
-type messages struct{ in *instance }
-
-func (m messages) Delay(_ context.Context, receipt string, d time.Duration) error {
-	return m.in.do("delay "+receipt, "", delayFails, delayAnswerLost, func() error { return m.in.fn.w.queue.delay(receipt, d) })
-}
-
-func (m messages) Again(_ context.Context, body string, faults int, d time.Duration) error {
-	return m.in.do("send with a fault counted", "", resendFails, resendAnswerLost, func() error {
-		m.in.fn.w.queue.sendLater(body, faults, d)
+func (u uploads) Send(_ context.Context, m queuepkg.Message) error {
+	return u.in.do("send a message anew", "", requeueFails, requeueAnswerLost, func() error {
+		u.in.fn.w.queue.sendLater(m.Body, m.Attributes, m.Delay)
 		return nil
 	})
 }
 
-func (m messages) Bury(_ context.Context, body, reason string) error {
-	return m.in.do("bury", "", buryFails, buryAnswerLost, func() error { m.in.fn.w.queue.bury(body, reason); return nil })
+// deadLetters is the upload queue's dead-letter queue as a machine uses it.
+type deadLetters struct{ in *instance }
+
+func (d deadLetters) Delay(context.Context, string, time.Duration) error {
+	panic("nothing is received from the dead-letter queue")
 }
 
-// client is a client of Extend as the functions have one.
-func (in *instance) client(timeout time.Duration, retry extend.Retry) *extend.Client {
-	c, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(extendURL), extend.WithRetry(retry),
-		extend.WithHTTPClient(&http.Client{Timeout: timeout, Transport: network{in, fakeextend.Transport(in.fn.w.extend)}}))
-	if err != nil {
-		panic(err)
-	}
-	return c
+func (d deadLetters) Send(_ context.Context, m queuepkg.Message) error {
+	return d.in.do("send a dead letter", "", deadLetterFails, deadLetterAnswerLost, func() error {
+		d.in.fn.w.queue.deadLetter(m.Body, m.Attributes["reason"])
+		return nil
+	})
 }
 
-// network is what lies between a machine and Extend. All else that can happen
+// network is what lies between this machine and Extend. All else that can happen
 // there is done by Extend itself: see [world.apiFault].
+func (in *instance) network() http.RoundTripper {
+	return network{in, fakeextend.Transport(in.fn.w.extend)}
+}
+
 type network struct {
 	in   *instance
 	next http.RoundTripper
 }
 
-// RoundTrip sends a request, unless there is no connection.
+// RoundTrip sends a request, unless there is no connection. The machine can crash
+// before and after it.
 func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
+	what := r.Method
+	var body struct {
+		Metadata struct {
+			DocumentID string `json:"documentId"`
+		} `json:"metadata"`
+	}
+	if r.Method == http.MethodPost {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		_ = json.Unmarshal(text, &body) // it is for the trace only
+		r.Body = io.NopCloser(bytes.NewReader(text))
+	}
+	n.in.pass("before: "+what, body.Metadata.DocumentID)
 	if n.in.fn.w.strike(n.in.dice, neverSent) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errFault}
 	}
-	return n.next.RoundTrip(r)
+	response, err := n.next.RoundTrip(r)
+	n.in.pass("after: "+what, body.Metadata.DocumentID)
+	if r.Method == http.MethodPost {
+		if err == nil {
+			n.in.fn.w.tell(n.in.name, body.Metadata.DocumentID, "POST answered %d", response.StatusCode)
+		} else {
+			n.in.fn.w.tell(n.in.name, body.Metadata.DocumentID, "POST failed: %v", err)
+		}
+	}
+	return response, err
 }
+
+// noLinks refuses to fetch what a delivery points to: see doc.go.
+type noLinks struct{}
+
+func (noLinks) RoundTrip(*http.Request) (*http.Response, error) { return nil, errFault }

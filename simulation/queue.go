@@ -33,25 +33,25 @@ type queue struct {
 }
 
 type message struct {
-	id, body string
-	faults   int // in its attribute
-	sent     time.Time
-	visible  time.Time
-	receives int
-	receipt  string // the newest
+	id, body   string
+	attributes map[string]string
+	sent       time.Time
+	visible    time.Time
+	receives   int
+	receipt    string // the newest
 }
 
 type deadLetter struct{ body, reason string }
 
 // send puts a message into the queue.
-func (q *queue) send(body string) { q.sendLater(body, 0, 0) }
+func (q *queue) send(body string) { q.sendLater(body, nil, 0) }
 
 // sendLater puts a message into the queue that is seen after d, at most 15 minutes.
-func (q *queue) sendLater(body string, faults int, d time.Duration) {
+func (q *queue) sendLater(body string, attributes map[string]string, d time.Duration) {
 	q.w.mu.Lock()
 	q.sent++
 	now := time.Now()
-	m := &message{id: "m" + strconv.Itoa(q.sent), body: body, faults: faults, sent: now, visible: now.Add(d)}
+	m := &message{id: "m" + strconv.Itoa(q.sent), body: body, attributes: attributes, sent: now, visible: now.Add(d)}
 	q.messages = append(q.messages, m)
 	if d > 15*time.Minute {
 		q.w.broken("a message is sent with a delay of %v: SQS refuses that", d)
@@ -143,10 +143,9 @@ func (q *queue) receive() []events.SQSMessage {
 		delete(q.handed, m.receipt)
 		m.receipt = m.id + "/" + strconv.Itoa(m.receives)
 		q.handed[m.receipt] = m
-		var attributes map[string]events.SQSMessageAttribute
-		if m.faults > 0 {
-			n := strconv.Itoa(m.faults)
-			attributes = map[string]events.SQSMessageAttribute{"faults": {StringValue: &n, DataType: "Number"}}
+		attributes := map[string]events.SQSMessageAttribute{}
+		for name, value := range m.attributes {
+			attributes[name] = events.SQSMessageAttribute{StringValue: &value, DataType: "String"}
 		}
 		batch = append(batch, events.SQSMessage{
 			MessageId: m.id, ReceiptHandle: m.receipt, Body: m.body, EventSource: "aws:sqs",
@@ -246,8 +245,8 @@ func (q *queue) delay(receipt string, d time.Duration) error {
 	return nil
 }
 
-// bury puts a message into the dead letters.
-func (q *queue) bury(body, reason string) {
+// deadLetter puts a message into the dead-letter queue.
+func (q *queue) deadLetter(body, reason string) {
 	q.w.mu.Lock()
 	defer q.w.mu.Unlock()
 	q.dead = append(q.dead, deadLetter{body, reason})

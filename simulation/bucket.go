@@ -91,12 +91,12 @@ func (b *bucket) announce(n int, body string) {
 	w := b.w
 	dice := w.dice("notice", n)
 	after := w.latency(dice)
-	if w.strike(dice, noticeLate) {
+	if w.strike(dice, eventLate) {
 		after += between(dice, 0, 5*time.Minute)
 	}
 	w.later(after, func() { w.queue.send(body) })
 	for range 2 {
-		if w.strike(dice, noticeRepeated) {
+		if w.strike(dice, eventRepeated) {
 			w.later(after+between(dice, 0, 10*time.Minute), func() { w.queue.send(body) })
 		}
 	}
