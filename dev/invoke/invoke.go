@@ -114,14 +114,14 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 		}
 	}
 
-	s, err := stack.Begin(ctx, out, map[string]string{"UploadBucketName": "intake-uploads"}, nil) // the bucket of the events
+	s, err := stack.Start(ctx, stack.Options{
+		Say: stack.SayTo(out), Fake: stack.SmallestPlan(),
+		Parameters: map[string]string{"UploadBucketName": "intake-uploads"}, // the bucket of the events
+	})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		s.Stop()
-		err = s.Leave(err)
-	}()
+	defer func() { err = s.Stop(err) }()
 	sam, err := newSAMLocal(ctx, s, image)
 	if err != nil {
 		return err
@@ -275,9 +275,9 @@ func signAnew(event []byte, now time.Time) ([]byte, error) {
 
 // documents are the states of the documents in the table, which are also removed if
 // that is wanted.
-func (s *samLocal) documents(ctx context.Context, remove bool) ([]ledger.State, error) {
-	table := s.Outputs["DocumentsTableName"]
-	scan, err := s.DB.Scan(ctx, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+func (l *samLocal) documents(ctx context.Context, remove bool) ([]ledger.State, error) {
+	table := l.Outputs["DocumentsTableName"]
+	scan, err := l.DB.Scan(ctx, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, err
 	}
@@ -290,7 +290,7 @@ func (s *samLocal) documents(ctx context.Context, remove bool) ([]ledger.State, 
 			continue
 		}
 		key := map[string]types.AttributeValue{"documentId": item["documentId"]}
-		if _, err := s.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key}); err != nil {
+		if _, err := l.DB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key}); err != nil {
 			return nil, err
 		}
 	}
@@ -299,12 +299,12 @@ func (s *samLocal) documents(ctx context.Context, remove bool) ([]ledger.State, 
 }
 
 // deadLetters counts the messages in a function's dead-letter queue; "" is none.
-func (s *samLocal) deadLetters(ctx context.Context, queue string) (int, error) {
+func (l *samLocal) deadLetters(ctx context.Context, queue string) (int, error) {
 	if queue == "" {
 		return 0, nil
 	}
 	waiting := sqstypes.QueueAttributeNameApproximateNumberOfMessages
-	q, err := s.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+	q, err := l.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &queue, AttributeNames: []sqstypes.QueueAttributeName{waiting},
 	})
 	if err != nil {

@@ -1,33 +1,35 @@
-// Command invoke runs the events of events/ through the real `sam local`, in
-// containers. dev/invoke/invoke.sh finds the container engine and the image, and
-// starts it:
-//
-//	dev/invoke/invoke.sh [EVENT…]
+// Command invoke runs the files of events/ through the real `sam local`, in containers,
+// and compares what each leads to with expect.json. It is started by invoke.sh, which
+// finds a container engine and an image.
 package main
 
 import (
-	"errors"
+	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 
 	"extend-intake/dev/stack"
 )
 
-func main() {
+func main() { os.Exit(stack.Main("invoke", command)) }
+
+func command(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("invoke", flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), `usage: dev/invoke/invoke.sh [--if-possible] [EVENT…]
+       go run ./dev/invoke [--image IMAGE] [EVENT…]
+
+An EVENT is the name of a file of events/ without .json, such as submit-s3-put. Without
+one, all are run. The second form wants a container engine that runs.
+
+`)
+		flags.PrintDefaults()
+	}
 	image := flags.String("image", "", "what containers are made of instead of Lambda's `image`")
-	err := flags.Parse(os.Args[1:])
-	if err == nil {
-		err = invoke(stack.UntilStopped(), os.Stdout, *image, flags.Args())
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, stack.ErrStopped):
-		fmt.Fprintln(os.Stderr, "stopped, nothing is left running")
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "invoke:", err)
-		os.Exit(1)
-	}
+	return invoke(ctx, out, *image, flags.Args())
 }

@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +94,7 @@ func newSAMLocal(ctx context.Context, s *stack.Stack, image string) (*samLocal, 
 	}
 	l.args = []string{
 		"--template-file", template, "--env-vars", filepath.Join(s.Dir, "env.json"), "--add-host", containersHost + ":host-gateway",
-		"--skip-pull-image", "--parameter-overrides", "Architecture=" + stack.Architectures[runtime.GOARCH] + " ProcessorId=" + stack.ProcessorID,
+		"--skip-pull-image", "--parameter-overrides", "Architecture=" + stack.Architecture() + " ProcessorId=" + stack.ProcessorID,
 	}
 	if image != "" {
 		l.args = append(l.args, "--invoke-image", image)
@@ -209,8 +208,8 @@ func bodyOf(e events.APIGatewayV2HTTPRequest) ([]byte, error) {
 
 // deployedVariables are the environments of the deployed functions, by their names in
 // the template: there, `!Ref DocumentsTable` is the name of a table that exists.
-func (s *samLocal) deployedVariables(ctx context.Context) (map[string]map[string]string, error) {
-	cfn := cloudformation.NewFromConfig(emulator.AWSConfig(s.AWS.URL))
+func (l *samLocal) deployedVariables(ctx context.Context) (map[string]map[string]string, error) {
+	cfn := cloudformation.NewFromConfig(emulator.AWSConfig(l.AWS.URL))
 	resources, err := cfn.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: aws.String(stack.Name)})
 	if err != nil {
 		return nil, err
@@ -221,7 +220,7 @@ func (s *samLocal) deployedVariables(ctx context.Context) (map[string]map[string
 			continue
 		}
 		// As for the logs: one call is not worth one more SDK package.
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.AWS.URL+"/2015-03-31/functions/"+*r.PhysicalResourceId+"/configuration", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.AWS.URL+"/2015-03-31/functions/"+*r.PhysicalResourceId+"/configuration", nil)
 		if err != nil {
 			return nil, err
 		}
@@ -244,8 +243,8 @@ func (s *samLocal) deployedVariables(ctx context.Context) (map[string]map[string
 
 // serveRuns is the fake and, besides, the vendor's sample of a run, which events
 // of events/ tell of without ever having been made here.
-func (s *samLocal) serveRuns() (url string, err error) {
-	sample, err := os.ReadFile(filepath.Join(s.Root, "functions/webhook/testdata/run_get_processed_extract.json"))
+func (l *samLocal) serveRuns() (url string, err error) {
+	sample, err := os.ReadFile(filepath.Join(l.Root, "functions/webhook/testdata/run_get_processed_extract.json"))
 	if err != nil {
 		return "", err
 	}
@@ -256,25 +255,18 @@ func (s *samLocal) serveRuns() (url string, err error) {
 		return "", err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", s.Fake)
+	mux.Handle("/", l.Fake)
 	mux.HandleFunc("GET /processor_runs/"+run.ProcessorRun.ID, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(sample)
 	})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go server.Serve(listener) //nolint:errcheck // it ends by Close
-	s.OnStop(func() { _ = server.Close() })
-	return "http://" + listener.Addr().String(), nil
+	return l.Serve(mux)
 }
 
 // forward makes a server of the loopback interface answer containers too: at the same
 // port, on the address of Docker's bridge, until the stack stops. A machine without a
 // bridge has an engine in a virtual machine, and that reaches the loopback interface.
-func (s *samLocal) forward(address string) error {
+func (l *samLocal) forward(address string) error {
 	bridge, err := net.InterfaceByName("docker0")
 	if err != nil {
 		return nil
@@ -295,7 +287,7 @@ func (s *samLocal) forward(address string) error {
 	if err != nil {
 		return fmt.Errorf("for containers: %w", err)
 	}
-	s.OnStop(func() { _ = listener.Close() })
+	l.OnStop(func() { _ = listener.Close() })
 	go func() {
 		for {
 			from, err := listener.Accept()

@@ -51,9 +51,9 @@ func realAccount(getenv func(string) string) (*stack.Account, error) {
 	return &a, nil
 }
 
-// check makes a call that costs nothing, so that a wrong key is known before anything
+// checkAccount makes a call that costs nothing, so that a wrong key is known before anything
 // is started.
-func check(ctx context.Context, a *stack.Account) error {
+func checkAccount(ctx context.Context, a *stack.Account) error {
 	client, err := extend.NewClient(extend.StaticKey(a.Key),
 		extend.WithBaseURL(a.BaseURL), extend.WithWorkspace(a.Workspace))
 	if err != nil {

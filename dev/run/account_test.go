@@ -123,7 +123,7 @@ func TestUpWithARealAccount(t *testing.T) {
 	}
 	const key = "sk_of-a-real-account"
 	fake, base := fakeextend.NewServer(t, fakeextend.Options{APIKey: key, WorkspaceID: "ws_x", Processors: []fakeextend.Processor{{ID: "dp_x", Type: fakeextend.Extract}}})
-	file, err := os.Open(sample)
+	file, err := os.Open("../sample/invoice.pdf")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,9 @@
-// Command run runs the real template on a local AWS, with a fake Extend:
+// Command run runs the real template on a local AWS, with the fake of Extend:
 //
-//	go run ./dev/run                    one file, from upload to stored output
+//	go run ./dev/run              one file, from upload to stored output
 //	go run ./dev/run --file your.pdf
-//	go run ./dev/run --stay             stay, and tell what happens to uploads; with EXTEND_API_KEY
-//	                                    and PROCESSOR in the environment, of a real account at Extend
+//	go run ./dev/run --stay       stay, and tell what happens to uploads; with EXTEND_API_KEY
+//	                              and PROCESSOR in the environment, with the real Extend
 //
 // Nothing leaves the machine but what is sent to a real account, and nothing is left on
 // it but the tools in .tools/ and, after a failure, logs in .local/.
@@ -20,7 +20,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -39,38 +38,36 @@ import (
 // patience is how long an upload may take to its end before we ask what is wrong.
 const patience = 2 * time.Minute
 
-func main() {
-	switch err := command(stack.UntilStopped(), os.Args[1:], os.Stdout); {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, stack.ErrStopped):
-		fmt.Fprintln(os.Stderr, "stopped, nothing is left running")
-		if !slices.Contains(os.Args, "--stay") { // which is meant to be stopped
-			os.Exit(130)
-		}
-	default:
-		fmt.Fprintln(os.Stderr, "run:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(stack.Main("run", command)) }
 
 func command(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	path := flags.String("file", os.Getenv("FILE"), "the `file` to upload (or FILE in the environment); without --stay a sample is the default")
-	stay := flags.Bool("stay", false, "stay, and tell what happens to uploads, until Ctrl-C")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), `usage: go run ./dev/run [--file FILE]          one file, from upload to stored output
+       go run ./dev/run --stay [--file FILE]   stay, and tell what happens to uploads, until Ctrl-C
+
+With EXTEND_API_KEY and PROCESSOR in the environment, --stay uses the real Extend: each
+file costs credits. EXTEND_BASE_URL names another region, EXTEND_WORKSPACE_ID the
+workspace of an organization's key.
+
+`)
+		flags.PrintDefaults()
+	}
+	stay := flags.Bool("stay", false, "stay until Ctrl-C")
+	path := flags.String("file", os.Getenv("FILE"), "the `file` to upload (or FILE in the environment)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is one argument too many: go run ./dev/run [--stay] [--file FILE]", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q: see --help", flags.Arg(0))
 	}
 	var paid *stack.Account
-	switch {
-	case *stay:
+	if *stay {
 		var err error
 		if paid, err = realAccount(os.Getenv); err != nil {
 			return err
 		}
-	case *path == "":
+	} else if *path == "" {
 		root, err := emulator.Root()
 		if err != nil {
 			return err
@@ -86,10 +83,15 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		}
 		defer upload.Close()
 	}
-	if *stay {
-		return up(ctx, out, upload, paid)
+	if !*stay {
+		return run(ctx, out, upload)
 	}
-	return run(ctx, out, upload)
+	err := up(ctx, out, upload, paid)
+	if errors.Is(err, stack.ErrStopped) { // by Ctrl-C, which is how it is meant to end
+		fmt.Fprintln(out, "stopped, nothing is left running")
+		return nil
+	}
+	return err
 }
 
 // openUpload finds everything that is wrong with a file before anything is started.
@@ -113,14 +115,11 @@ func openUpload(path string) (*os.File, error) {
 }
 
 func run(ctx context.Context, out io.Writer, file *os.File) (err error) {
-	s, err := stack.Begin(ctx, out, nil, nil)
+	s, err := stack.Start(ctx, stack.Options{Say: stack.SayTo(out), Fake: stack.SmallestPlan()})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		s.Stop()
-		err = s.Leave(err)
-	}()
+	defer func() { err = s.Stop(err) }()
 	return travel(ctx, s, out, file)
 }
 
@@ -129,7 +128,7 @@ func travel(ctx context.Context, s *stack.Stack, out io.Writer, file *os.File) e
 	fmt.Fprintf(out, "\n%12s\n", "after upload")
 	start := time.Now()
 	w := newWatcher(s, out, func(t time.Time) string { return fmt.Sprintf("%d ms", t.Sub(start).Milliseconds()) }, false)
-	src, sum, err := upload(ctx, s, file, func() { start = time.Now() })
+	src, sum, err := put(ctx, s, file, func() { start = time.Now() })
 	if err != nil {
 		return err
 	}
@@ -172,8 +171,8 @@ func travel(ctx context.Context, s *stack.Stack, out io.Writer, file *os.File) e
 	return nil
 }
 
-// upload puts a file into the upload bucket, and says what it became and its SHA-256.
-func upload(ctx context.Context, s *stack.Stack, file *os.File, begins func()) (document.Source, string, error) {
+// put puts a file into the upload bucket, and says what it became and its SHA-256.
+func put(ctx context.Context, s *stack.Stack, file *os.File, begins func()) (document.Source, string, error) {
 	hash := sha256.New()
 	n, err := io.Copy(hash, file)
 	if err != nil {
@@ -228,18 +227,15 @@ func explain(ctx context.Context, s *stack.Stack, out io.Writer, src document.So
 
 func up(ctx context.Context, out io.Writer, file *os.File, paid *stack.Account) (err error) {
 	if paid != nil {
-		if err := check(ctx, paid); err != nil {
+		if err := checkAccount(ctx, paid); err != nil {
 			return err
 		}
 	}
-	s, err := stack.Begin(ctx, out, nil, paid)
+	s, err := stack.Start(ctx, stack.Options{Say: stack.SayTo(out), Fake: stack.SmallestPlan(), Account: paid})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		s.Stop()
-		err = s.Leave(err)
-	}()
+	defer func() { err = s.Stop(err) }()
 	bucket := s.Outputs["UploadBucketName"]
 	fmt.Fprintf(out, `
 Upload, from anywhere on this machine:
@@ -260,7 +256,7 @@ What happens is told here, until Ctrl-C.
 
 	w := newWatcher(s, out, func(t time.Time) string { return t.Format("15:04:05.000") }, true)
 	if file != nil {
-		src, _, err := upload(ctx, s, file, func() {})
+		src, _, err := put(ctx, s, file, func() {})
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,8 +27,7 @@ func TestWhatCannotBeUploadedStartsNothing(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--walk"}, "not defined"},
-		{[]string{"file.pdf"}, "one argument too many"},
+		{[]string{"file.pdf"}, `unexpected argument "file.pdf"`},
 		{[]string{"--file", filepath.Join(dir, "missing.pdf")}, "no such file"},
 		{[]string{"--file", dir}, "is not a file"},
 		{[]string{"--stay", "--file", empty}, "is empty"},
@@ -42,53 +40,54 @@ func TestWhatCannotBeUploadedStartsNothing(t *testing.T) {
 	}
 }
 
-// TestRun is `make run`, and what it tells of an upload that never came.
+// The whole of `make run`, with its own file.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("deploys the template to a local AWS")
 	}
-	file, err := openUpload(sample)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
 	var out strings.Builder
-	s, err := stack.Begin(t.Context(), &out, nil, nil)
-	if err != nil {
-		t.Fatal(err)
+	if err := command(t.Context(), []string{"--file", ""}, &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
 	}
-	defer func() {
-		s.Stop()
-		if t.Failed() {
-			err = errors.New("there were failures")
-		}
-		if err := s.Leave(err); err != nil {
-			t.Log(err)
-		}
-	}()
-	if err := travel(t.Context(), s, &out, file); err != nil {
-		t.Error(err)
-	}
-	explain(t.Context(), s, &out, document.Source{Bucket: s.Outputs["UploadBucketName"], Key: "never uploaded.pdf", VersionID: "1"})
 	for _, want := range []string{
-		"/invoice.pdf uploaded", "upload event of the new object", "POST makes run", "file fetched", "run ends PROCESSED", "answered 200", "PROCESSED stored", "12345678901234567890", "The stored SHA-256 is that of",
-		"No result for s3://", "has no record of it", "UploadQueueUrl: ", "The last lines of submit:", "The last lines of the local AWS:",
+		"fake Extend", "/invoice.pdf uploaded", "notice of the new object", "POST makes run", "file fetched", "run ends PROCESSED",
+		"answered 200", "PROCESSED stored", "12345678901234567890", "The stored SHA-256 is that of dev/sample/invoice.pdf",
 	} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not tell %q:\n%s", want, out.String())
+			t.Errorf("it does not print %q:\n%s", want, out.String())
 		}
 	}
 }
 
-// sample is the file that is uploaded where none is named.
-var sample = filepath.Join("..", "sample", "invoice.pdf")
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("deploys the template to a local AWS")
+	}
+	s, err := stack.Start(t.Context(), stack.Options{Say: func(what, detail string) { t.Log(what, detail) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(nil); err != nil {
+			t.Error(err)
+		}
+	}()
+	var out strings.Builder
+	explain(t.Context(), s, &out, document.Source{Bucket: s.Outputs["UploadBucketName"], Key: "never uploaded.pdf", VersionID: "1"})
+	for _, want := range []string{"No result for s3://", "has no record of it", "UploadQueueUrl: ", "The last lines of submit:", "The last lines of the local AWS:"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q:\n%s", want, out.String())
+		}
+	}
+}
 
 // The sizes and SHA-256 of the sample are nobody's concern, but it must be a PDF that
 // readers open: its table of offsets is what an edit by hand breaks.
 func TestSampleIsAPDF(t *testing.T) {
 	t.Parallel()
-	pdf, err := os.ReadFile(sample)
+	pdf, err := os.ReadFile("../sample/invoice.pdf")
 	if err != nil {
 		t.Fatal(err)
 	}

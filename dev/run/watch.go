@@ -143,7 +143,7 @@ func (w *watcher) log() {
 		news = rest
 		switch text := string(line); {
 		case strings.Contains(text, "S3 notification → SQS"):
-			w.line("S3 → queue", "upload event of the new object in the upload queue")
+			w.line("S3 → queue", "notice of the new object in the upload queue")
 		case strings.Contains(text, "(cold start)"):
 			for _, name := range stack.Functions {
 				if strings.Contains(strings.ToLower(text), "-"+name+"function-") {

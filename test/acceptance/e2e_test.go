@@ -40,24 +40,13 @@ import (
 // These tests use one stack: template.yaml, built and deployed by SAM to a local AWS.
 // Each has uploads of its own; what holds for all of them together, TestMain checks
 // when they are over.
-// A deployment is a stack with what tests do to it.
-type deployment struct{ *stack.Stack }
-
-func deploy(ctx context.Context, options stack.Options) (*deployment, error) {
-	s, err := stack.Start(ctx, options)
-	return &deployment{s}, err
-}
-
 var startOnce = sync.OnceValues(func() (*deployment, error) {
-	start := time.Now()
-	return deploy(context.Background(), stack.Options{
-		Say: func(what, detail string) {
-			fmt.Fprintf(os.Stderr, "[%5.1f s]   %-16s   %s\n", time.Since(start).Seconds(), what, detail)
-		},
+	s, err := stack.Start(context.Background(), stack.Options{
+		Say: stack.SayTo(os.Stderr),
 		Parameters: map[string]string{
-			"RequestsPerSecond": "1000", "FilesPerMinute": "60000", // nothing here is about pacing
+			"RequestsPerSecond": "1000", "FilesPerMinute": "60000", // nothing here is about the plan's limits
 			"ReconcileAfterSeconds": "5",  // what is lost is missed at once
-			"LeaseSeconds":          "61", // a notice that meets a claim comes back when the lease is over
+			"LeaseSeconds":          "61", // an upload event that meets a lease comes back when it is over
 			"PauseSeconds":          "1",  // an account that is refused is refused once
 			"StalledAfterSeconds":   "1",
 		},
@@ -66,7 +55,11 @@ var startOnce = sync.OnceValues(func() (*deployment, error) {
 			Fault: fault, DeliveryFault: loseWebhooks,
 		},
 	})
+	return &deployment{s}, err
 })
+
+// A deployment is a stack, with what tests do to it and wait for.
+type deployment struct{ *stack.Stack }
 
 var used *deployment // set by theStack
 
@@ -81,12 +74,11 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "FAIL: after all tests:", err)
 			code = 1
 		}
-		used.Stop()
 		var err error
 		if code != 0 {
 			err = errors.New("there were failures")
 		}
-		if err := used.Leave(err); err != nil {
+		if err := used.Stop(err); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
@@ -364,7 +356,7 @@ func TestVersionsAreDocuments(t *testing.T) {
 }
 
 // notice is the message that S3 sends about an upload.
-// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+// https://docs.AWS.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 func notice(src document.Source) string {
 	return fmt.Sprintf(`{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":"2026-11-24T02:00:00.000Z",
 		"eventName":"ObjectCreated:Put","userIdentity":{"principalId":"EXAMPLE"},"requestParameters":{"sourceIPAddress":"127.0.0.1"},

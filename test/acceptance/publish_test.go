@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +37,7 @@ import (
 func (s *deployment) deployConsumer(t *testing.T) map[string]string {
 	t.Helper()
 	const name = "my-consumer"
-	arch := stack.Architectures[runtime.GOARCH]
+	arch := stack.Architecture()
 	build := filepath.Join(s.Relative(s.Dir), "consumer")
 	if err := s.Run(t.Context(), "consumer-build.log", "make", "--no-print-directory", "build",
 		fmt.Sprintf("SAM_BUILD=--template-file examples/consumer/template.yaml --build-dir %s --parameter-overrides Architecture=%s", build, arch)); err != nil {
@@ -295,7 +294,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.eventually(t, "the consumer has seen it before", func() (bool, error) {
-		lines, err := s.GroupLogs(t.Context(), "/aws/lambda/my-consumer/consumer", 1000)
+		lines, err := s.Logs(t.Context(), "/aws/lambda/my-consumer/consumer", 1000)
 		return strings.Contains(strings.Join(lines, "\n"), `"seen before"`), err
 	})
 	if after := s.consumed(t, consumer, processed); after[again.parsed.ID] != rows[again.parsed.ID] {

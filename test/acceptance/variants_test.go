@@ -42,7 +42,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		t.Skip("deploys the template to a local AWS")
 	}
 	var before *s3.GetBucketNotificationConfigurationOutput
-	notifications := func(ctx context.Context, s *deployment) (*s3.GetBucketNotificationConfigurationOutput, error) {
+	notifications := func(ctx context.Context, s *stack.Stack) (*s3.GetBucketNotificationConfigurationOutput, error) {
 		return s.S3.GetBucketNotificationConfiguration(ctx, &s3.GetBucketNotificationConfigurationInput{Bucket: aws.String(theirBucket)})
 	}
 	parameters := map[string]string{
@@ -51,14 +51,13 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		"EventBusName": "default", "Tracing": "Active", "CreditsPerHour": "1000",
 		"AlarmTopicArn": "arn:aws:sns:us-east-1:000000000000:on-call",
 	}
-	s, err := deploy(t.Context(), stack.Options{
+	started, err := stack.Start(t.Context(), stack.Options{
 		Say:        func(what, detail string) { t.Log(what, detail) },
 		Parameters: parameters,
 		Fake: fakeextend.Options{MaxFileBytes: 16 << 20, Processors: []fakeextend.Processor{
 			{ID: "dp_invoices", Type: fakeextend.Extract, Versions: []string{"2.0", "2.1"}, Subscribed: true},
 		}},
-		Before: func(ctx context.Context, d *stack.Stack) (err error) {
-			s := &deployment{d}
+		Before: func(ctx context.Context, s *stack.Stack) (err error) {
 			if _, err = s.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(theirBucket)}); err != nil {
 				return err
 			}
@@ -69,7 +68,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 			if before, err = notifications(ctx, s); err != nil {
 				return err
 			}
-			parameters["KmsKeyArn"], err = s.makeKey(ctx)
+			parameters["KmsKeyArn"], err = makeKey(ctx, s.AWS.URL)
 			parameters["ExistingBucketKeyArn"] = parameters["KmsKeyArn"]
 			return err
 		},
@@ -77,17 +76,17 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &deployment{started}
 	defer func() {
-		s.Stop()
 		var err error
 		if t.Failed() {
 			err = fmt.Errorf("%s failed", t.Name())
 		}
-		if err := s.Leave(err); err != nil {
+		if err := s.Stop(err); err != nil {
 			t.Log(err)
 		}
 	}()
-	after, err := notifications(t.Context(), s)
+	after, err := notifications(t.Context(), started)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +181,8 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 }
 
 // makeKey makes a KMS key. One call is not worth one more SDK package.
-func (s *deployment) makeKey(ctx context.Context) (arn string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.AWS.URL, strings.NewReader("{}"))
+func makeKey(ctx context.Context, awsURL string) (arn string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, awsURL, strings.NewReader("{}"))
 	if err != nil {
 		return "", err
 	}
