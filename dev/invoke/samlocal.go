@@ -244,7 +244,7 @@ func (l *samLocal) deployedVariables(ctx context.Context) (map[string]map[string
 // serveRuns is the fake and, besides, the vendor's sample of a run, which events
 // of events/ tell of without ever having been made here.
 func (l *samLocal) serveRuns() (url string, err error) {
-	sample, err := os.ReadFile(filepath.Join(l.Root, "functions/webhook/testdata/run_get_processed_extract.json"))
+	sample, err := os.ReadFile(filepath.Join(l.Root, "test/fixtures/run_get_processed_extract.json"))
 	if err != nil {
 		return "", err
 	}

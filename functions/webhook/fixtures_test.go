@@ -26,6 +26,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
+	"extend-intake/test/fixtures"
 )
 
 var update = flag.Bool("update", false, "write the golden files, and sign the webhook events of events/ again")
@@ -34,21 +35,13 @@ var update = flag.Bool("update", false, "write the golden files, and sign the we
 // in the table, and the answer.
 func TestFixtures(t *testing.T) {
 	t.Parallel()
-	fixtures, err := filepath.Glob("testdata/webhook_*.json")
-	if err != nil || len(fixtures) < 7 {
-		t.Fatalf("%d fixtures, %v", len(fixtures), err)
-	}
-	for _, fixture := range fixtures {
-		name := strings.TrimSuffix(filepath.Base(fixture), ".json")
+	for _, fixture := range fixtures.Names(t, "webhook_*.json") {
+		name := strings.TrimSuffix(fixture, ".json")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			body, err := os.ReadFile(fixture)
-			if err != nil {
-				t.Fatal(err)
-			}
 			e := newEndpoint(t)
 			e.runs = vendorRuns(t)
-			response, err := e.Handle(e.ctx, e.request(string(body)))
+			response, err := e.Handle(e.ctx, e.request(string(fixtures.Read(t, fixture))))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,10 +66,7 @@ func TestFixtures(t *testing.T) {
 // vendorRuns answers every GET with the vendor's example of a run.
 func vendorRuns(t *testing.T) *extend.RunService {
 	t.Helper()
-	example, err := os.ReadFile("testdata/run_get_processed_extract.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	example := fixtures.Read(t, "run_get_processed_extract.json")
 	client, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithHTTPClient(&http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(example))}, nil
 	})}))
