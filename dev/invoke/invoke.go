@@ -31,7 +31,7 @@ import (
 
 const (
 	// sampleSecret and sampleStack are what the webhook events of events/ were signed
-	// with, and the stack whose documents they tell of.
+	// with, and the stack whose documents they are about.
 	sampleSecret = "wss_sample_for_events" // #nosec G101 -- it signs the samples, and is no secret
 	sampleStack  = "123456789012/eu-west-1/extend-intake"
 	// containersHost is the name by which containers call this machine.
@@ -49,22 +49,22 @@ type expectation struct {
 	DeadLetters int             `json:"deadLetters"`
 }
 
-// check says what is wrong, or nothing.
+// check returns what is wrong, or "".
 func (e expectation) check(answer []byte, table []ledger.State, deadLetters int) string {
-	var faults []string
+	var problems []string
 	if want := compact(e.Answer); e.Status == 0 && want != compact(answer) {
-		faults = append(faults, "want "+want)
+		problems = append(problems, "want "+want)
 	}
 	if e.Status != 0 && status(answer) != e.Status {
-		faults = append(faults, fmt.Sprintf("want status %d", e.Status))
+		problems = append(problems, fmt.Sprintf("want status %d", e.Status))
 	}
 	if !slices.Equal(table, e.Table) {
-		faults = append(faults, fmt.Sprintf("want documents %v", e.Table))
+		problems = append(problems, fmt.Sprintf("want documents %v", e.Table))
 	}
 	if deadLetters != e.DeadLetters {
-		faults = append(faults, fmt.Sprintf("%d dead letters, want %d", deadLetters, e.DeadLetters))
+		problems = append(problems, fmt.Sprintf("%d dead letters, want %d", deadLetters, e.DeadLetters))
 	}
-	return strings.Join(faults, "; ")
+	return strings.Join(problems, "; ")
 }
 
 func status(answer []byte) int {
@@ -203,7 +203,7 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 		return false, err
 	}
 	queue := l.variables[functionOf(name)]["DEAD_LETTER_QUEUE_URL"]
-	lettersBefore, err := l.deadLetters(ctx, queue)
+	before, err := l.deadLetters(ctx, queue)
 	if err != nil {
 		return false, err
 	}
@@ -220,17 +220,17 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 	if err != nil {
 		return false, err
 	}
-	letters, err := l.deadLetters(ctx, queue)
+	after, err := l.deadLetters(ctx, queue)
 	if err != nil {
 		return false, err
 	}
 
-	fault := want.check(answer, table, letters-lettersBefore)
+	problem := want.check(answer, table, after-before)
 	if callErr != nil {
-		fault = callErr.Error()
+		problem = callErr.Error()
 	}
 	verdict := "ok"
-	if fault != "" {
+	if problem != "" {
 		verdict = "WRONG"
 	}
 	shown := cmp.Or(compact(answer), "no answer")
@@ -238,18 +238,18 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 		shown = strconv.Itoa(code)
 	}
 	effects := strings.Trim(fmt.Sprint(table), "[]")
-	if n := letters - lettersBefore; n > 0 {
+	if n := after - before; n > 0 {
 		effects = strings.TrimSpace(fmt.Sprintf("%s +%d dead letters", effects, n))
 	}
 	fmt.Fprintf(out, "  %-5s  %6.2f s   %-38s   %-26s   %s\n", verdict, took.Seconds(), name, shown, effects)
-	if fault != "" {
-		fmt.Fprintf(out, "         %s\n         | %s\n", fault, strings.ReplaceAll(strings.TrimSpace(log), "\n", "\n         | "))
+	if problem != "" {
+		fmt.Fprintf(out, "         %s\n         | %s\n", problem, strings.ReplaceAll(strings.TrimSpace(log), "\n", "\n         | "))
 	}
-	return fault == "", nil
+	return problem == "", nil
 }
 
-// signAnew signs a delivery as of now. One that was never signed, or by somebody else,
-// stays as it is.
+// signAnew signs a delivery as of now. One that was not signed, or not with the
+// sample secret, stays as it is.
 func signAnew(event []byte, now time.Time) ([]byte, error) {
 	var e events.APIGatewayV2HTTPRequest
 	if err := json.Unmarshal(event, &e); err != nil {

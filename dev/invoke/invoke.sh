@@ -93,7 +93,7 @@ find_image() {
 
 command -v docker >/dev/null || impossible "there is no container engine. Install Docker or another with the command docker
   (Debian, Ubuntu: apt-get install docker.io; where no image can be pulled, busybox-static too)"
-have_engine || start_engine || impossible "no container engine answers (docker info says why). Start it, or become somebody who may use it"
+have_engine || start_engine || impossible "no container engine answers (docker info says why). Start it, or run this as a user who may use it"
 # sam knows nothing of docker's contexts.
 [ -n "${DOCKER_HOST-}" ] || DOCKER_HOST=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null) || DOCKER_HOST=unix:///var/run/docker.sock
 export DOCKER_HOST

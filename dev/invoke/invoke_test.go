@@ -62,7 +62,7 @@ func TestExpectationCheck(t *testing.T) {
 		answer  string
 		table   []ledger.State
 		letters int
-		fault   string
+		problem string
 	}{
 		{expectation{Answer: json.RawMessage("null")}, "null\n", nil, 0, ""},
 		{expectation{Answer: json.RawMessage("null")}, "", nil, 0, "want null"},
@@ -72,8 +72,8 @@ func TestExpectationCheck(t *testing.T) {
 		{expectation{Status: 200}, "panic", nil, 0, "want status 200"},
 		{expectation{Status: 200, Table: []ledger.State{ledger.Failed}}, `{"statusCode":200}`, []ledger.State{ledger.Processed}, 1, "want documents [FAILED]; 1 dead letters, want 0"},
 	} {
-		if fault := c.want.check([]byte(c.answer), c.table, c.letters); fault != c.fault {
-			t.Errorf("%+v, %s: %q, want %q", c.want, c.answer, fault, c.fault)
+		if problem := c.want.check([]byte(c.answer), c.table, c.letters); problem != c.problem {
+			t.Errorf("%+v, %s: %q, want %q", c.want, c.answer, problem, c.problem)
 		}
 	}
 }

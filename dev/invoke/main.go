@@ -22,7 +22,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
        go run ./dev/invoke [--image IMAGE] [EVENT…]
 
 An EVENT is the name of a file of events/ without .json, such as submit-s3-put. Without
-one, all are run. The second form wants a container engine that runs.
+one, all are run. The second form needs a running container engine.
 
 `)
 		flags.PrintDefaults()

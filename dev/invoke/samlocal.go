@@ -99,7 +99,7 @@ func newSAMLocal(ctx context.Context, s *stack.Stack, image string) (*samLocal, 
 	if image != "" {
 		l.args = append(l.args, "--invoke-image", image)
 	}
-	// With credentials, sam would ask AWS whose they are.
+	// With credentials, sam would make calls to a real AWS.
 	l.env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "MAKE") })
 	l.env = append(l.env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_DEFAULT_REGION="+emulator.Region, "SAM_CLI_TELEMETRY=0", "__SAM_CLI_APP_DIR="+s.Dir, "TMPDIR="+temporary)
@@ -242,7 +242,7 @@ func (l *samLocal) deployedVariables(ctx context.Context) (map[string]map[string
 }
 
 // serveRuns is the fake and, besides, the vendor's sample of a run, which events
-// of events/ tell of without ever having been made here.
+// of events/ are about although it was not made here.
 func (l *samLocal) serveRuns() (url string, err error) {
 	sample, err := os.ReadFile(filepath.Join(l.Root, "test/fixtures/run_get_processed_extract.json"))
 	if err != nil {

@@ -68,9 +68,9 @@ func checkAccount(ctx context.Context, a *stack.Account) error {
 	return nil
 }
 
-// tellRecords tells of every document whose state has changed, and shows what ended:
-// nothing but the table tells of a real account.
-func (w *watcher) tellRecords(ctx context.Context, out io.Writer) error {
+// printChanges prints every document whose state has changed, and the output of those
+// that ended. With a real account there is nothing but the table to learn it from.
+func (w *watcher) printChanges(ctx context.Context, out io.Writer) error {
 	for _, state := range []ledger.State{
 		ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing,
 		ledger.Processed, ledger.Failed, ledger.Cancelled, ledger.Refused,

@@ -70,7 +70,7 @@ func TestAWrongKeyStartsNothing(t *testing.T) {
 	}
 }
 
-// keyFiles are the files below .local that hold the text.
+// keyFiles are the files below .local that contain the text.
 func keyFiles(t *testing.T, text string) (paths []string) {
 	t.Helper()
 	root, err := emulator.Root()
@@ -114,8 +114,8 @@ func (w *watched) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// `make up` on a real account: the file is sent and the result asked for, and nobody
-// calls this machine. The fake has the part of the real one.
+// `make up` on a real account: the file is sent and the result asked for, and no
+// webhook reaches this machine. The fake has the part of the real one.
 func TestUpWithARealAccount(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -155,7 +155,7 @@ func TestUpWithARealAccount(t *testing.T) {
 	}
 	for _, want := range []string{base + " ws_x, processor dp_x: each file costs credits", "invoice.pdf: PROCESSING", "invoice.pdf: PROCESSED stored, revision 1"} {
 		if !strings.Contains(out.text.String(), want) {
-			t.Errorf("%q is not told:\n%s", want, out.text.String())
+			t.Errorf("%q is not printed:\n%s", want, out.text.String())
 		}
 	}
 	if strings.Contains(out.text.String(), key) {

@@ -2,7 +2,7 @@
 //
 //	go run ./dev/run              one file, from upload to stored output
 //	go run ./dev/run --file your.pdf
-//	go run ./dev/run --stay       stay, and tell what happens to uploads; with EXTEND_API_KEY
+//	go run ./dev/run --stay       stay, and print what happens to uploads; with EXTEND_API_KEY
 //	                              and PROCESSOR in the environment, with the real Extend
 //
 // Nothing leaves the machine but what is sent to a real account, and nothing is left on
@@ -35,7 +35,7 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-// patience is how long an upload may take to its end before we ask what is wrong.
+// patience is how long an upload may take before explain is called.
 const patience = 2 * time.Minute
 
 func main() { os.Exit(stack.Main("run", command)) }
@@ -44,7 +44,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), `usage: go run ./dev/run [--file FILE]          one file, from upload to stored output
-       go run ./dev/run --stay [--file FILE]   stay, and tell what happens to uploads, until Ctrl-C
+       go run ./dev/run --stay [--file FILE]   stay, and print what happens to uploads, until Ctrl-C
 
 With EXTEND_API_KEY and PROCESSOR in the environment, --stay uses the real Extend: each
 file costs credits. EXTEND_BASE_URL names another region, EXTEND_WORKSPACE_ID the
@@ -96,7 +96,7 @@ workspace of an organization's key.
 
 // openUpload finds everything that is wrong with a file before anything is started.
 func openUpload(path string) (*os.File, error) {
-	info, err := os.Stat(path) // #nosec G703 -- whoever runs this names a file of their own
+	info, err := os.Stat(path) // #nosec G703 -- the user of this command names a file of their own
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("FILE: %w", err)
@@ -123,7 +123,7 @@ func run(ctx context.Context, out io.Writer, file *os.File) (err error) {
 	return travel(ctx, s, out, file)
 }
 
-// travel uploads a file, tells what happens to it, and shows what is stored.
+// travel uploads a file, prints what happens to it, and shows what is stored.
 func travel(ctx context.Context, s *stack.Stack, out io.Writer, file *os.File) error {
 	fmt.Fprintf(out, "\n%12s\n", "after upload")
 	start := time.Now()
@@ -167,7 +167,7 @@ func travel(ctx context.Context, s *stack.Stack, out io.Writer, file *os.File) e
 		return fmt.Errorf("the stored output is not that of the uploaded file: its SHA-256 is %q, the file's %s", proof.Value.SHA256, sum)
 	}
 	fmt.Fprintf(out, "\nThe stored SHA-256 is that of %s: these are the bytes that Extend fetched.\n", s.Relative(file.Name()))
-	fmt.Fprintln(out, "The values are the fake's, made up: it tells what it fetched, and can't read documents.")
+	fmt.Fprintln(out, "The values are the fake's, made up: it reports what it fetched, and can't read documents.")
 	return nil
 }
 
@@ -192,7 +192,7 @@ func put(ctx context.Context, s *stack.Stack, file *os.File, begins func()) (doc
 	}, hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// explain tells what there is to know about an upload that came to no end.
+// explain prints what is known about an upload that did not end in time.
 func explain(ctx context.Context, s *stack.Stack, out io.Writer, src document.Source) {
 	fmt.Fprintf(out, "\nNo result for %s.\n\n", src.Object())
 	switch rec, err := s.Ledger.Get(ctx, src.DocumentID()); {
@@ -249,7 +249,7 @@ With the AWS command line, after this:
   aws logs tail /aws/lambda/%s/submit
 (uploads wait in %s; Extend is %s)
 
-What happens is told here, until Ctrl-C.
+What happens is printed here, until Ctrl-C.
 
 `, s.AWS.URL, bucket, strings.Join(emulator.Environ(s.AWS.URL)[:5], " "), bucket, s.Outputs["DocumentsTableName"],
 		s.Outputs["DeadLetterQueueUrl"], stack.Name, s.Outputs["UploadQueueUrl"], s.ExtendURL)
@@ -262,13 +262,13 @@ What happens is told here, until Ctrl-C.
 		}
 		w.line("S3", fmt.Sprintf("%s uploaded, %s", src.Object(), size(src.Size)))
 	}
-	var told time.Time
+	var printed time.Time
 	return w.until(ctx, func() (bool, error) {
-		if paid == nil || time.Since(told) < time.Second {
+		if paid == nil || time.Since(printed) < time.Second {
 			return false, nil
 		}
-		told = time.Now()
-		if err := w.tellRecords(ctx, out); err != nil && ctx.Err() == nil {
+		printed = time.Now()
+		if err := w.printChanges(ctx, out); err != nil && ctx.Err() == nil {
 			w.line("table", err.Error()) // no reason to end what was paid for
 		}
 		return false, nil

@@ -51,7 +51,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	for _, want := range []string{
-		"fake Extend", "/invoice.pdf uploaded", "notice of the new object", "POST makes run", "file fetched", "run ends PROCESSED",
+		"fake Extend", "/invoice.pdf uploaded", "upload event of the new object", "POST makes run", "file fetched", "run ends PROCESSED",
 		"answered 200", "PROCESSED stored", "12345678901234567890", "The stored SHA-256 is that of dev/sample/invoice.pdf",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -83,8 +83,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// The sizes and SHA-256 of the sample are nobody's concern, but it must be a PDF that
-// readers open: its table of offsets is what an edit by hand breaks.
+// The sample must be a PDF that readers open: an edit by hand breaks its table of
+// offsets.
 func TestSampleIsAPDF(t *testing.T) {
 	t.Parallel()
 	pdf, err := os.ReadFile("../sample/invoice.pdf")

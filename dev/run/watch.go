@@ -16,7 +16,7 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-// A watcher tells what happens in a stack, as it happens: what the fake Extend
+// A watcher prints what happens in a stack, as it happens: what the fake Extend
 // sees, what the local AWS logs, and how records change.
 type watcher struct {
 	stack *stack.Stack
@@ -27,7 +27,7 @@ type watcher struct {
 	names bool
 
 	logRead int64             // of the local AWS's log
-	shown   map[string]string // document id → its state as it was last told
+	shown   map[string]string // document id → its state as it was last printed
 	// delivered are the documents whose deliveries were answered 2xx.
 	delivered map[string]bool
 }
@@ -35,7 +35,7 @@ type watcher struct {
 func newWatcher(s *stack.Stack, out io.Writer, clock func(time.Time) string, names bool) *watcher {
 	w := &watcher{stack: s, out: out, clock: clock, names: names, shown: make(map[string]string), delivered: make(map[string]bool)}
 	if info, err := os.Stat(s.AWS.Log); err == nil {
-		w.logRead = info.Size() // what was before is not news
+		w.logRead = info.Size() // what was logged before is not printed
 	}
 	return w
 }
@@ -44,7 +44,8 @@ func (w *watcher) line(where, what string) {
 	fmt.Fprintf(w.out, "%12s   %-16s   %s\n", w.clock(time.Now()), where, what)
 }
 
-// until tells until the context is over or done is true. Done is asked ever so often.
+// until prints until the context is over or done returns true. Done is called every
+// 50 ms, and after each delivery.
 func (w *watcher) until(ctx context.Context, done func() (bool, error)) error {
 	log, records := time.NewTicker(5*time.Millisecond), time.NewTicker(50*time.Millisecond)
 	defer log.Stop()
@@ -123,27 +124,27 @@ func (w *watcher) step(ctx context.Context, s fakeextend.Step) {
 	}
 }
 
-// log tells what the local AWS has logged since the last time.
+// log prints what the local AWS has logged since the last call.
 func (w *watcher) log() {
 	f, err := os.Open(w.stack.AWS.Log)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	news, err := io.ReadAll(io.NewSectionReader(f, w.logRead, 1<<20))
+	unread, err := io.ReadAll(io.NewSectionReader(f, w.logRead, 1<<20))
 	if err != nil {
 		return
 	}
 	for {
-		line, rest, whole := bytes.Cut(news, []byte("\n"))
+		line, rest, whole := bytes.Cut(unread, []byte("\n"))
 		if !whole {
 			return // the rest of this line comes later
 		}
 		w.logRead += int64(len(line)) + 1
-		news = rest
+		unread = rest
 		switch text := string(line); {
 		case strings.Contains(text, "S3 notification → SQS"):
-			w.line("S3 → queue", "notice of the new object in the upload queue")
+			w.line("S3 → queue", "upload event of the new object in the upload queue")
 		case strings.Contains(text, "(cold start)"):
 			for _, name := range stack.Functions {
 				if strings.Contains(strings.ToLower(text), "-"+name+"function-") {
@@ -156,8 +157,8 @@ func (w *watcher) log() {
 	}
 }
 
-// record reads a record, and tells of it if it has changed. It returns nil when there
-// is none yet.
+// record reads a record, and prints its state if it has changed. It returns nil when
+// there is none yet.
 func (w *watcher) record(ctx context.Context, id string) (*ledger.Record, error) {
 	rec, err := w.stack.Ledger.Get(ctx, id)
 	if errors.Is(err, ledger.ErrNotFound) {

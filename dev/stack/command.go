@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// ErrStopped is the cause with which the context of a command ends when somebody wants
-// the command to stop.
+// ErrStopped is the cause with which a command's context ends when the command is asked
+// to stop.
 var ErrStopped = errors.New("stopped")
 
 // Main runs a command that uses a stack, with the arguments and the output of this

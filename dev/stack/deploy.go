@@ -102,7 +102,7 @@ func dropMetricMath(path string) (names []string, err error) {
 	if resources == nil {
 		return nil, fmt.Errorf("%s has no resources", path)
 	}
-	var kept []*yaml.Node
+	var rest []*yaml.Node
 	for i := 0; i < len(resources.Content); i += 2 {
 		name, resource := resources.Content[i], resources.Content[i+1]
 		var alarm struct {
@@ -114,9 +114,9 @@ func dropMetricMath(path string) (names []string, err error) {
 			names = append(names, name.Value)
 			continue
 		}
-		kept = append(kept, name, resource)
+		rest = append(rest, name, resource)
 	}
-	resources.Content = kept
+	resources.Content = rest
 	if text, err = yaml.Marshal(&document); err != nil {
 		return nil, err
 	}

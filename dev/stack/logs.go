@@ -19,7 +19,7 @@ func (s *Stack) FunctionLogs(ctx context.Context, function string, n int) ([]str
 
 // Logs returns the last n lines of a log group.
 func (s *Stack) Logs(ctx context.Context, group string, n int) ([]string, error) {
-	// One call is not worth one more SDK package; the local AWS wants no signature.
+	// One call is not worth one more SDK package; the local AWS checks no signature.
 	body := fmt.Sprintf(`{"logGroupName": %q}`, group)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.AWS.URL, strings.NewReader(body))
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Stack) Logs(ctx context.Context, group string, n int) ([]string, error)
 	return lines[max(0, len(lines)-n):], nil
 }
 
-// Tail returns the last n lines of a log file, or what kept it from being read.
+// Tail returns the last n lines of a log file, or the error with which it could not be read.
 func Tail(path string, n int) string {
 	output, err := os.ReadFile(path) // #nosec G304 -- a log of this run
 	if err != nil {

@@ -62,7 +62,7 @@ type Stack struct {
 
 	ExtendURL  string // where the functions find Extend
 	WebhookURL string // where Extend finds them; empty with an Account
-	// APIKey and WebhookSecret are what the deployed secret holds. They are made up for
+	// APIKey and WebhookSecret are the content of the deployed secret. They are made up for
 	// each stack; with an Account the key is its own and there is no webhook secret.
 	APIKey, WebhookSecret string
 
@@ -187,8 +187,8 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 }
 
 // Stop ends everything that runs, the latest first, and removes what was written. If
-// err says that something failed it leaves the files for whoever looks for the cause;
-// [ErrStopped] is no failure. It returns err, which then names the directory too.
+// err says that something failed, the files stay, so that the cause can be found, and
+// the error that is returned names their directory. [ErrStopped] is no failure.
 func (s *Stack) Stop(err error) error {
 	for _, f := range slices.Backward(s.closers) {
 		f()

@@ -77,7 +77,7 @@ command -v python3 >/dev/null || die "Python 3 is needed (python3 is not on the 
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || die "Python 3.10 or newer is needed, this is $(python3 --version)"
 python3 -c 'import venv, ensurepip' 2>/dev/null || die "Python's venv and pip are needed (on Debian and Ubuntu: apt-get install python3-venv)"
 
-# One at a time: whoever comes second waits, and then finds the work done. The lock
+# One at a time: a second process waits, and then finds the work done. The lock
 # belongs to this shell's file descriptor and ends with it, however it ends.
 mkdir -p "$tools"
 exec 9>"$tools/lock"

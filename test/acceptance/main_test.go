@@ -36,7 +36,7 @@ import (
 )
 
 // These tests use one stack: template.yaml, built and deployed by SAM to a local AWS.
-// Each has uploads of its own; what holds for all of them together, TestMain checks
+// Each has uploads of its own; what must be true of all of them together, TestMain checks
 // when they are over.
 var startOnce = sync.OnceValues(func() (*deployment, error) {
 	s, err := stack.Start(context.Background(), stack.Options{
@@ -83,7 +83,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// checkAll holds what the fake saw against what must never happen.
+// checkAll checks what must never happen, by what the fake saw and what was logged.
 func checkAll(s *deployment) error {
 	var errs []error
 	paid := make(map[string]int)
@@ -135,7 +135,7 @@ func theStack(t *testing.T) *deployment {
 const maxTestFile = 1 << 20
 
 // testOutput is what the fake Extend reads from a file: proof of what it fetched
-// and, for one file, more than an item of DynamoDB holds.
+// and, for one file, more than fits into an item of DynamoDB.
 func testOutput(info fakeextend.RunInfo) json.RawMessage {
 	if name, _, ok := strings.Cut(info.FileName, "."); ok && corpus[name] != "" {
 		return json.RawMessage(corpus[name])
@@ -162,15 +162,15 @@ func (s *deployment) put(t *testing.T, key string, content []byte) document.Sour
 		t.Fatal(err)
 	}
 	if aws.ToString(out.VersionId) == "" && bucket != theirBucket {
-		t.Fatalf("%s: the upload bucket keeps no versions", key)
+		t.Fatalf("%s: the upload bucket is not versioned", key)
 	}
 	return document.Source{Bucket: bucket, Key: key, VersionID: aws.ToString(out.VersionId), ETag: strings.Trim(*out.ETag, `"`), Size: int64(len(content))}
 }
 
-// stuck says that something was waited for in vain: the rest then waits less long.
+// stuck is set when something did not happen in time. The other tests then wait less.
 var stuck atomic.Bool
 
-// eventually waits until a condition holds.
+// eventually waits until a condition is true.
 func (s *deployment) eventually(t *testing.T, what string, condition func() (bool, error)) {
 	t.Helper()
 	patience := 2 * time.Minute // longer than a lease
@@ -201,7 +201,7 @@ func (s *deployment) eventually(t *testing.T, what string, condition func() (boo
 			lines, err := s.FunctionLogs(context.WithoutCancel(ctx), function, 20)
 			t.Logf("the last lines of %s (%v):\n%s", function, err, strings.Join(lines, "\n"))
 		}
-		t.Fatalf("waited in vain for this: %s (%v)", what, err)
+		t.Fatalf("this did not happen in time: %s (%v)", what, err)
 	}
 }
 
@@ -265,9 +265,9 @@ func hexSum(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// notice is the message that S3 sends about an upload.
+// uploadEvent is the message that S3 sends about an upload.
 // https://docs.AWS.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-func notice(src document.Source) string {
+func uploadEvent(src document.Source) string {
 	return fmt.Sprintf(`{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":"2026-11-24T02:00:00.000Z",
 		"eventName":"ObjectCreated:Put","userIdentity":{"principalId":"EXAMPLE"},"requestParameters":{"sourceIPAddress":"127.0.0.1"},
 		"s3":{"s3SchemaVersion":"1.0","configurationId":"x","bucket":{"name":%q,"arn":"arn:aws:s3:::%[1]s"},

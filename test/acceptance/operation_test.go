@@ -42,7 +42,7 @@ func (s *deployment) logLines(ctx context.Context) ([]map[string]any, error) {
 	return lines, nil
 }
 
-// checkLog holds every line against the keys that the README lists.
+// checkLog checks that every line has documented keys only.
 func checkLog(lines []map[string]any) error {
 	known := map[string]bool{"Stack": true, "_aws": true}
 	for _, k := range metric.Keys {
@@ -68,7 +68,7 @@ func checkLog(lines []map[string]any) error {
 	return errors.Join(errs...)
 }
 
-// One run with every fault that is counted: each metric of the dashboard and the alarms
+// Everything that is counted happens once: each metric of the dashboard and the alarms
 // is seen, as CloudWatch would read it from the log, and leads to its document.
 func TestEveryMetricIsCounted(t *testing.T) {
 	t.Parallel()
@@ -77,7 +77,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	refused, limited, unpaid, failing := put(refusedOnce), put(rateLimited), put(noCredits), put(failsOnce)
 	lost, unheard, waiting, twin := put(lostBoth), put(lostWebhook+" counted"), put(neverEnds), put(twinRun)
 
-	s.send(t, "hello, queue") // no notice
+	s.send(t, "hello, queue") // no upload event
 	s.deliver(t, webhook.Sign("wss_another", time.Now(), []byte("{}")), []byte("{}"))
 	s.ended(t, refused, ledger.Refused)
 	for _, src := range []document.Source{limited, unpaid} {
@@ -86,9 +86,9 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	if rec := s.ended(t, failing, ledger.Processed); rec.Attempt != 2 {
 		t.Errorf("%s: attempt %d, want the second", failing.Key, rec.Attempt)
 	}
-	s.send(t, notice(limited)) // of what is done
+	s.send(t, uploadEvent(limited)) // of a document that has ended
 
-	// Extend makes a second run of one attempt: nobody of ours asked for it.
+	// Extend makes a second run of one attempt: we did not ask for it.
 	rec := s.ended(t, twin, ledger.Processed)
 	var tag map[string]any
 	if err := json.Unmarshal(s.runs(twin)[0].Metadata, &tag); err != nil {
@@ -216,7 +216,7 @@ func (s *deployment) counted(t *testing.T) map[string]float64 {
 				sums[m.Name] += n
 			}
 		}
-		// Deliveries that are refused and messages that are no notices are about no document.
+		// Deliveries that are refused and messages that are no upload events are about no document.
 		if _, ok := line["document_id"]; !ok && line[metric.WebhookRejected.Name] == nil && line[metric.DeadLetters.Name] == nil {
 			t.Errorf("a line that counts names no document: %v", line)
 		}
@@ -229,9 +229,9 @@ func (s *deployment) counted(t *testing.T) map[string]float64 {
 const (
 	refusedOnce = "refused"                   // a final no
 	rateLimited = "rate-limited"              // the plan's limit
-	noCredits   = "no-credits"                // the account's fault
-	failsOnce   = "fails-once"                // a run that another attempt can cure
-	neverEnds   = "never-ends"                // until somebody cancels it
+	noCredits   = "no-credits"                // the account can't pay
+	failsOnce   = "fails-once"                // a run fails with a transient error
+	neverEnds   = "never-ends"                // until the test cancels it
 	twinRun     = "twin"                      // ordinary; the test makes a second run of it
-	lostBoth    = lostWebhook + " and answer" // the run is made, and nobody is told of it
+	lostBoth    = lostWebhook + " and answer" // the run is made, but neither answer nor webhook says so
 )

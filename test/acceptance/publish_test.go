@@ -95,7 +95,7 @@ func (s *deployment) openInbox(t *testing.T, bus *eventbridge.Client) *inbox {
 	return &inbox{deployment: s, url: *queue.QueueUrl}
 }
 
-// read takes what has arrived, and holds it against the contract.
+// read takes what has arrived, and checks it against the contract.
 func (b *inbox) read(t *testing.T) error {
 	t.Helper()
 	for {
@@ -127,7 +127,7 @@ func (b *inbox) of(documentID string) []received {
 	return slices.DeleteFunc(slices.Clone(b.seen), func(r received) bool { return r.parsed.DocumentID != documentID })
 }
 
-// apply tells the ledger what happened to a document, as the functions do.
+// apply records facts about a document, as the functions do.
 func (s *deployment) apply(t *testing.T, src document.Source, facts ...ledger.Fact) {
 	t.Helper()
 	for _, f := range facts {
@@ -145,7 +145,7 @@ func (s *deployment) apply(t *testing.T, src document.Source, facts ...ledger.Fa
 	}
 }
 
-// Some of an output's values; each event is held against what went into the table.
+// Some of an output's values; each event is compared with what went into the table.
 var (
 	plainOutput = `{"value":{"text":"é <b>&\u2028🧾\u0000","total":1234.5,"vat":0.077,"beyond_float":9007199254740993,"empty":{"a":[],"b":{},"c":""},"due":null},"metadata":{}}`
 	exactOutput = `{"value":{"big":12345678901234567890,"long":0.12345678901234567890123456789012345678}}`
@@ -178,16 +178,16 @@ func TestEvents(t *testing.T) {
 	want[huge.DocumentID()] = []expected{{event.Processed, outputOf(huge), results}}
 	want[tooLarge.DocumentID()] = []expected{{detailType: event.Failed}}
 
-	// What the fake Extend does not do, told to the ledger on the deployed table.
+	// What the fake Extend does not do is recorded in the deployed table directly.
 	n := 0
 	source := func(key string) document.Source {
 		n++
-		return document.Source{Bucket: s.Outputs["UploadBucketName"], Key: "only told/" + key, VersionID: fmt.Sprint(n), ETag: "e", Size: 1, Sequencer: "0A"}
+		return document.Source{Bucket: s.Outputs["UploadBucketName"], Key: "only recorded/" + key, VersionID: fmt.Sprint(n), ETag: "e", Size: 1, Sequencer: "0A"}
 	}
 	claim := func(src document.Source) ledger.Fact {
 		return ledger.Claim{Source: src, ProcessorID: stack.ProcessorID, Version: "latest"}
 	}
-	outcome := func(src document.Source, attempt int, state ledger.State, output string) ledger.RunEnded {
+	runEnded := func(src document.Source, attempt int, state ledger.State, output string) ledger.RunEnded {
 		o := ledger.RunEnded{Source: src, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: stack.ProcessorID,
 			State: state, Type: "EXTRACT", Credits: "2.5", Digest: hexSum([]byte(output))}
 		if output != "" {
@@ -202,14 +202,14 @@ func TestEvents(t *testing.T) {
 		"plain": {event.Processed, plainOutput, ""}, "exact": {event.Processed, exactOutput, announced}, "large": {event.Processed, largeOutput, announced}, "null": {event.Processed, "null", ""},
 	} {
 		src := source(key)
-		s.apply(t, src, claim(src), ledger.Accepted{Attempt: 1, RunID: fmt.Sprintf("dpr_%s_1", src.VersionID)}, outcome(src, 1, ledger.Processed, e.output))
+		s.apply(t, src, claim(src), ledger.Accepted{Attempt: 1, RunID: fmt.Sprintf("dpr_%s_1", src.VersionID)}, runEnded(src, 1, ledger.Processed, e.output))
 		want[src.DocumentID()] = []expected{e}
 	}
 	refused := source("refused")
 	s.apply(t, refused, claim(refused), ledger.Refusal{ClaimNumber: 1, Code: "INVALID_FILE_TYPE", Message: "no", RequestID: "req_1"})
 	want[refused.DocumentID()] = []expected{{detailType: event.Refused}}
 	cancelled := source("cancelled")
-	s.apply(t, cancelled, claim(cancelled), outcome(cancelled, 1, ledger.Cancelled, ""))
+	s.apply(t, cancelled, claim(cancelled), runEnded(cancelled, 1, ledger.Cancelled, ""))
 	want[cancelled.DocumentID()] = []expected{{detailType: event.Cancelled}}
 	gone := source("gone")
 	s.apply(t, gone, claim(gone), ledger.Accepted{Attempt: 1, RunID: "dpr_gone"})
@@ -219,17 +219,17 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	want[gone.DocumentID()] = []expected{{detailType: event.Cancelled}}
-	// A failure that is cured by itself is nobody's news; then a person reviews the
-	// result, wants it read again, and that fails.
+	// A failure that is retried is not announced. Then a person reviews the result and
+	// has the document reprocessed, and that fails.
 	eventful := source("eventful")
-	curable := outcome(eventful, 1, ledger.Failed, "")
-	curable.FailureReason = "INTERNAL_ERROR"
-	reviewed := outcome(eventful, 2, ledger.Processed, `{"value":{"total":3}}`)
+	transient := runEnded(eventful, 1, ledger.Failed, "")
+	transient.FailureReason = "INTERNAL_ERROR"
+	reviewed := runEnded(eventful, 2, ledger.Processed, `{"value":{"total":3}}`)
 	reviewed.Reviewed, reviewed.Edited = true, true
-	hopeless := outcome(eventful, 3, ledger.Failed, "")
+	hopeless := runEnded(eventful, 3, ledger.Failed, "")
 	hopeless.FailureReason = "CORRUPT_FILE"
-	s.apply(t, eventful, claim(eventful), curable, claim(eventful), outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`),
-		outcome(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Reprocess{Attempt: 3, Reason: "a person"}, claim(eventful), hopeless)
+	s.apply(t, eventful, claim(eventful), transient, claim(eventful), runEnded(eventful, 2, ledger.Processed, `{"value":{"total":2}}`),
+		runEnded(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Reprocess{Attempt: 3, Reason: "a person"}, claim(eventful), hopeless)
 	want[eventful.DocumentID()] = []expected{{event.Processed, `{"value":{"total":2}}`, ""}, {event.Processed, `{"value":{"total":3}}`, ""}, {detailType: event.Failed}}
 
 	total := 0
@@ -287,9 +287,9 @@ func TestEvents(t *testing.T) {
 			t.Errorf("consumer: %s has the SHA-256 %s, want %s", id, rows[id], sum)
 		}
 	}
-	again := box.seen[slices.IndexFunc(box.seen, func(r received) bool { return r.parsed.DocumentID == exact.DocumentID() })]
+	repeated := box.seen[slices.IndexFunc(box.seen, func(r received) bool { return r.parsed.DocumentID == exact.DocumentID() })]
 	if _, err := bus.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []bustypes.PutEventsRequestEntry{{
-		EventBusName: aws.String(s.Outputs["EventBusName"]), Source: &again.Source, DetailType: &again.DetailType, Detail: aws.String(string(again.Detail)),
+		EventBusName: aws.String(s.Outputs["EventBusName"]), Source: &repeated.Source, DetailType: &repeated.DetailType, Detail: aws.String(string(repeated.Detail)),
 	}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -297,17 +297,17 @@ func TestEvents(t *testing.T) {
 		lines, err := s.Logs(t.Context(), "/aws/lambda/my-consumer/consumer", 1000)
 		return strings.Contains(strings.Join(lines, "\n"), `"seen before"`), err
 	})
-	if after := s.consumed(t, consumer, processed); after[again.parsed.ID] != rows[again.parsed.ID] {
-		t.Errorf("the repetition changed the row from %s to %s", rows[again.parsed.ID], after[again.parsed.ID])
+	if after := s.consumed(t, consumer, processed); after[repeated.parsed.ID] != rows[repeated.parsed.ID] {
+		t.Errorf("the repetition changed the row from %s to %s", rows[repeated.parsed.ID], after[repeated.parsed.ID])
 	}
 
-	// A large output that somebody has removed.
+	// A large output that was removed from the bucket.
 	bucket := s.Outputs["ResultsBucketName"]
-	key := strings.TrimPrefix(again.parsed.OutputLocation, results)
+	key := strings.TrimPrefix(repeated.parsed.OutputLocation, results)
 	if _, err := s.S3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := again.parsed.ReadOutput(t.Context(), s.S3); !errors.Is(err, event.ErrOutputGone) {
+	if _, err := repeated.parsed.ReadOutput(t.Context(), s.S3); !errors.Is(err, event.ErrOutputGone) {
 		t.Errorf("a removed output: %v", err)
 	}
 }
@@ -365,10 +365,10 @@ func exactly(t *testing.T, text []byte) any {
 
 // A record that publish can't understand goes to its dead-letter queue, and what
 // comes after it is announced.
-func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
+func TestWhatCannotBeAnnouncedIsDeadLettered(t *testing.T) {
 	t.Parallel()
 	s := theStack(t)
-	table, letters := s.Outputs["DocumentsTableName"], s.Outputs["AnnouncementsDeadLetterQueueUrl"]
+	table, deadLetters := s.Outputs["DocumentsTableName"], s.Outputs["AnnouncementsDeadLetterQueueUrl"]
 	str := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
 	num := func(v string) types.AttributeValue { return &types.AttributeValueMemberN{Value: v} }
 	at := time.Now().UTC().Format(time.RFC3339)
@@ -383,7 +383,7 @@ func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
 		}
 	}
 	s.eventually(t, "both are in the dead-letter queue", func() (bool, error) {
-		got, err := s.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &letters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
+		got, err := s.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &deadLetters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
 		if err != nil {
 			return false, err
 		}
@@ -397,7 +397,7 @@ func TestWhatCannotBeAnnouncedIsBuried(t *testing.T) {
 				t.Errorf("the body is no input of publish: %s", *m.Body)
 			}
 			delete(reasons, id)
-			if _, err := s.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &letters, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			if _, err := s.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &deadLetters, ReceiptHandle: m.ReceiptHandle}); err != nil {
 				return false, err
 			}
 		}

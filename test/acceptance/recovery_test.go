@@ -20,7 +20,7 @@ import (
 
 // What the fake Extend does with files of these names.
 const (
-	lostWebhook = "lost-webhook" // it never tells of the run's end
+	lostWebhook = "lost-webhook" // the webhook of the run's end is not sent
 	lostAnswer  = "lost-answer"  // it makes the run, and answers 500
 )
 
@@ -88,9 +88,9 @@ func (s *deployment) invoke(t *testing.T, logicalID string) error {
 func TestLostWebhookIsFoundByReconcile(t *testing.T) {
 	t.Parallel()
 	s := theStack(t)
-	src := s.put(t, lostWebhook+".pdf", []byte("a file whose end nobody tells of"))
+	src := s.put(t, lostWebhook+".pdf", []byte("a file whose webhook is lost"))
 	s.eventually(t, "reconcile finds it", func() (bool, error) {
-		// Before the run's first look is due, nothing is asked.
+		// Extend is not asked before the run's first check is due.
 		if err := s.invoke(t, "ReconcileFunction"); err != nil {
 			return false, err
 		}
@@ -103,7 +103,7 @@ func TestLostWebhookIsFoundByReconcile(t *testing.T) {
 	for _, run := range s.runs(src) {
 		for _, d := range run.Deliveries {
 			if len(d.Tries) > 0 {
-				t.Errorf("it was told of after all: %+v", d)
+				t.Errorf("a webhook was sent after all: %+v", d)
 			}
 		}
 	}

@@ -113,17 +113,17 @@ func TestVersionsAreDocuments(t *testing.T) {
 func TestSameUploadAgain(t *testing.T) {
 	t.Parallel()
 	s := theStack(t)
-	src := s.put(t, "told more than once.pdf", []byte("%PDF-1.4 more than once"))
-	for range 5 { // while the first notice is under way
-		s.send(t, notice(src))
+	src := s.put(t, "several upload events.pdf", []byte("%PDF-1.4 more than once"))
+	for range 5 { // while the first upload event is being handled
+		s.send(t, uploadEvent(src))
 	}
 	s.ended(t, src, ledger.Processed)
 	s.drained(t)
 	before := s.item(t, src)
-	s.send(t, notice(src)) // and long after
+	s.send(t, uploadEvent(src)) // and long after the end
 	s.drained(t)
 	if diff := diffItems(before, s.item(t, src)); diff != "" {
-		t.Errorf("a repeated notice changed the record (-before +after):\n%s", diff)
+		t.Errorf("a repeated upload event changed the record (-before +after):\n%s", diff)
 	}
 	if runs := s.runs(src); len(runs) != 1 {
 		t.Errorf("%d runs, want 1: each is paid", len(runs))
@@ -202,7 +202,7 @@ func TestDeliveriesThatAreNotBelieved(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoNoticeIsBuried(t *testing.T) {
+func TestWhatIsNoUploadEventIsDeadLettered(t *testing.T) {
 	t.Parallel()
 	s := theStack(t)
 	bodies := map[string]bool{
@@ -213,9 +213,9 @@ func TestWhatIsNoNoticeIsBuried(t *testing.T) {
 	for body := range bodies {
 		s.send(t, body)
 	}
-	letters := s.Outputs["DeadLetterQueueUrl"]
+	deadLetters := s.Outputs["DeadLetterQueueUrl"]
 	s.eventually(t, "all are in the dead-letter queue", func() (bool, error) {
-		got, err := s.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &letters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
+		got, err := s.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &deadLetters, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
 		if err != nil {
 			return false, err
 		}
@@ -223,11 +223,11 @@ func TestWhatIsNoNoticeIsBuried(t *testing.T) {
 			if !bodies[*m.Body] {
 				t.Errorf("this is in the dead-letter queue as well: %s", *m.Body)
 			}
-			if reason := aws.ToString(m.MessageAttributes["reason"].StringValue); !strings.Contains(reason, "not an upload notice") {
+			if reason := aws.ToString(m.MessageAttributes["reason"].StringValue); !strings.Contains(reason, "not an upload") {
 				t.Errorf("%s: reason = %q", *m.Body, reason)
 			}
 			delete(missing, *m.Body) // it can be there twice: AWS's client sends again what got no answer
-			if _, err := s.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &letters, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			if _, err := s.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &deadLetters, ReceiptHandle: m.ReceiptHandle}); err != nil {
 				return false, err
 			}
 		}

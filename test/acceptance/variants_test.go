@@ -27,9 +27,9 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-// The stack as somebody has it who has a bucket already, closed to the outside, a key,
-// and several kinds of documents. The other tests use one with a bucket of its own.
-// This one keeps no versions: MiniStack's notices by EventBridge don't name them.
+// The stack on an existing bucket that is closed to the outside, with a KMS key and
+// several kinds of documents. The other tests use one with a bucket of its own.
+// The bucket is not versioned: MiniStack's events by EventBridge don't name versions.
 const (
 	theirBucket = "their-documents"
 	variantOf   = `[{"name": "invoices", "pattern": "in/{customer}/**.pdf", "processor": "dp_invoices", "version": "2.1", "priority": 20, "usageTags": ["finance", "customer-{customer}"]},
@@ -120,7 +120,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		t.Errorf("usage tags %q, want %q", tag.Usage, want)
 	}
 
-	// A route to a processor that is not there, then it is, and a person asks again.
+	// A route to a processor that is not there, until it is and the document is reprocessed.
 	if rec := s.ended(t, contract, ledger.Refused); rec.FailureReason != "NOT_FOUND" || rec.FailureMessage != "Processor not found." {
 		t.Errorf("%s %q, want Extend's own words", rec.FailureReason, rec.FailureMessage)
 	}
@@ -153,19 +153,19 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		maps.Copy(all, c.parameters)
 		err := s.Update(t.Context(), all)
 		log, _ := os.ReadFile(filepath.Join(s.Dir, "deploy.log"))
-		told := strings.Join(strings.Fields(string(log)), "") // sam breaks lines within words
+		output := strings.Join(strings.Fields(string(log)), "") // sam breaks lines within words
 		if err == nil {
 			t.Errorf("%s: it was deployed", c.name)
 			continue
 		}
 		for _, want := range c.want {
-			if !strings.Contains(told, want) {
+			if !strings.Contains(output, want) {
 				t.Errorf("%s: sam's output does not name %s:\n%s", c.name, want, log)
 			}
 		}
 	}
-	again := s.put(t, "in/b/after all that.pdf", []byte("%PDF-1.4 after all that"))
-	s.ended(t, again, ledger.Processed)
+	later := s.put(t, "in/b/after all that.pdf", []byte("%PDF-1.4 after all that"))
+	s.ended(t, later, ledger.Processed)
 
 	// From their bucket to one of its own, with the same key.
 	parameters["ExistingBucketName"], parameters["ExistingBucketKeyArn"], parameters["UploadBucketName"] = "", "", "ours"

@@ -36,7 +36,7 @@ func TestAlarmsAndDashboardNameMetrics(t *testing.T) {
 			t.Errorf("%s: its description does not say where the README says what to do", name)
 		}
 		if fmt.Sprint(p.AlarmActions) != "map[!If:[HasAlarmTopic [map[!Ref:AlarmTopicArn]] map[!Ref:AWS::NoValue]]]" {
-			t.Errorf("%s does not tell AlarmTopicArn: %v", name, p.AlarmActions)
+			t.Errorf("%s does not notify AlarmTopicArn: %v", name, p.AlarmActions)
 		}
 		if p.Namespace != metric.Namespace {
 			continue

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestReadmeNamesEveryParameter holds the README's configuration table against the
+// TestReadmeNamesEveryParameter compares the README's configuration table with the
 // template: each parameter with its default and its description.
 func TestReadmeNamesEveryParameter(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 )
 
 // What each role allows, all of it: a condition, the actions, and on what. The test
-// holds it against the template, and its actions against what the code calls.
+// compares it with the template, and its actions with what the code calls.
 var allowed = map[string][]string{
 	"SubmitFunction": {
 		"s3:GetObject s3:GetObjectVersion on ${UploadBucket.Arn}/* if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}/*",
@@ -110,7 +110,7 @@ func calls(t *testing.T, function string) map[string]bool {
 			// Of the SDK, for directory buckets and for endpoint discovery: neither is in use.
 		case "s3.GetObject", "s3.PresignGetObject": // of a version, where the bucket has them
 			actions["s3:GetObject"], actions["s3:GetObjectVersion"] = true, true
-			// Who may not list is told 403 of what is not there, as of what is forbidden.
+			// Without it, S3 answers 403 for what is not there, as for what is forbidden.
 			// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 			if op == "GetObject" {
 				actions["s3:ListBucket"] = true

@@ -1,10 +1,10 @@
-// Command lint looks for security faults in Go code with the default rules of gosec, and
+// Command lint looks for security problems in Go code with the default rules of gosec, and
 // fails if there is one. Its arguments are directories of packages. An exception
 // stands beside its line, with the rule and the reason, or it is none:
 //
 //	// #nosec G304 -- the path is a constant
 //
-// gosec's own command says the same, but it holds the clients of four AI services and
+// gosec's own command says the same, but it contains the clients of four AI services and
 // takes two minutes to compile, where this takes ten seconds. The module is one of its
 // own so that gosec's dependencies stay out of the functions'.
 package main
@@ -43,14 +43,14 @@ func run(directories []string) (findings int, err error) {
 	if err := scanner.Process(nil, directories...); err != nil {
 		return 0, err
 	}
-	issues, metrics, faults := scanner.Report()
+	issues, metrics, problems := scanner.Report()
 	here, _ := os.Getwd()
 	for _, i := range issues {
 		fmt.Printf("%s: %s: %s\n%s", strings.TrimPrefix(i.FileLocation(), here+"/"), i.RuleID, i.What, i.Code)
 	}
-	for file, list := range faults { // what can't be read, and exceptions without a reason
-		for _, fault := range list {
-			fmt.Printf("%s:%d: %s\n", strings.TrimPrefix(file, here+"/"), fault.Line, fault.Err)
+	for file, list := range problems { // what can't be read, and exceptions without a reason
+		for _, problem := range list {
+			fmt.Printf("%s:%d: %s\n", strings.TrimPrefix(file, here+"/"), problem.Line, problem.Err)
 		}
 		findings += len(list)
 	}
