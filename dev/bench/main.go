@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	w.stop() // the benchmarks want the machine for themselves
+	w.stop() // the benchmarks need the machine for themselves
 	w.closers = nil
 	say("go test -bench …")
 	paths, err := benchmarks(ctx, root, o.benchtime)
