@@ -6,6 +6,8 @@ SAM := .tools/sam/bin/sam
 # library may be older than ours, and the same bytes wherever they are built. What
 # else compiles does it in the same way, so that nothing is compiled twice.
 BUILD := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath -buildvcs=false -ldflags=-s -tags=lambda.norpc"
+# Not `go run`, which fails when a command that it runs ends well after a Ctrl-C.
+RUN := echo "compiling dev/run (the first time takes a minute or two) …" && $(BUILD) go build -o .tools/bin/ ./dev/run && exec .tools/bin/run
 # Go's race detector needs a C compiler, except on a Mac.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # Only from make's command line: ENV may mean something else in somebody's environment.
@@ -15,11 +17,11 @@ export SAM_CLI_TELEMETRY := 0
 help: ## this list
 	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: ## see one file travel through the real template on a local AWS (FILE=path/to/your.pdf)
-	@echo "compiling dev/run (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev/run
+run: ## follow one file through the real template on a local AWS (FILE=path/to/your.pdf)
+	@$(RUN)
 
 up: ## the same, and stay: upload what you like, until Ctrl-C (README: with the real Extend)
-	@echo "compiling dev/run (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev/run --stay
+	@$(RUN) --stay
 
 invoke: ## run the files of events/ through the real sam local, in containers (EVENT=submit-s3-put for one)
 	@$(BUILD) dev/invoke/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
@@ -42,16 +44,16 @@ build: tools ## build the functions
 deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…" ENV=staging; else samconfig.toml's default)
 	$(SAM) deploy $(SAM_OPTIONS)
 
-bench: ## measure the functions beside an empty one, count the AWS calls, and write both into README.md
+bench: ## measure the functions beside an empty one, count their AWS calls, and write both into README.md
 	@echo "compiling dev/bench …" && $(BUILD) exec go run ./dev/bench --write
 
-simulate: ## the proof, at length: N=100000 schedules of faults, or SEED=123 with its trace
+simulate: ## the handlers in N=100000 simulated schedules of failures, or SEED=123 alone with its trace
 	go test ./simulation -v -timeout 0 $(if $(filter command,$(origin SEED)),-run TestReplaySeed -seed=$(SEED),-run 'TestSimulation|TestOnTheRealTable' -schedules=$(or $(N),100000) -table=300)
 
-replay: ## a bad day: 4,384 uploads with time-outs, partial failures and duplicates; and a drain of 10,000
+replay: ## simulate a bad day (4,384 uploads with time-outs, partial failures, duplicates) and a backlog of 10,000
 	go test ./simulation -v -count=1 -timeout 0 -run 'TestReplayOfTheBadDay|TestDrain'
 
-mutations: ## break one guard after the other, and see the simulation find it
+mutations: ## remove one safeguard after the other: the simulation must notice each time
 	go test ./simulation -v -count=1 -timeout 0 -run TestMutations -mutations
 
 fuzz: ## try to break the parsers for a while (FUZZTIME=30s each)
@@ -61,7 +63,7 @@ fuzz: ## try to break the parsers for a while (FUZZTIME=30s each)
 		done; \
 	done
 
-clean: ## remove what was built and downloaded
+clean: ## remove everything that was built and downloaded
 	rm -rf .aws-sam .local .tools
 
 tools:
