@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +30,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
+	"extend-intake/test/logcapture"
 )
 
 // What is around the handler in these tests: the real client against the fake
@@ -52,51 +52,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(contextLog{}))
+	logcapture.Install()
 	os.Exit(m.Run())
 }
 
-// contextLog writes to the logbook in the context, so that tests that run side by
-// side each read their own lines.
-type contextLog struct{ attrs []slog.Attr }
-
-type logbook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-type logKey struct{}
-
-func (l contextLog) Enabled(context.Context, slog.Level) bool { return true }
-func (l contextLog) WithGroup(string) slog.Handler            { return l }
-func (l contextLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return contextLog{slices.Concat(l.attrs, attrs)}
-}
-
-func (l contextLog) Handle(ctx context.Context, r slog.Record) error {
-	book, ok := ctx.Value(logKey{}).(*logbook)
-	if !ok {
-		return nil
-	}
-	book.mu.Lock()
-	defer book.mu.Unlock()
-	fmt.Fprintf(&book.text, "%s %s", r.Level, r.Message)
-	r = r.Clone()
-	r.AddAttrs(l.attrs...)
-	r.Attrs(func(a slog.Attr) bool {
-		value := strings.ReplaceAll(fmt.Sprint(a.Value.Resolve()), "\n", " ") // one line per record
-		fmt.Fprintf(&book.text, " %s=%s", a.Key, value)
-		return true
-	})
-	book.text.WriteByte('\n')
-	return nil
-}
-
-func (b *logbook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
+// logbook is the lines of one test.
+type logbook = logcapture.Log
 
 // clock stands still until the test moves it.
 type clock struct {
@@ -180,7 +141,7 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 		clock: &clock{at: time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)},
 	}
 	e.vault.set(secret)
-	e.ctx = context.WithValue(t.Context(), logKey{}, e.log)
+	e.ctx = logcapture.With(t.Context(), e.log)
 
 	secretsServer := httptest.NewServer(e.vault)
 	t.Cleanup(secretsServer.Close)
