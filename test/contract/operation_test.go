@@ -12,6 +12,9 @@ import (
 	"extend-intake/shared/metric"
 )
 
+// runbook is how an alarm's description says where to read what to do.
+const runbook = `Runbook: docs/operations.md, "`
+
 // The alarms and the dashboard live by the names of the metrics.
 func TestAlarmsAndDashboardNameMetrics(t *testing.T) {
 	t.Parallel()
@@ -32,8 +35,8 @@ func TestAlarmsAndDashboardNameMetrics(t *testing.T) {
 				t.Errorf("%s watches %s, which nothing counts", name, m.MetricName)
 			}
 		}
-		if !strings.Contains(p.AlarmDescription, "README, Alarms - ") {
-			t.Errorf("%s: its description does not say where the README says what to do", name)
+		if !strings.Contains(p.AlarmDescription, runbook) {
+			t.Errorf("%s: its description does not say where to read what to do", name)
 		}
 		if fmt.Sprint(p.AlarmActions) != "map[!If:[HasAlarmTopic [map[!Ref:AlarmTopicArn]] map[!Ref:AWS::NoValue]]]" {
 			t.Errorf("%s does not notify AlarmTopicArn: %v", name, p.AlarmActions)
@@ -113,8 +116,8 @@ func TestReadmeOfOperations(t *testing.T) {
 		if !strings.Contains(readme, "`"+name+"`") {
 			t.Errorf("README.md, Alarms: %s is missing", name)
 		}
-		_, where, _ := strings.Cut(strings.Join(strings.Fields(r.Properties.AlarmDescription), " "), "README, Alarms - ")
-		if where = strings.TrimSuffix(where, "."); !headings[where] {
+		_, where, _ := strings.Cut(strings.Join(strings.Fields(r.Properties.AlarmDescription), " "), runbook)
+		if where = strings.TrimSuffix(where, `".`); !headings[where] {
 			t.Errorf("README.md, Alarms: %s says to look under %q, which is not there", name, where)
 		}
 	}
