@@ -153,7 +153,7 @@ func TestBetween(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "README.md")
+			path := filepath.Join(t.TempDir(), "benchmarks.md")
 			if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +161,7 @@ func TestBetween(t *testing.T) {
 			if string(got) != c.want || (err != nil) != (c.want == "") {
 				t.Errorf("%q, %v, want %q", got, err, c.want)
 			}
-			if err != nil && !strings.Contains(err.Error(), "README.md: the tables go between a line <!-- bench -->") {
+			if err != nil && !strings.Contains(err.Error(), "benchmarks.md: the tables go between a line <!-- bench -->") {
 				t.Errorf("the error does not say what to do: %v", err)
 			}
 		})

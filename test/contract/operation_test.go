@@ -82,17 +82,17 @@ func TestAlarmsAndDashboardNameMetrics(t *testing.T) {
 	}
 }
 
-// The README's tables of metrics, keys and alarms are those of the code and the template.
-func TestReadmeOfOperations(t *testing.T) {
+// The tables of metrics, keys and alarms are those of the code and the template.
+func TestOperationsTables(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme := string(text)
+	doc := string(text)
 	want := func(kind, line string) {
-		if !strings.Contains(readme, "\n"+line) {
-			t.Errorf("README.md, %s: this line is missing:\n%s", kind, line)
+		if !strings.Contains(doc, "\n"+line) {
+			t.Errorf("operations.md, %s: this line is missing:\n%s", kind, line)
 		}
 	}
 	for _, m := range metric.All {
@@ -106,19 +106,19 @@ func TestReadmeOfOperations(t *testing.T) {
 		want("Log", fmt.Sprintf("| `%s` | %s |\n", k.Name, k.Meaning))
 	}
 	headings := make(map[string]bool)
-	for _, m := range regexp.MustCompile(`(?m)^\| \*\*(.+?)\*\* `).FindAllStringSubmatch(readme, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| \*\*(.+?)\*\* `).FindAllStringSubmatch(doc, -1) {
 		headings[m[1]] = true
 	}
 	for name, r := range readTemplate(t).Resources {
 		if r.Type != "AWS::CloudWatch::Alarm" {
 			continue
 		}
-		if !strings.Contains(readme, "`"+name+"`") {
-			t.Errorf("README.md, Alarms: %s is missing", name)
+		if !strings.Contains(doc, "`"+name+"`") {
+			t.Errorf("operations.md, Alarms: %s is missing", name)
 		}
 		_, where, _ := strings.Cut(strings.Join(strings.Fields(r.Properties.AlarmDescription), " "), runbook)
 		if where = strings.TrimSuffix(where, `".`); !headings[where] {
-			t.Errorf("README.md, Alarms: %s says to look under %q, which is not there", name, where)
+			t.Errorf("operations.md, Alarms: %s says to look under %q, which is not there", name, where)
 		}
 	}
 }
