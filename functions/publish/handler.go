@@ -155,6 +155,6 @@ func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
 	if err != nil {
 		return fmt.Errorf("dead-letter queue: %w", err)
 	}
-	c.log().ErrorContext(ctx, "moved to the dead letters", "reason", reason, metric.DeadLetters.One())
+	c.log().ErrorContext(ctx, "sent to the dead-letter queue", "reason", reason, metric.DeadLetters.One())
 	return nil
 }

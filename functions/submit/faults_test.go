@@ -47,7 +47,7 @@ func TestAnOldMessageHoldsTheInstanceNoLonger(t *testing.T) {
 	in.clock.advance(time.Minute)
 	fresh, u := put("fresh")
 	if r := in.receive(fresh); len(r.Back) > 0 {
-		t.Fatalf("a minute later the instance is still on hold, for %v", r.Back["fresh"])
+		t.Fatalf("a minute later the instance is still paused, for %v", r.Back["fresh"])
 	}
 	in.wantProcessing(u)
 }
@@ -81,7 +81,7 @@ func TestHoldByALookSaysWhy(t *testing.T) {
 	in.receive(m)
 	in.clock.advance(firstLook)
 	in.receive(m)
-	in.wantLog("ERROR on hold", "402 USAGE_BLOCKED")
+	in.wantLog("ERROR paused", "402 USAGE_BLOCKED")
 }
 
 // When the table fails after a refusal of the account, the refusal still holds the

@@ -124,7 +124,7 @@ func TestAfterFile(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			if held := !in.holdUntil.IsZero(); held != c.hold {
-				t.Errorf("on hold: %v", held)
+				t.Errorf("paused: %v", held)
 			}
 			in.wantCalls(map[string]int{})
 		})

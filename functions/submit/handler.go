@@ -98,7 +98,7 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) bool {
 			log.ErrorContext(ctx, "dead letter not sent, the message comes back", "reason", a.reason, "error", err)
 			return false
 		}
-		log.ErrorContext(ctx, "moved to the dead letters", "reason", a.reason, metric.DeadLetters.One())
+		log.ErrorContext(ctx, "sent to the dead-letter queue", "reason", a.reason, metric.DeadLetters.One())
 		return true
 	}
 	// What must wait longer comes back now and then and is put off again: SQS hides a
@@ -125,7 +125,7 @@ func (h *Handler) body(ctx context.Context, body string, receives int) answer {
 		a.documentID = n.DocumentID()
 		if a.hold {
 			h.holdUntil, h.holdReason = h.Now().Add(a.after), a.reason
-			slog.ErrorContext(ctx, "on hold", "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil, countHold(a.cause))
+			slog.ErrorContext(ctx, "paused", "document_id", a.documentID, "reason", a.reason, "until", h.holdUntil, countHold(a.cause))
 		}
 		if a.kind > all.kind || a.kind == back && all.kind == back && a.after < all.after {
 			all = a // what has to come back comes first: the rest is found again then
@@ -164,7 +164,7 @@ func (h *Handler) notice(ctx context.Context, n document.UploadEvent, receives i
 		return answer{}
 	}
 	if wait := h.holdUntil.Sub(h.Now()); wait > 0 {
-		return answer{kind: back, after: wait, reason: "on hold: " + h.holdReason}
+		return answer{kind: back, after: wait, reason: "paused: " + h.holdReason}
 	}
 	if n.Reprocess.DocumentID != "" {
 		return h.reprocess(ctx, n.Reprocess, receives)

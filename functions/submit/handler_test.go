@@ -191,7 +191,7 @@ func TestABatchOfAllSorts(t *testing.T) {
 	in.wantLog("INFO ignored", "folder marker", "s3://intake-uploads/in/folder/")
 	in.wantLog("INFO ignored", "no route", "s3://intake-uploads/out/a.pdf")
 	in.wantLog("ERROR panic", "no link for you", "handler.go")
-	in.wantLog("ERROR moved to the dead letters", "message_id=strange", "neither S3 records")
+	in.wantLog("ERROR sent to the dead-letter queue", "message_id=strange", "neither S3 records")
 }
 
 func TestAMessageThatAlwaysPanics(t *testing.T) {
@@ -330,7 +330,7 @@ func TestTheAccountIsRefused(t *testing.T) {
 			in.want(in.receive(a, b), result{Back: map[string]time.Duration{"a": pause, "b": pause}})
 			in.wantState(ua, ledger.Waiting, fmt.Sprintf("%d %s", status, code))
 			in.wantNone(ub)
-			in.wantLog("ERROR on hold", fmt.Sprint(status))
+			in.wantLog("ERROR paused", fmt.Sprint(status))
 
 			in.clock.advance(pause - time.Second)
 			c, uc := put("c")

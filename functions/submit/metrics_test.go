@@ -20,8 +20,8 @@ func TestWhatIsCounted(t *testing.T) {
 		{"taken", fakeextend.Fault{}, []string{"run created", "Submitted=1"}},
 		{"refused", fakeextend.Fault{Status: 422}, []string{"not submitted", "Refused=1"}},
 		{"unknown", fakeextend.Fault{Status: 503}, []string{"not submitted", "Unconfirmed=1"}},
-		{"over the limit", fakeextend.Fault{Status: 429}, []string{"on hold", "RateLimited=1"}},
-		{"no credits", fakeextend.Fault{Status: 402}, []string{"on hold", "AccountPaused=1"}},
+		{"over the limit", fakeextend.Fault{Status: 429}, []string{"paused", "RateLimited=1"}},
+		{"no credits", fakeextend.Fault{Status: 402}, []string{"paused", "AccountPaused=1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -37,7 +37,7 @@ func TestWhatIsCounted(t *testing.T) {
 	}
 	in := newIntake(t)
 	in.receive(message{id: "m", body: "?"})
-	in.wantLog("moved to the dead letters", "DeadLetters=1")
+	in.wantLog("sent to the dead-letter queue", "DeadLetters=1")
 	// A hold during a look counts as one during a POST.
 	for fault, word := range map[int]string{429: "RateLimited=1", 402: "AccountPaused=1"} {
 		list := fakeextend.Script(fakeextend.RouteList, fakeextend.Fault{Status: fault})
@@ -50,7 +50,7 @@ func TestWhatIsCounted(t *testing.T) {
 		}))
 		m, _ := put("a")
 		look.settle(m)
-		look.wantLog("on hold", "look not done: "+strconv.Itoa(fault), word)
+		look.wantLog("paused", "look not done: "+strconv.Itoa(fault), word)
 	}
 	waits := newIntake(t, onCreate(fakeextend.Fault{Status: 402}, fakeextend.Fault{Status: 402}))
 	waits.Config.StalledAfter = waits.now().Sub(time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)) + time.Hour // since the notice's eventTime
