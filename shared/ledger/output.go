@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -234,8 +235,7 @@ func (e *encoder) exactString(s string) error {
 		start = bytes.LastIndexByte(e.text[:start], '"')
 	}
 	raw := e.text[start:end]
-	meant := bytes.Count(raw, []byte("\uFFFD")) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
-	if strings.Count(s, "\uFFFD") != meant {
+	if halfSurrogate(raw) {
 		return fmt.Errorf("%w: a string has half of a surrogate pair", ErrInexact)
 	}
 	return nil
@@ -248,6 +248,34 @@ func escaped(text []byte, i int) bool {
 		n++
 	}
 	return n%2 == 1
+}
+
+// halfSurrogate reports whether half of a surrogate pair is escaped in a string. The
+// decoder puts U+FFFD in its place.
+func halfSurrogate(quoted []byte) bool {
+	unit := func(i int) rune { // the UTF-16 unit that is escaped at i, or -1
+		if i+6 > len(quoted) || quoted[i] != '\\' || quoted[i+1] != 'u' {
+			return -1
+		}
+		n, err := strconv.ParseUint(string(quoted[i+2:i+6]), 16, 16)
+		if err != nil {
+			return -1
+		}
+		return rune(n)
+	}
+	for i := 0; i < len(quoted); i++ {
+		if quoted[i] != '\\' {
+			continue
+		}
+		if c := unit(i); utf16.IsSurrogate(c) {
+			if utf16.DecodeRune(c, unit(i+6)) == utf8.RuneError {
+				return true
+			}
+			i += 10 // the other half, too
+		}
+		i++ // what is escaped may be a backslash
+	}
+	return false
 }
 
 // exactNumber is the JSON number as DynamoDB takes it, or an error when it has

@@ -49,12 +49,14 @@ func TestEncodeOutputRefusesWhatWouldChange(t *testing.T) {
 		`1e99999999999999999999`: "outside",
 		strings.Repeat(`[`, maxDepth+1) + strings.Repeat(`]`, maxDepth+1): "nested deeper",
 		`"` + strings.Repeat("x", maxOutputBytes+1) + `"`:                 "bytes of an item",
-		`{"a":1,"a":2}`:  `name "a" twice`,
-		`{"":1}`:         "empty name",
-		`"\ud800"`:       "surrogate",
-		`{"\udfff x":1}`: "surrogate",
-		`"\ufffd\ud800"`: "surrogate",
-		"\"\xff\"":       "not UTF-8",
+		`{"a":1,"a":2}`:        `name "a" twice`,
+		`{"":1}`:               "empty name",
+		`"\ud800"`:             "surrogate",
+		`{"\udfff x":1}`:       "surrogate",
+		`"\ufffd\ud800"`:       "surrogate",
+		`"\\ufffd\ud800"`:      "surrogate", // an escaped backslash, and no U+FFFD
+		`"\ud83e\ud83e\uddfe"`: "surrogate",
+		"\"\xff\"":             "not UTF-8",
 	} {
 		if _, err := EncodeOutput(json.RawMessage(text)); !errors.Is(err, ErrInexact) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want ErrInexact with %q", text, err, want)
