@@ -74,6 +74,12 @@ func FuzzEncodeOutput(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		if o, err := NewOutput(text); err == nil {
+			want, err := json.Marshal(parse(t, string(text)))
+			if err != nil || !bytes.Equal(o.Canonical(), want) {
+				t.Fatalf("%q: canonical %s, want %s, %v", text, o.Canonical(), want, err)
+			}
+		}
 		v, err := EncodeOutput(text)
 		switch {
 		case errors.Is(err, ErrInexact):
@@ -95,6 +101,25 @@ func FuzzEncodeOutput(f *testing.F) {
 			t.Fatalf("%q came back as %q", text, back)
 		}
 	})
+}
+
+// TestCanonical: what counts as the same content, and at which size the order of names begins to
+// count.
+func TestCanonical(t *testing.T) {
+	t.Parallel()
+	large := `"` + strings.Repeat("x", maxSorted) + `"`
+	for text, want := range map[string]string{
+		" {\n\"b\" : [1.50 , 1e5,{}], \"a\":\"\\u0041<\"}\t": `{"a":"A\u003c","b":[1.50,1e5,{}]}`,
+		`{"b":{"d":1,"c":2},"a":{"d":3,"c":4}}`:              `{"a":{"c":4,"d":3},"b":{"c":2,"d":1}}`,
+		`{"b":1,"a":2,"b":3,"a":4}`:                          `{"a":4,"b":3}`,
+		"\"\xff\u2028\"":                                     `"` + "\uFFFD" + `\u2028"`,
+		`{"b": 1, "a": ` + large + `}`:                       `{"b":1,"a":` + large + `}`,
+	} {
+		o, err := NewOutput(json.RawMessage(text))
+		if err != nil || string(o.Canonical()) != want {
+			t.Errorf("%.60s: %.60s, %v, want %.60s", text, o.Canonical(), err, want)
+		}
+	}
 }
 
 func TestExactNumber(t *testing.T) {

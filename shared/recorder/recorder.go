@@ -9,6 +9,7 @@
 package recorder
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -255,16 +256,19 @@ func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result,
 	return result, nil
 }
 
-// digest is the same for the same content: see [ledger.Output.AddTo].
+// digest is the same for the same content: see [ledger.Output.Canonical].
 func digest(o ledger.RunEnded) (string, error) {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode([]any{o.State, o.Type, o.Reviewed, o.Edited, o.FailureReason, o.FailureMessage}); err != nil {
+	text, err := json.Marshal([]any{o.State, o.Type, o.Reviewed, o.Edited, o.FailureReason, o.FailureMessage, nil})
+	if err != nil {
 		return "", err
 	}
-	if o.Output != nil {
-		if err := o.Output.AddTo(h); err != nil {
-			return "", err
-		}
+	h := sha256.New()
+	if o.Output == nil {
+		h.Write(text)
+	} else { // its text takes the place of the null at the end
+		h.Write(bytes.TrimSuffix(text, []byte("null]")))
+		h.Write(o.Output.Canonical())
+		h.Write([]byte("]"))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -411,12 +411,17 @@ func TestDigest(t *testing.T) {
 			t.Errorf("%s: another digest", name)
 		}
 	}
+	ballast := strings.Repeat("x", 2<<20) // from a megabyte on the order of names counts, and spacing still does not
+	if of(outcome(`{"b": "`+ballast+`", "a": 1}`)) != of(outcome(`{"b":"`+ballast+`","a":1}`)) {
+		t.Error("spacing of a large output: another digest")
+	}
 	edit := func(f func(*ledger.RunEnded)) ledger.RunEnded { o := base; f(&o); return o }
 	seen := map[string]string{of(base): "base"}
 	for name, other := range map[string]ledger.RunEnded{
 		"a value":             outcome(`{"a": [1.51, "x"], "b": {"c": null}}`),
 		"a digit beyond 2^53": outcome(`{"a": [9007199254740993, "x"], "b": {"c": null}}`),
 		"and the next":        outcome(`{"a": [9007199254740992, "x"], "b": {"c": null}}`),
+		"a number's spelling": outcome(`{"a": [1.5, "x"], "b": {"c": null}}`),
 		"order of a list":     outcome(`{"a": ["x", 1.50], "b": {"c": null}}`),
 		"absent, not null":    outcome(`{"a": [1.50, "x"], "b": {}}`),
 		"text, not a number":  outcome(`{"a": ["1.50", "x"], "b": {"c": null}}`),
