@@ -75,6 +75,26 @@ func confirmed(o RunEnded) RunEnded { o.Fetched, o.AsOf = true, 5; return o } //
 
 func attempt(n int, o RunEnded) RunEnded { o.Attempt = n; return o }
 
+// nextCheck holds when a record has to be seen to next, after t0.
+func nextCheck(after time.Duration) func(*testing.T, *Record) {
+	return func(t *testing.T, r *Record) {
+		t.Helper()
+		if !r.NextCheckAt.Equal(t0.Add(after)) {
+			t.Errorf("next check at %v, want %v", r.NextCheckAt, t0.Add(after))
+		}
+	}
+}
+
+// firstAttempt holds that a record has ended with its first attempt.
+func firstAttempt(revision int) func(*testing.T, *Record) {
+	return func(t *testing.T, r *Record) {
+		t.Helper()
+		if r.Attempt != 1 || r.Revision != revision || len(r.Runs) > 0 {
+			t.Errorf("attempt %d, revision %d, past runs %v; want attempt 1, revision %d", r.Attempt, r.Revision, r.Runs, revision)
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	leaseOver := t0.Add(rules.Lease)
@@ -235,11 +255,17 @@ func TestDecide(t *testing.T) {
 		{name: "failed, curable, told again: the notice may have been lost", rec: at(Waiting, second), fact: failed("dpr_0", "INTERNAL_ERROR"), verdict: Resubmit},
 		{name: "failed, curable, but the last attempt", rec: at(Processing, second), fact: attempt(2, failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed},
 		{name: "failed, once processed", rec: at(Processed), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Confirm},
+		// The retry rule is for attempts that were under way: nobody pays again for one that had ended.
+		{name: "failed, transient, once processed, confirmed", rec: at(Processed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once failed for good, confirmed", rec: at(Failed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once cancelled, confirmed", rec: at(Cancelled), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once gone", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once refused", rec: at(Refused), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
 		{name: "cancelled", rec: at(Processing), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Fetched: true, AsOf: 5}, verdict: Stored, state: Cancelled},
 		{name: "processed, once cancelled", rec: at(Cancelled), fact: processed("dpr_1", "d1"), verdict: Confirm},
 
 		// What reconcile learns.
-		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, verdict: Stored, state: Processing},
+		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: nextCheck(time.Second + rules.ReconcileAfter)},
 		{name: "gone", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxQuiet), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != RunNotFound || r.Revision != 1 {
 				t.Errorf("%+v", r)
@@ -263,7 +289,11 @@ func TestDecide(t *testing.T) {
 			}
 		}},
 		{name: "quiet, but it has ended", rec: at(Processed), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "resent", rec: at(Unconfirmed), fact: Requeued{}, verdict: Stored, state: Unconfirmed},
+		{name: "requeued, unconfirmed", rec: at(Unconfirmed), fact: Requeued{}, verdict: Stored, state: Unconfirmed, also: nextCheck(time.Second + rules.ReconcileAfter)},
+		{name: "requeued, its lease over", rec: at(Submitting), fact: Requeued{}, now: leaseOver, verdict: Stored, state: Submitting, also: nextCheck(rules.Lease + rules.ReconcileAfter)},
+		{name: "requeued, waiting", rec: at(Waiting), fact: Requeued{}, verdict: Stored, state: Waiting, also: nextCheck(time.Second + rules.ReconcileAfter)},
+		{name: "requeued, an hour old", rec: at(Waiting), fact: Requeued{}, now: t0.Add(time.Hour), verdict: Stored, state: Waiting, also: nextCheck(2 * time.Hour)},
+		{name: "requeued, not submitted yet", rec: at(Waiting, func(r *Record) { r.SubmittedAt = time.Time{} }), fact: Requeued{}, now: t0.Add(time.Hour), verdict: Stored, state: Waiting, also: nextCheck(time.Hour + rules.ReconcileAfter)},
 		{name: "resent, but it is taken", rec: at(Processing), fact: Requeued{}, verdict: Unchanged},
 
 		// A person's wish.

@@ -199,6 +199,46 @@ func sameValue(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && cmp.Equal(x, y)
 }
 
+// TestOutputAndLocation: a record has its output or the location of it, never both.
+func TestOutputAndLocation(t *testing.T) {
+	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
+		for name, l := range map[string]*Ledger{"table": New(client, table, rules, time.Now), "memory": NewMemory(rules, time.Now)} {
+			s := document.Source{Bucket: "in", Key: name + ".pdf", ETag: "e"}
+			id := s.DocumentID()
+			var version int64
+			for i, step := range []struct{ inline, location string }{
+				{`{"n":1}`, ""}, {"", "s3://results/1"}, {"", "s3://results/2"}, {`{"n":2}`, ""}, {`{"n":3}`, ""}, {"", "s3://results/3"},
+			} {
+				f := RunEnded{Source: s, Attempt: 1, RunID: "dpr_1", State: Processed, OutputLocation: step.location, Digest: fmt.Sprint(i), Fetched: true, AsOf: version}
+				if step.inline != "" {
+					f.Output = output(step.inline)
+				}
+				d, err := l.Apply(t.Context(), id, f)
+				if err != nil || d.Verdict != Stored {
+					t.Fatalf("%s, step %d: %q, %v", name, i, d.Verdict, err)
+				}
+				version = d.Record.Version
+				rec, err := l.Get(t.Context(), id)
+				text, err2 := l.Output(t.Context(), id)
+				if err := errors.Join(err, err2); err != nil {
+					t.Fatal(err)
+				}
+				if string(text) != step.inline || rec.OutputLocation != step.location {
+					t.Errorf("%s, step %d: output %q, location %q, want %q, %q", name, i, text, rec.OutputLocation, step.inline, step.location)
+				}
+				if name == "table" { // a consumer of the stream reads the item as it is
+					item := read(t, client, table, id)
+					_, inline := item["output"]
+					_, located := item["outputLocation"]
+					if inline != (step.inline != "") || located != (step.location != "") {
+						t.Errorf("step %d: the item has output: %v, outputLocation: %v", i, inline, located)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestOneClaimIsWon lets many claim at once: one of them may POST.
 func TestOneClaimIsWon(t *testing.T) {
 	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
