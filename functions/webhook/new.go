@@ -24,12 +24,13 @@ import (
 	"extend-intake/shared/recorder"
 )
 
-// A delivery is answered before the function, the gateway and Extend give up on it,
-// which is after 29 or 30 seconds: an answer of ours says what is wrong, theirs does not.
-const (
-	answerTimeout = 25 * time.Second
-	askTimeout    = 10 * time.Second // one question to Extend
-)
+// AnswerTimeout is how long a delivery takes at most. It is answered before the function,
+// the gateway and Extend give up, after 29 or 30 seconds: only our answer and our log line
+// say what is wrong.
+const AnswerTimeout = 25 * time.Second
+
+// askTimeout bounds one request to Extend.
+const askTimeout = 10 * time.Second
 
 // calls is how this function calls Extend: twice at most, for the delivery comes again.
 var calls = boot.Calls{Timeout: askTimeout, Tries: 2}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -305,8 +306,12 @@ func TestNumbersFit(t *testing.T) {
 			t.Errorf("LeaseSeconds can be %d, want more than the %d s that a claimer can live", lease, timeout)
 		}
 	}
-	if timeout := seconds(t, tmpl.Resources["WebhookFunction"].Properties.Timeout, 0); timeout >= 30 {
+	timeout := seconds(t, tmpl.Resources["WebhookFunction"].Properties.Timeout, 0)
+	if timeout >= 30 {
 		t.Errorf("webhook may take %d s, and Extend gives up after 30", timeout)
+	}
+	if left := time.Duration(timeout)*time.Second - webhook.AnswerTimeout; left < 2*time.Second {
+		t.Errorf("webhook answers after %v at the latest, and is ended after %d s: too late to say what is wrong", webhook.AnswerTimeout, timeout)
 	}
 }
 
