@@ -46,6 +46,9 @@ func (s State) Terminal() bool {
 	return s == Processed || s == Failed || s == Cancelled || s == Refused
 }
 
+// RunNotFound is the FailureReason of a document whose run is gone at Extend.
+const RunNotFound = "RUN_NOT_FOUND"
+
 // Record is what the ledger knows of a document. Its field tags are the table's
 // attributes. Times are UTC, to the millisecond.
 type Record struct {
