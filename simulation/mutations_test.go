@@ -64,7 +64,7 @@ var mutations = []struct {
 			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{kind: back, after: firstLook, reason: reason}`,
 			`return ledger.OutcomeUnknown{ClaimNumber: claim.ClaimNumber}, answer{}`},
 		{"functions/reconcile/handler.go",
-			`{ledger.Unconfirmed, overdue, h.requeue}, // a run that may have been made comes first`,
+			`{ledger.Unconfirmed, overdue, in.sendBack}, // a run that may have been made comes first`,
 			``},
 	}},
 }

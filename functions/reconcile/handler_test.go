@@ -282,7 +282,7 @@ func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
 	w.apply(b, ledger.OutcomeUnknown{ClaimNumber: 1})
 	w.now = w.now.Add(time.Hour)
 	resent := 0
-	w.requeueSource = func(_ context.Context, s document.Source) error {
+	w.requeue = func(_ context.Context, s document.Source) error {
 		switch resent++; s.Key {
 		case a.Key:
 			panic("a fault of ours")
