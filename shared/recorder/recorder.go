@@ -1,11 +1,20 @@
-// Package recorder brings the news of a run into the ledger. A webhook delivery and
-// a question of reconcile both end here, so that there is one way for an answer of Extend to become a stored output:
+// Package recorder brings runs into the ledger. A delivery of the webhook and a run that
+// reconcile fetched both end here, so that an answer of Extend becomes a stored output in
+// one way only:
 //
 //	rec, err := recorder.New(recorder.Parts{Stack: stack, Ledger: l, Runs: client.Runs, Put: put, Requeue: requeue})
-//	result, err := rec.Delivered(ctx, run)
+//	result, err := rec.Delivered(ctx, run)        // it came by itself
+//	result, err = rec.Fetched(ctx, run, before)   // we asked for it, when the record was before
 //
-// Recording the same news twice is harmless. What the news ended is counted here too,
-// once, whoever brought it: Result.Metrics belong on the caller's log line.
+// # What it promises
+//
+//   - Recording a run twice changes nothing.
+//   - Where the ledger can't tell which of two contents is newer, Extend is asked, until
+//     nothing has changed meanwhile.
+//   - What DynamoDB can't hold exactly is stored as the bytes that were received, before
+//     the record points to them.
+//   - An end of an attempt is counted once, whoever brings it: [Result].Metrics belong on
+//     the caller's log line.
 package recorder
 
 import (
@@ -54,7 +63,7 @@ type Getter interface {
 	Get(ctx context.Context, id string) (*extend.Run, error)
 }
 
-// Result says what was made of the news.
+// Result says what came of recording a run.
 type Result struct {
 	// Verdict is the ledger's, or Foreign.
 	Verdict ledger.Verdict
@@ -62,10 +71,10 @@ type Result struct {
 	DocumentID string
 	// Record is the document as it is now; nil when there is none.
 	Record *ledger.Record
-	// Ended says that the news ended an attempt, which nobody had told before. Metrics
-	// are log attributes that count it. They are there beside an error too, if it came
-	// after the ledger knew.
-	Ended   bool
+	// Ended says that the document's attempt has ended by this run, and that the ledger did
+	// not know it before. It is set beside an error too, if that came after the write.
+	Ended bool
+	// Metrics are log attributes that count what is new: an end, or a duplicate run.
 	Metrics []any
 
 	written bool
@@ -74,7 +83,7 @@ type Result struct {
 // Foreign is the Verdict on a run whose tag names another stack.
 const Foreign ledger.Verdict = "another stack's"
 
-// maxRounds bounds the questions about one run that keeps changing meanwhile.
+// maxRounds bounds the requests about one run whose record keeps changing meanwhile.
 const maxRounds = 5
 
 // asOf says how new a run is: whether Extend was asked for it, and which version the
@@ -88,7 +97,7 @@ type asOf struct {
 // checked. An error means that nothing is lost and that the same call later can
 // succeed.
 func (r *Recorder) Delivered(ctx context.Context, run *extend.Run) (Result, error) {
-	return r.settle(ctx, run, asOf{})
+	return r.record(ctx, run, asOf{})
 }
 
 // Fetched records a run that Extend was asked for, after the record was as given, its
@@ -98,10 +107,10 @@ func (r *Recorder) Fetched(ctx context.Context, run *extend.Run, before *ledger.
 	if before != nil {
 		seen.version = before.Version
 	}
-	return r.settle(ctx, run, seen)
+	return r.record(ctx, run, seen)
 }
 
-func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
+func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
 	result, err := r.confirm(ctx, run, seen)
 	if result.DocumentID == "" {
 		result.DocumentID = run.ID
@@ -114,13 +123,15 @@ func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen asOf) (Resu
 
 // confirm asks Extend for as long as the ledger can't tell which content is newer.
 func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
-	// over: the record that seen is of had ended. The ledger stores a change of what
-	// has ended only if it is of that very record, so this tells an end from a change.
-	over := false
+	// hadEnded: so had the attempt in the record that seen is of. The ledger stores a change
+	// of what has ended only as of that very record, so this tells a change from an end.
+	hadEnded := false
 	for range maxRounds {
-		result, err := r.record(ctx, run, seen)
+		result, err := r.apply(ctx, run, seen)
 		if result.Verdict != ledger.Confirm {
-			result.count(run, over)
+			if !hadEnded {
+				result.count(run)
+			}
 			return result, err
 		}
 		rec := result.Record
@@ -129,13 +140,13 @@ func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Res
 				return Result{}, err
 			}
 		}
-		if seen, over = (asOf{fetched: true}), false; rec != nil {
-			seen.version, over = rec.Version, rec.State.Terminal()
+		if seen, hadEnded = (asOf{fetched: true}), false; rec != nil {
+			seen.version, hadEnded = rec.Version, rec.State.Terminal()
 		}
 		id := run.ID
 		run, err = r.Runs.Get(ctx, id)
 		if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound && result.Record != nil {
-			// The run was deleted: which content is newer, nobody can tell any more.
+			// The run was deleted: nobody can tell any more which content is newer.
 			return Result{Verdict: ledger.Unchanged, DocumentID: result.DocumentID, Record: result.Record}, nil
 		}
 		if err != nil {
@@ -154,86 +165,91 @@ func (r *Recorder) find(ctx context.Context, id string) (*ledger.Record, error) 
 	return rec, err
 }
 
-// count finds out what the news ended. over: it was known to have ended, and this is a
-// change of its result.
-func (result *Result) count(run *extend.Run, over bool) {
+// count finds out what is new by the run, and counts it.
+func (result *Result) count(run *extend.Run) {
 	rec := result.Record
+	var metrics []any
 	switch {
-	case !result.written || over:
+	case !result.written:
 		return
 	case result.Verdict == ledger.DuplicateRun:
-		result.Metrics = append(result.Metrics, metric.DuplicateRun.One())
-	case result.Verdict == ledger.Resubmit && run.Status == extend.StatusFailed: // it is tried again
-		result.Metrics = append(result.Metrics, metric.Failed.For(run.FailureReason).One())
+		metrics = append(metrics, metric.DuplicateRun.One())
+	case result.Verdict == ledger.Resubmit && run.Status == extend.StatusFailed: // the retry rule makes another attempt
+		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
 	case result.Verdict != ledger.Stored:
 		return
 	case rec.State == ledger.Processed:
-		result.Metrics = append(result.Metrics, metric.Processed.One())
-		// Only the first result: a later one is counted from somebody's wish, not from the upload.
+		metrics = append(metrics, metric.Processed.One())
+		// Only the first result: the time to a later one does not begin with the upload.
 		if rec.Revision == 1 && !rec.UploadedAt.IsZero() {
-			result.Metrics = append(result.Metrics, metric.SecondsToOutput.Add(max(0, rec.FinishedAt.Sub(rec.UploadedAt).Seconds())))
+			metrics = append(metrics, metric.SecondsToOutput.Add(max(0, rec.FinishedAt.Sub(rec.UploadedAt).Seconds())))
 		}
 	case rec.State == ledger.Failed:
-		result.Metrics = append(result.Metrics, metric.Failed.For(run.FailureReason).One())
+		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
 	case rec.State == ledger.Cancelled:
-		result.Metrics = append(result.Metrics, metric.Cancelled.One())
+		metrics = append(metrics, metric.Cancelled.One())
 	default:
 		return
 	}
-	result.Ended = true
 	if run.Usage != nil {
 		if credits, err := run.Usage.Credits.Float64(); err == nil {
-			result.Metrics = append(result.Metrics, metric.Credits.Add(credits))
+			metrics = append(metrics, metric.Credits.Add(credits))
 		}
 	}
+	result.Ended, result.Metrics = result.Verdict != ledger.DuplicateRun, metrics
 }
 
-func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
-	id, source, attempt := run.ID, document.Source{}, 1
+// apply lets the ledger decide on a run, once, and does what follows from its verdict.
+func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
+	id := run.ID
 	tag, err := document.ParseTag(run.Metadata)
-	if err == nil {
+	tagged := err == nil
+	if tagged {
+		id = tag.DocumentID
 		if tag.Stack != r.Stack {
-			return Result{Verdict: Foreign, DocumentID: tag.DocumentID}, nil
+			return Result{Verdict: Foreign, DocumentID: id}, nil
 		}
-		id, source, attempt = tag.DocumentID, tag.Source(), tag.Attempt
 	}
-	state, ended := terminal[run.Status]
-	if !ended {
-		if !seen.fetched {
-			return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
+	var fact ledger.Fact = ledger.StillRunning{RunID: run.ID}
+	if _, ended := terminal[run.Status]; ended {
+		f, err := runEnded(run, seen)
+		if err != nil {
+			return Result{}, err
 		}
-		return r.apply(ctx, id, ledger.StillRunning{RunID: run.ID})
+		if f.Attempt = 1; tagged {
+			f.Source, f.Attempt = tag.Source(), tag.Attempt
+		}
+		if fact, err = r.place(ctx, id, f); err != nil {
+			return Result{}, err
+		}
+	} else if !seen.fetched { // a delivery is about what has ended
+		return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
 	}
+	d, err := r.Ledger.Apply(ctx, id, fact)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record, written: d.Written}
+	if d.Verdict == ledger.Resubmit {
+		if err := r.Requeue(ctx, d.Record.Source()); err != nil {
+			return result, fmt.Errorf("requeue %s: %w", id, err)
+		}
+	}
+	return result, nil
+}
 
-	o := ledger.RunEnded{
-		Source: source, Attempt: attempt, RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
-		State: state, Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
-		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version,
+// place puts an output that no record can hold into the bucket: the bytes first, then the
+// record that points to them.
+func (r *Recorder) place(ctx context.Context, id string, f ledger.RunEnded) (ledger.RunEnded, error) {
+	if f.Output == nil || f.Output.Inline() == nil {
+		return f, nil
 	}
-	if run.Usage != nil {
-		o.Credits = run.Usage.Credits.String()
+	location, err := r.Put(ctx, fmt.Sprintf("%s/%d-%s.json", id, f.Attempt, f.Digest[:16]), f.Output.Text())
+	if err != nil {
+		return f, fmt.Errorf("run %s: put the output: %w", f.RunID, err)
 	}
-	if state == ledger.Processed {
-		text := run.Output
-		if text == nil {
-			text = json.RawMessage("null")
-		}
-		if o.Output, err = ledger.NewOutput(text); err != nil {
-			return Result{}, fmt.Errorf("run %s: output: %w", run.ID, err)
-		}
-	}
-	if o.Digest, err = digest(o); err != nil {
-		return Result{}, fmt.Errorf("run %s: output: %w", run.ID, err)
-	}
-	if o.Output != nil && o.Output.Inline() != nil {
-		// The bytes first, then the record that points to them.
-		name := fmt.Sprintf("%s/%d-%s.json", id, attempt, o.Digest[:16])
-		if o.OutputLocation, err = r.Put(ctx, name, o.Output.Text()); err != nil {
-			return Result{}, fmt.Errorf("run %s: put the output: %w", run.ID, err)
-		}
-		o.Output = nil
-	}
-	return r.apply(ctx, id, o)
+	f.Output, f.OutputLocation = nil, location
+	return f, nil
 }
 
 var terminal = map[extend.Status]ledger.State{
@@ -242,32 +258,43 @@ var terminal = map[extend.Status]ledger.State{
 	extend.StatusCancelled: ledger.Cancelled,
 }
 
-func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result, error) {
-	d, err := r.Ledger.Apply(ctx, id, f)
-	if err != nil {
-		return Result{}, err
+// runEnded is what the ledger has to know of a run that has ended, beside whose it is.
+func runEnded(run *extend.Run, seen asOf) (f ledger.RunEnded, err error) {
+	f = ledger.RunEnded{
+		RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
+		State: terminal[run.Status], Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
+		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version,
 	}
-	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record, written: d.Written}
-	if d.Verdict == ledger.Resubmit {
-		if err := r.Requeue(ctx, d.Record.Source()); err != nil {
-			return result, fmt.Errorf("resend %s: %w", id, err)
+	if run.Usage != nil {
+		f.Credits = run.Usage.Credits.String()
+	}
+	if f.State == ledger.Processed {
+		text := run.Output
+		if text == nil {
+			text = json.RawMessage("null")
+		}
+		if f.Output, err = ledger.NewOutput(text); err != nil {
+			return f, fmt.Errorf("run %s: output: %w", run.ID, err)
 		}
 	}
-	return result, nil
+	if f.Digest, err = digest(f); err != nil {
+		return f, fmt.Errorf("run %s: digest: %w", run.ID, err)
+	}
+	return f, nil
 }
 
 // digest is the same for the same content: see [ledger.Output.Canonical].
-func digest(o ledger.RunEnded) (string, error) {
-	text, err := json.Marshal([]any{o.State, o.Type, o.Reviewed, o.Edited, o.FailureReason, o.FailureMessage, nil})
+func digest(f ledger.RunEnded) (string, error) {
+	text, err := json.Marshal([]any{f.State, f.Type, f.Reviewed, f.Edited, f.FailureReason, f.FailureMessage, nil})
 	if err != nil {
 		return "", err
 	}
 	h := sha256.New()
-	if o.Output == nil {
+	if f.Output == nil {
 		h.Write(text)
 	} else { // its text takes the place of the null at the end
 		h.Write(bytes.TrimSuffix(text, []byte("null]")))
-		h.Write(o.Output.Canonical())
+		h.Write(f.Output.Canonical())
 		h.Write([]byte("]"))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

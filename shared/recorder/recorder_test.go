@@ -521,6 +521,9 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 			for i, n := range all {
 				d.asked, d.answers = nil, []any{n.run} // if it must be confirmed, Extend says the same
 				r := d.record(n.run, n.asked, n.verdict)
+				if ended := len(n.want) > 0 && n.want["DuplicateRun"] == nil; r.Ended != ended {
+					t.Errorf("news %d: ended %v, want %v", i+1, r.Ended, ended)
+				}
 				if diff := cmp.Diff(n.want, counted(t, r)); diff != "" {
 					t.Errorf("news %d (-want +got):\n%s", i+1, diff)
 				}
