@@ -17,9 +17,9 @@ type Config struct {
 	StalledAfter      time.Duration
 }
 
-// share of the plan's requests. The rest belongs to submit; both together stay
-// within the plan. At the smallest plan it is two a second, more than the files
-// that this plan reads, so that a stack without webhooks keeps up.
+// share is reconcile's part of the plan's requests; submit has the rest. At the smallest
+// plan it is two a second, more than the files that this plan reads, so that results are
+// not late in a stack that gets no webhooks.
 const share = 0.2
 
 // LoadConfig reads the environment and reports every error at once.

@@ -20,11 +20,11 @@ import (
 	"extend-intake/shared/recorder"
 )
 
-// askTimeout bounds one question to Extend.
+// askTimeout bounds one request to Extend.
 const askTimeout = 10 * time.Second
 
-// maxRequeued bounds the notices of one invocation. Most messages find their way
-// back by themselves; this is the net below them and must not flood the queue.
+// maxRequeued bounds the documents that one invocation requeues. Most messages come back
+// by themselves; this is for those that are lost, and must not flood the queue.
 const maxRequeued = 200
 
 // Handler finds what became of overdue documents. Make one with [NewHandler].
@@ -47,9 +47,9 @@ type Summary struct {
 	// Asked counts the runs that Extend was asked about, Ended those of them that had ended.
 	Asked int `json:"asked"`
 	Ended int `json:"ended"`
-	// Requeued counts the notices that went back to the upload queue.
+	// Requeued counts the documents that were sent to the upload queue once more.
 	Requeued int `json:"requeued"`
-	// Errors counts documents that could not be dealt with; the log names each.
+	// Errors counts documents that could not be handled; the log names each.
 	Errors int `json:"errors"`
 	// Left counts the documents that are still overdue: the next invocations take them.
 	Left int `json:"left"`

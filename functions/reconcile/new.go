@@ -1,8 +1,8 @@
-// Package reconcile asks about what went quiet. Webhooks get lost, a cancelled run
-// has no event at all, and a message can end where nobody looks: every minute this
-// function takes the documents whose next look is overdue, the longest overdue
-// first, and brings them on. The function itself, in lambda/, only serves what
-// [New] returns.
+// Package reconcile finds out what became of overdue documents. Webhooks get lost, a
+// cancelled run has no event at all, and a message can end in a dead-letter queue: every
+// minute this function takes the documents whose next check is overdue, the longest
+// overdue first. It asks Extend about those that have a run, and requeues the others. The
+// function itself, in lambda/, only serves what [New] returns.
 package reconcile
 
 import (
@@ -25,7 +25,7 @@ import (
 	"extend-intake/shared/recorder"
 )
 
-// calls is how this function calls Extend: once, for the next minute tries again.
+// calls is how this function calls Extend: once, for the next invocation is a minute away.
 var calls = boot.Calls{Timeout: askTimeout, Tries: 1}
 
 // New returns the function's handler, wired from the environment. The error names

@@ -48,7 +48,7 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 	if err != nil {
 		level := slog.LevelWarn
 		if status(err) >= 500 {
-			level = slog.LevelError // not the sender's fault: results are being lost until it is mended
+			level = slog.LevelError // not the sender's doing: results are lost until somebody repairs it
 		}
 		slog.Log(ctx, level, "delivery refused", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 		return respond(err), nil
@@ -103,7 +103,7 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event) error {
 	}
 	switch {
 	case err != nil:
-		log.ErrorContext(ctx, "delivery not stored, it comes again", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
+		log.ErrorContext(ctx, "delivery not stored, Extend will repeat it", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 	case result.Verdict == ledger.DuplicateRun:
 		log.ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
 	default:
@@ -112,7 +112,7 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event) error {
 	return err
 }
 
-// clip keeps a line of the log from being larger than CloudWatch takes.
+// clip bounds what a sender can put into a log line: CloudWatch cuts those that are too long.
 func clip(s string) string { return s[:min(len(s), 256)] }
 
 // run is the run that the delivery is about. Where the delivery only points to it,

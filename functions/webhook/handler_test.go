@@ -329,7 +329,7 @@ func TestTheResendFails(t *testing.T) {
 	e.submitted(runID)
 	e.resendErr = errors.New("no queue for you")
 	e.deliver(failed("INTERNAL_ERROR", nil), 500)
-	e.wantLog("ERROR delivery not stored, it comes again", "no queue for you")
+	e.wantLog("ERROR delivery not stored, Extend will repeat it", "no queue for you")
 	e.want(docID, ledger.Waiting, 0)
 
 	e.resendErr = nil
@@ -379,7 +379,7 @@ func TestTheLedgerFails(t *testing.T) {
 	e := newEndpoint(t)
 	e.recorder.Ledger = e.brokenLedger()
 	e.deliver(processed(nil), 500)
-	e.wantLog("ERROR delivery not stored, it comes again", "the table does not answer", "event_id=event_7dJrWq2ZxTn5LkYc8HvBs")
+	e.wantLog("ERROR delivery not stored, Extend will repeat it", "the table does not answer", "event_id=event_7dJrWq2ZxTn5LkYc8HvBs")
 	e.recorder.Ledger = e.book
 	e.deliver(processed(nil), 200)
 	e.want(docID, ledger.Processed, 1)
@@ -451,7 +451,7 @@ func TestPointer(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t)
 		e.deliver(point("dpr_unknown"), 500)
-		e.wantLog("ERROR delivery not stored, it comes again", "404", "dpr_unknown")
+		e.wantLog("ERROR delivery not stored, Extend will repeat it", "404", "dpr_unknown")
 		e.wantNothingStored()
 	})
 	t.Run("Extend fails", func(t *testing.T) {

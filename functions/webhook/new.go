@@ -32,7 +32,7 @@ const AnswerTimeout = 25 * time.Second
 // askTimeout bounds one request to Extend.
 const askTimeout = 10 * time.Second
 
-// calls is how this function calls Extend: twice at most, for the delivery comes again.
+// calls is how this function calls Extend: twice at most, for Extend repeats the delivery.
 var calls = boot.Calls{Timeout: askTimeout, Tries: 2}
 
 // New returns the function's handler, wired from the environment. The error names
@@ -65,7 +65,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 // function. All are required.
 type Parts struct {
 	Key extend.KeyFunc
-	// Secrets are those that a delivery may be signed with; with refresh, read anew.
+	// Secrets are those that a delivery may be signed with; refresh has them read once more.
 	Secrets func(ctx context.Context, refresh bool) ([]string, error)
 	// Transport carries the requests to Extend, Links those for what a delivery points to.
 	Transport, Links http.RoundTripper

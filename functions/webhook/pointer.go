@@ -121,7 +121,7 @@ func (p payloads) runID(ctx context.Context, link string) (string, error) {
 }
 
 // findRunID reads an object as far as its "id": the run itself or, with envelope, the
-// "payload" of a delivery. The rest of what can be many megabytes is not kept.
+// "payload" of a delivery. The rest, which can be many megabytes, is skipped.
 func findRunID(d *json.Decoder, envelope bool) (string, error) {
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return "", fmt.Errorf("it is no JSON object (%v)", err)

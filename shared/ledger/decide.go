@@ -26,7 +26,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 	case Claim:
 		newer := f.Source.Sequencer > rec.Sequence
 		if newer {
-			// The same bytes were uploaded again: for the order of an object's uploads it counts.
+			// The same bytes were uploaded once more: it counts for the order of an object's uploads.
 			next.Sequence = f.Source.Sequencer
 		}
 		v := NothingToDo
@@ -106,9 +106,9 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if rec.State != Processing || rec.RunID != f.RunID {
 			return unchanged(Unchanged)
 		}
-		if now.Sub(rec.SubmittedAt) < maxQuiet {
-			// With a key of another workspace every run is unknown: leave somebody the time
-			// to notice, and ask again.
+		if now.Sub(rec.SubmittedAt) < maxCheckInterval {
+			// With the key of another workspace every run is unknown: leave people time to see
+			// that, and check once more.
 			next.NextCheckAt = now.Add(r.checkInterval(rec, now))
 			return write(Stored)
 		}
@@ -165,16 +165,16 @@ func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision, error) {
 	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
 	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: next, Written: true}, nil }
-	noted := PastRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}
+	past := PastRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}
 	switch {
 	case f.Attempt < rec.Attempt:
-		return r.notePastRun(rec, next, noted)
+		return r.notePastRun(rec, next, past)
 	case f.Attempt > rec.Attempt:
 		// The ledger has forgotten an attempt (a table that was restored): the tag knows.
 		next.archive(now)
 		next.Attempt = f.Attempt
 	case rec.RunID != "" && rec.RunID != f.RunID:
-		return r.notePastRun(rec, next, noted)
+		return r.notePastRun(rec, next, past)
 	case rec.State.Terminal() && rec.RunID != "":
 		if rec.State == f.State && rec.Digest == f.Digest {
 			return unchanged(Unchanged)
@@ -185,7 +185,7 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 	}
 	if f.State == Failed && Transient(f.FailureReason) && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
 		next.setResult(f, now)
-		next.Revision = rec.Revision // nobody is told of a failure that is being cured
+		next.Revision = rec.Revision // consumers do not see a failure that is retried
 		next.startAttempt("retry after "+f.FailureReason, now)
 		return write(Resubmit)
 	}

@@ -266,7 +266,7 @@ func TestDecide(t *testing.T) {
 
 		// What reconcile learns.
 		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: nextCheck(time.Second + rules.ReconcileAfter)},
-		{name: "gone", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxQuiet), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
+		{name: "gone", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxCheckInterval), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != RunNotFound || r.Revision != 1 {
 				t.Errorf("%+v", r)
 			}
@@ -284,7 +284,7 @@ func TestDecide(t *testing.T) {
 			}
 		}},
 		{name: "quiet, a week old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.NextCheckAt.Equal(t0.Add(7*24*time.Hour + maxQuiet)) {
+			if !r.NextCheckAt.Equal(t0.Add(7*24*time.Hour + maxCheckInterval)) {
 				t.Errorf("at %v", r.NextCheckAt)
 			}
 		}},

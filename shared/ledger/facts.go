@@ -15,12 +15,12 @@ type Claim struct {
 	Route       string
 	ProcessorID string
 	Version     string
-	// By tells this claim from every other one. [Ledger.Apply] makes it up: a claimer
-	// whose write was done but not answered knows its own claim by it.
+	// By is unique to this claim. [Ledger.Apply] sets it: a claimer whose write was made
+	// but not answered recognizes its own claim by it.
 	By string
 }
 
-// Accepted: Extend answered the POST, or a look found the run.
+// Accepted: Extend answered the POST, or a search found the run.
 type Accepted struct {
 	Attempt       int
 	RunID, RunURL string
@@ -37,13 +37,13 @@ type NotAccepted struct {
 // OutcomeUnknown: the POST of this claim may have made a run, or may not.
 type OutcomeUnknown struct{ ClaimNumber int64 }
 
-// Refusal: Extend said a final no to the POST of this claim.
+// Refusal: Extend refused the POST of this claim for good.
 type Refusal struct {
 	ClaimNumber              int64
 	Code, Message, RequestID string
 }
 
-// NotFound: a look that began at LookedAt found no run.
+// NotFound: a search that began at SearchedAt found no run.
 type NotFound struct {
 	Attempt    int
 	SearchedAt time.Time
@@ -86,7 +86,7 @@ type Reprocess struct {
 	Reason  string
 }
 
-// Requeued: the document's notice was put into the upload queue again.
+// Requeued: the document was sent to the upload queue once more.
 type Requeued struct{}
 
 func (Claim) fact()          {}
@@ -105,25 +105,25 @@ func (Requeued) fact()       {}
 type Verdict string
 
 const (
-	// Claimed: the claim is yours. POST now, once.
-	Claimed Verdict = "won"
-	// Leased: somebody else holds the claim, until LeaseUntil at most.
-	Leased Verdict = "held"
+	// Claimed: the claim is granted. POST now, once.
+	Claimed Verdict = "claimed"
+	// Leased: another claim has the lease, until LeaseUntil at most.
+	Leased Verdict = "leased"
 	// Search: an earlier POST may have made a run. Search for it.
-	Search Verdict = "look"
-	// NothingToDo: nothing to do.
-	NothingToDo Verdict = "settled"
-	// Stored: the fact is in the ledger now.
+	Search Verdict = "search"
+	// NothingToDo: the run is known, or the document has ended.
+	NothingToDo Verdict = "nothing to do"
+	// Stored: the fact has changed the record.
 	Stored Verdict = "stored"
-	// Unchanged: the ledger knew, or knows better.
+	// Unchanged: the ledger knew the fact, or something newer.
 	Unchanged Verdict = "unchanged"
 	// Confirm: GET the run now; the ledger can't tell which content is newer.
 	Confirm Verdict = "confirm"
-	// EarlierAttempt: the run is one of an earlier attempt, or a repeat of such news.
+	// EarlierAttempt: the run is one of an earlier attempt, which changes nothing that a consumer sees.
 	EarlierAttempt Verdict = "earlier"
-	// DuplicateRun: a second run for one attempt. It is noted; it must never happen.
+	// DuplicateRun: a second run for one attempt. It is in Runs now; it must never happen.
 	DuplicateRun Verdict = "duplicate run"
-	// Resubmit: the document is WAITING for its next attempt. Send its notice to the upload queue.
+	// Resubmit: the document is WAITING for its next attempt. Send it to the upload queue.
 	Resubmit Verdict = "resubmit"
 )
 
@@ -132,7 +132,7 @@ type Decision struct {
 	Verdict Verdict
 	// Record is the record as it is after the decision; nil when there is none.
 	Record *Record
-	// Written says that the ledger changed by it: the same fact again changes nothing.
+	// Written says that the ledger changed by it: applied once more, the same fact changes nothing.
 	Written bool
 }
 

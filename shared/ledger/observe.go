@@ -13,14 +13,14 @@ type Access struct {
 	Op string
 	// DocumentID is empty for a query and a count.
 	DocumentID string
-	// Old and Next are those of a write: not to be changed, nor kept.
+	// Old and Next are those of a write: only to be read, and only during the call.
 	Old, Next *Record
 }
 
-// Through returns a Ledger on the same table that has rules and a clock of its
-// own and makes every access through f, which calls do, or does not, or says that
-// it failed when it has not. A simulation puts several machines on one table with
-// it, and its faults between them.
+// Through returns a Ledger on the same table with its own rules and clock, whose every
+// access goes through f. What f returns is the access's error, and f decides whether do is
+// called: a simulation gives each of its machines a Ledger by it, watches what they do and
+// injects faults.
 func (l *Ledger) Through(rules Rules, now func() time.Time, f func(ctx context.Context, a Access, do func(context.Context) error) error) *Ledger {
 	return &Ledger{store: &through{l.store, f}, rules: rules, now: now}
 }

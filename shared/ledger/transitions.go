@@ -13,7 +13,7 @@ import (
 func (r Rules) notePastRun(rec, next *Record, run PastRun) (Decision, error) {
 	v := EarlierAttempt
 	if rec.State == Waiting && run.Attempt < rec.Attempt {
-		// News of the attempt before: did the notice for the next one get through?
+		// It is the attempt before: the message for the next one may not have got through.
 		v = Resubmit
 	}
 	if i := slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.RunID == run.RunID }); i >= 0 {
@@ -133,8 +133,8 @@ func (rec *Record) archive(now time.Time) {
 	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
 }
 
-// startAttempt makes the document WAITING for its next attempt. The retry rule and a
-// person's wish come here alike.
+// startAttempt makes the document WAITING for its next attempt. The retry rule and
+// whoever asks for a reprocess come here alike.
 func (rec *Record) startAttempt(reason string, now time.Time) {
 	rec.archive(now)
 	rec.Attempt++
