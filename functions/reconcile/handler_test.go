@@ -29,11 +29,11 @@ const stack = "123456789012/eu-west-1/intake"
 // moves only when a test moves it.
 type world struct {
 	*Handler
-	t      *testing.T
-	fake   *fakeextend.Server
-	client *extend.Client
-	now    time.Time
-	resent []document.Source
+	t        *testing.T
+	fake     *fakeextend.Server
+	client   *extend.Client
+	now      time.Time
+	requeued []document.Source
 }
 
 func newWorld(t *testing.T, opts fakeextend.Options) *world {
@@ -51,7 +51,7 @@ func newWorld(t *testing.T, opts fakeextend.Options) *world {
 	clock := func() time.Time { return w.now }
 	rules := ledger.DefaultRules
 	l := ledger.NewMemory(rules, clock)
-	requeue := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
+	requeue := func(_ context.Context, s document.Source) error { w.requeued = append(w.requeued, s); return nil }
 	base, err := neturl.Parse(url)
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestLostWebhookIsFound(t *testing.T) {
 	}
 }
 
-func TestQuietRunIsAskedAboutLessAndLess(t *testing.T) {
+func TestLongRunIsAskedAboutLessAndLess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{Processing: fakeextend.Fixed(time.Hour)})
 	s, run := w.submitted(1)
@@ -196,22 +196,22 @@ func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
 
 	w.now = w.now.Add(10 * time.Minute) // the lease is over, but its message may still bring it on
 	w.handle()
-	if len(w.resent) != 1 || w.resent[0] != unconfirmed {
-		t.Errorf("resent %v, want the unconfirmed one", w.resent)
+	if len(w.requeued) != 1 || w.requeued[0] != unconfirmed {
+		t.Errorf("requeued %v, want the unconfirmed one", w.requeued)
 	}
 	w.now = w.now.Add(4 * time.Minute)
 	if got := w.handle(); got.Requeued != 2 {
 		t.Errorf("%+v", got)
 	}
-	if len(w.resent) != 3 || w.resent[1] != dead || w.resent[2] != waiting {
-		t.Errorf("resent %v", w.resent)
+	if len(w.requeued) != 3 || w.requeued[1] != dead || w.requeued[2] != waiting {
+		t.Errorf("requeued %v", w.requeued)
 	}
 	if got := w.handle(); got.Requeued != 0 {
-		t.Errorf("at once again: %+v", got)
+		t.Errorf("at once, once more: %+v", got)
 	}
 }
 
-func TestBacklogIsWorkedOffOverManyInvocations(t *testing.T) {
+func TestBacklogTakesSeveralInvocations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{})
 	const n = 3*maxRequeued + 50
@@ -240,7 +240,7 @@ func TestStopsBeforeTheFunctionEnds(t *testing.T) {
 	}
 }
 
-func TestFaultsOfExtend(t *testing.T) {
+func TestErrorsOfExtend(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		status int
@@ -274,25 +274,25 @@ func TestFaultsOfExtend(t *testing.T) {
 	}
 }
 
-func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
+func TestErrorOfOneDocumentHarmsNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{})
 	a, b := w.claimed(1), w.claimed(2)
 	w.apply(a, ledger.OutcomeUnknown{ClaimNumber: 1})
 	w.apply(b, ledger.OutcomeUnknown{ClaimNumber: 1})
 	w.now = w.now.Add(time.Hour)
-	resent := 0
+	requeued := 0
 	w.requeue = func(_ context.Context, s document.Source) error {
-		switch resent++; s.Key {
+		switch requeued++; s.Key {
 		case a.Key:
-			panic("a fault of ours")
+			panic("a bug")
 		case b.Key:
 			return errors.New("SQS is away")
 		}
 		return nil
 	}
-	if got := w.handle(); got != (Summary{Errors: 2}) || resent != 2 {
-		t.Errorf("%+v, %d tried", got, resent)
+	if got := w.handle(); got != (Summary{Errors: 2}) || requeued != 2 {
+		t.Errorf("%+v, %d tried", got, requeued)
 	}
 	if rec := w.state(a); rec.State != ledger.Unconfirmed {
 		t.Errorf("%+v", rec)
@@ -320,7 +320,7 @@ func lines(t *testing.T, f func()) (lines []map[string]any) {
 	return lines
 }
 
-// Each document that is asked about or sent again has one line, and what it counts
+// Each document that is asked about or requeued has one line, and what it counts
 // is on it.
 func TestLinesAndMetrics(t *testing.T) {
 	ended := func(w *world, _ *extend.Run) {
@@ -397,7 +397,7 @@ func TestLinesAndMetrics(t *testing.T) {
 	})
 }
 
-func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
+func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := New(t.Context(), func(string) string { return "" })
 	if err == nil || strings.Count(err.Error(), "is missing") != 10 {

@@ -29,7 +29,7 @@ import (
 	"extend-intake/test/fixtures"
 )
 
-var update = flag.Bool("update", false, "write the golden files, and sign the webhook events of events/ again")
+var update = flag.Bool("update", false, "write the golden files, and sign the webhook events of events/ anew")
 
 // TestFixtures writes down what each of the vendor's deliveries becomes: the item
 // in the table, and the answer.
@@ -140,13 +140,13 @@ var samples = map[string]struct {
 		}
 	}},
 	"webhook-processed-too-many-digits": {200, sampleID, ledger.Processed, func(t *testing.T, e *endpoint) {
-		if kept := slices.Collect(maps.Values(e.kept)); !slices.Equal(kept, []string{`{"value": {"pi": 3.1415926535897932384626433832795028841971}}`}) {
-			t.Errorf("kept %q", kept)
+		if stored := slices.Collect(maps.Values(e.stored)); !slices.Equal(stored, []string{`{"value": {"pi": 3.1415926535897932384626433832795028841971}}`}) {
+			t.Errorf("stored %q", stored)
 		}
 	}},
 	"webhook-failed-curable": {200, sampleID, ledger.Waiting, func(t *testing.T, e *endpoint) {
-		if len(e.resent) == 0 || e.resent[0].Key != "invoices/Invoice 42+7 für Zürich.pdf" {
-			t.Errorf("resent %v", e.resent)
+		if len(e.requeued) == 0 || e.requeued[0].Key != "invoices/Invoice 42+7 für Zürich.pdf" {
+			t.Errorf("requeued %v", e.requeued)
 		}
 	}},
 	"webhook-failed-for-good":    {200, sampleID, ledger.Failed, nil},
@@ -177,7 +177,7 @@ func TestSampleEvents(t *testing.T) {
 			t.Parallel()
 			path := "../../events/" + name + ".json"
 			if *update && want.status != http.StatusUnauthorized {
-				signAgain(t, path)
+				sign(t, path)
 			}
 			text, err := os.ReadFile(path)
 			if err != nil {
@@ -192,7 +192,7 @@ func TestSampleEvents(t *testing.T) {
 			e.runs = vendorRuns(t)
 			e.recorder.Stack = "123456789012/eu-west-1/extend-intake"
 			e.clock.at = time.UnixMilli(r.RequestContext.TimeEpoch)
-			if name == "webhook-failed-curable" { // it is cured where its document is known
+			if name == "webhook-failed-curable" { // it is retried where its document is known
 				if _, err := e.book.Apply(t.Context(), sampleID, ledger.Claim{Source: sampleSource(t, r), Route: "default"}); err != nil {
 					t.Fatal(err)
 				}
@@ -246,8 +246,8 @@ func sampleSource(t *testing.T, r events.APIGatewayV2HTTPRequest) document.Sourc
 	return tag.Source()
 }
 
-// signAgain signs the sample in a file, at the time that it says it came.
-func signAgain(t *testing.T, path string) {
+// sign signs the sample in a file, at the time that it says it came.
+func sign(t *testing.T, path string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -147,7 +147,7 @@ func TestRotatedSecret(t *testing.T) {
 
 	e.vault.set(secret, fresh)
 	e.clock.advance(59 * time.Second)
-	e.answer(withFresh(), 401) // and Extend sends it again
+	e.answer(withFresh(), 401) // and Extend repeats it
 	wantFetches(2)
 	e.clock.advance(time.Second)
 	e.answer(withFresh(), 200)
@@ -172,7 +172,7 @@ func TestNoSecretYet(t *testing.T) {
 	for _, secrets := range [][]string{{}, {""}, {" "}} {
 		e := newEndpoint(t)
 		e.vault.set(secrets...)
-		e.deliver(processed(nil), 500) // Extend sends it again
+		e.deliver(processed(nil), 500) // Extend repeats it
 		e.answer(signed("", e.clock.now(), processed(nil)), 500)
 		e.answer(request{}, 500)
 		e.wantNothingStored()
@@ -260,8 +260,8 @@ func TestRunWithoutOurTag(t *testing.T) {
 			}
 			e.deliver(failed("INTERNAL_ERROR", map[string]any{"metadata": metadata, "id": "dpr_2"}), 200)
 			e.want("dpr_2", ledger.Failed, 1)
-			if len(e.resent) > 0 {
-				t.Error("there is no upload that could be sent again")
+			if len(e.requeued) > 0 {
+				t.Error("there is no upload that could be requeued")
 			}
 		})
 	}
@@ -273,12 +273,12 @@ func TestAttemptsOfADocument(t *testing.T) {
 	e := newEndpoint(t)
 	e.submitted(runID)
 	e.deliver(failed("FAILED_TO_PROCESS_FILE", nil), 200)
-	rec := e.want(docID, ledger.Waiting, 0) // nobody is told of what is being cured
+	rec := e.want(docID, ledger.Waiting, 0) // consumers do not see what is retried
 	if rec.Attempt != 2 || rec.RunID != "" || rec.Reason != "retry after FAILED_TO_PROCESS_FILE" || len(rec.Runs) != 1 || rec.Runs[0].RunID != runID {
 		t.Errorf("record %+v", rec)
 	}
-	if d := cmp.Diff([]document.Source{source}, e.resent); d != "" {
-		t.Errorf("resent (-want +got):\n%s", d)
+	if d := cmp.Diff([]document.Source{source}, e.requeued); d != "" {
+		t.Errorf("requeued (-want +got):\n%s", d)
 	}
 
 	e.submitted("dpr_2")
@@ -290,8 +290,8 @@ func TestAttemptsOfADocument(t *testing.T) {
 	if rec := e.want(docID, ledger.Processed, 1); rec.RunID != "dpr_2" || len(rec.Runs) != 1 {
 		t.Errorf("record %+v", rec)
 	}
-	if len(e.resent) != 1 {
-		t.Errorf("%d notices", len(e.resent))
+	if len(e.requeued) != 1 {
+		t.Errorf("%d requeued", len(e.requeued))
 	}
 }
 
@@ -305,12 +305,12 @@ func TestTheLastAttemptFails(t *testing.T) {
 	if rec := e.want(docID, ledger.Failed, 1); rec.FailureReason != "INTERNAL_ERROR" || rec.FailureMessage != "It did not work." || rec.Attempt != 2 {
 		t.Errorf("record %+v", rec)
 	}
-	if len(e.resent) != 1 {
-		t.Errorf("%d notices", len(e.resent))
+	if len(e.requeued) != 1 {
+		t.Errorf("%d requeued", len(e.requeued))
 	}
 }
 
-func TestAFailureThatNobodyCanCure(t *testing.T) {
+func TestAFailureForGood(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
 	e.submitted(runID)
@@ -318,25 +318,25 @@ func TestAFailureThatNobodyCanCure(t *testing.T) {
 	if rec := e.want(docID, ledger.Failed, 1); rec.FailureReason != "SOMETHING_NEW" || rec.Attempt != 1 {
 		t.Errorf("record %+v", rec)
 	}
-	if len(e.resent) > 0 {
-		t.Error("resent")
+	if len(e.requeued) > 0 {
+		t.Error("requeued")
 	}
 }
 
-func TestTheResendFails(t *testing.T) {
+func TestTheRequeueFails(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
 	e.submitted(runID)
-	e.resendErr = errors.New("no queue for you")
+	e.requeueErr = errors.New("no queue for you")
 	e.deliver(failed("INTERNAL_ERROR", nil), 500)
 	e.wantLog("ERROR delivery not stored, Extend will repeat it", "no queue for you")
 	e.want(docID, ledger.Waiting, 0)
 
-	e.resendErr = nil
+	e.requeueErr = nil
 	e.deliver(failed("INTERNAL_ERROR", nil), 200) // the repetition
 	rec := e.want(docID, ledger.Waiting, 0)
-	if rec.Attempt != 2 || len(rec.Runs) != 1 || len(e.resent) != 1 {
-		t.Errorf("%d notices, record %+v", len(e.resent), rec)
+	if rec.Attempt != 2 || len(rec.Runs) != 1 || len(e.requeued) != 1 {
+		t.Errorf("%d requeued, record %+v", len(e.requeued), rec)
 	}
 }
 
@@ -361,16 +361,16 @@ func TestALargeOutput(t *testing.T) {
 	output := `{"value": {"text": "` + strings.Repeat("long ", 100_000) + `", "n": 1.50}}` // the spacing must survive, too
 	body := strings.Replace(processed(map[string]any{"output": "@"}), `"@"`, output, 1)
 	e := newEndpoint(t)
-	e.keepErr = errors.New("no bucket for you")
+	e.putErr = errors.New("no bucket for you")
 	e.deliver(body, 500)
 	e.wantNothingStored()
-	e.keepErr = nil
+	e.putErr = nil
 	e.deliver(body, 200)
 	e.deliver(body, 200)
 	rec := e.want(docID, ledger.Processed, 1)
-	names := slices.Collect(maps.Keys(e.kept))
-	if len(names) != 1 || rec.OutputLocation != "s3://results/"+names[0] || !strings.HasPrefix(names[0], docID+"/1-") || e.kept[names[0]] != output {
-		t.Errorf("kept %q, record %+v", names, rec)
+	names := slices.Collect(maps.Keys(e.stored))
+	if len(names) != 1 || rec.OutputLocation != "s3://results/"+names[0] || !strings.HasPrefix(names[0], docID+"/1-") || e.stored[names[0]] != output {
+		t.Errorf("stored %q, record %+v", names, rec)
 	}
 }
 
@@ -424,7 +424,7 @@ func TestPointer(t *testing.T) {
 			t.Errorf("stored %s\nsent   %s", stored, info.Output)
 		}
 	})
-	t.Run("a review is asked for again", func(t *testing.T) {
+	t.Run("a review is fetched", func(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t)
 		run := e.run(tag(stack, 1))
@@ -597,7 +597,7 @@ func TestAFailureOfTheFake(t *testing.T) {
 	e.claimed() // the delivery is faster than the POST's answer
 	run := e.run(tag(stack, 1))
 	rec := e.want(docID, ledger.Waiting, 0)
-	if rec.Attempt != 2 || len(rec.Runs) != 1 || rec.Runs[0].RunID != run.ID || len(e.resent) == 0 {
-		t.Errorf("%d notices, record %+v", len(e.resent), rec)
+	if rec.Attempt != 2 || len(rec.Runs) != 1 || rec.Runs[0].RunID != run.ID || len(e.requeued) == 0 {
+		t.Errorf("%d requeued, record %+v", len(e.requeued), rec)
 	}
 }

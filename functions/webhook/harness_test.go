@@ -116,9 +116,9 @@ type endpoint struct {
 
 	// What the recorder did, and how it fails if it is to.
 	mu                 sync.Mutex
-	kept               map[string]string
-	resent             []document.Source
-	keepErr, resendErr error
+	stored             map[string]string
+	requeued           []document.Source
+	putErr, requeueErr error
 }
 
 func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
@@ -137,7 +137,7 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 	}
 	fake, base := fakeextend.NewServer(t, options)
 	e := &endpoint{
-		t: t, log: &logbook{}, fake: fake, kept: map[string]string{}, vault: &vault{},
+		t: t, log: &logbook{}, fake: fake, stored: map[string]string{}, vault: &vault{},
 		clock: &clock{at: time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)},
 	}
 	e.vault.set(secret)
@@ -167,18 +167,18 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 		Put: func(_ context.Context, name string, output []byte) (string, error) {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			if e.keepErr == nil {
-				e.kept[name] = string(output)
+			if e.putErr == nil {
+				e.stored[name] = string(output)
 			}
-			return "s3://results/" + name, e.keepErr
+			return "s3://results/" + name, e.putErr
 		},
 		Requeue: func(_ context.Context, s document.Source) error {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			if e.resendErr == nil {
-				e.resent = append(e.resent, s)
+			if e.requeueErr == nil {
+				e.requeued = append(e.requeued, s)
 			}
-			return e.resendErr
+			return e.requeueErr
 		},
 	})
 	if err != nil {
@@ -334,8 +334,8 @@ func (e *endpoint) documents() int {
 
 func (e *endpoint) wantNothingStored() {
 	e.t.Helper()
-	if n := e.documents(); n > 0 || len(e.kept) > 0 || len(e.resent) > 0 {
-		e.t.Errorf("%d documents, %d outputs, %d notices", n, len(e.kept), len(e.resent))
+	if n := e.documents(); n > 0 || len(e.stored) > 0 || len(e.requeued) > 0 {
+		e.t.Errorf("%d documents, %d outputs, %d requeued", n, len(e.stored), len(e.requeued))
 	}
 }
 

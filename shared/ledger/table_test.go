@@ -239,8 +239,8 @@ func TestOutputAndLocation(t *testing.T) {
 	})
 }
 
-// TestOneClaimIsWon lets many claim at once: one of them may POST.
-func TestOneClaimIsWon(t *testing.T) {
+// TestOneClaimIsGranted lets many claim at once: one of them may POST.
+func TestOneClaimIsGranted(t *testing.T) {
 	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
 		for name, l := range map[string]*Ledger{
 			"table":  New(client, table, rules, time.Now),
@@ -248,7 +248,7 @@ func TestOneClaimIsWon(t *testing.T) {
 		} {
 			for i := range 10 {
 				s := document.Source{Bucket: "in", Key: fmt.Sprintf("%s/%d", t.Name(), i), ETag: "e"}
-				var won atomic.Int32
+				var granted atomic.Int32
 				var all sync.WaitGroup
 				for range 8 {
 					all.Go(func() {
@@ -257,13 +257,13 @@ func TestOneClaimIsWon(t *testing.T) {
 							t.Error(err)
 						}
 						if d.Verdict == Claimed {
-							won.Add(1)
+							granted.Add(1)
 						}
 					})
 				}
 				all.Wait()
-				if won.Load() != 1 {
-					t.Errorf("%s: %d claims won", name, won.Load())
+				if granted.Load() != 1 {
+					t.Errorf("%s: %d claims granted", name, granted.Load())
 				}
 			}
 		}
@@ -282,10 +282,10 @@ func TestAClaimerKnowsItsOwnClaim(t *testing.T) {
 		return do(ctx) // once more: now it is in conflict with itself
 	})
 	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Claimed {
-		t.Errorf("%v, %v; want the claim won", d.Verdict, err)
+		t.Errorf("%v, %v; want it granted", d.Verdict, err)
 	}
 	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Leased {
-		t.Errorf("%v, %v; want another claim held up", d.Verdict, err)
+		t.Errorf("%v, %v; want another claim to meet the lease", d.Verdict, err)
 	}
 }
 
@@ -329,16 +329,16 @@ func TestStrangeItems(t *testing.T) {
 				t.Errorf("%s was changed:\n%s", id, d)
 			}
 		}
-		var seen, faults int
+		var seen, errs int
 		for rec, err := range l.InState(t.Context(), Waiting, t0) {
 			if err != nil {
-				faults++
+				errs++
 			} else if rec.DocumentID == "doc_good" {
 				seen++
 			}
 		}
-		if seen != 1 || faults != 3 {
-			t.Errorf("in state WAITING: %d good ones, %d faults; want 1 and 3", seen, faults)
+		if seen != 1 || errs != 3 {
+			t.Errorf("in state WAITING: %d good ones, %d errors; want 1 and 3", seen, errs)
 		}
 		if _, err := l.Apply(t.Context(), "doc_good", Requeued{}); err != nil {
 			t.Error(err)

@@ -87,7 +87,7 @@ func (d *desk) seen(run *extend.Run) *ledger.Record {
 	return rec
 }
 
-// record brings a run in, and holds the verdict.
+// record records a run, and checks the verdict.
 func (d *desk) record(run *extend.Run, confirmed bool, want ledger.Verdict) Result {
 	d.t.Helper()
 	var r Result
@@ -168,7 +168,7 @@ func TestExactOutputStaysInline(t *testing.T) {
 	}
 }
 
-func TestInexactOutputIsKeptFirst(t *testing.T) {
+func TestInexactOutputIsStoredFirst(t *testing.T) {
 	t.Parallel()
 	for name, output := range map[string]string{
 		"39 digits":        `{"n": 1.23456789012345678901234567890123456789}`,
@@ -188,14 +188,14 @@ func TestInexactOutputIsKeptFirst(t *testing.T) {
 					d.wantNone(docID) // the record may only point to what is there
 				}
 				if string(body) != output {
-					t.Errorf("kept %.100s", body)
+					t.Errorf("stored %.100s", body)
 				}
 				names = append(names, name)
 				return "s3://results/" + name, nil
 			}
 			r := d.record(processed(output), false, ledger.Stored)
 			if len(names) != 1 || !strings.HasPrefix(names[0], docID+"/1-") || !strings.HasSuffix(names[0], ".json") || r.Record.OutputLocation != "s3://results/"+names[0] {
-				t.Errorf("kept as %q, record %+v", names, r.Record)
+				t.Errorf("stored as %q, record %+v", names, r.Record)
 			}
 			d.wantOutput(docID, "")
 			d.record(processed(output), false, ledger.Unchanged)
@@ -206,7 +206,7 @@ func TestInexactOutputIsKeptFirst(t *testing.T) {
 	}
 }
 
-func TestKeepFails(t *testing.T) {
+func TestPutFails(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
@@ -286,7 +286,7 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		d.record(pending(), false, ledger.Stored)
 		d.wantOutput(docID, `{"n": 1}`)
 	})
-	t.Run("a delivery says so, and Extend says it again", func(t *testing.T) {
+	t.Run("a delivery says so, and Extend confirms it", func(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t)
 		d.submitted()
@@ -344,39 +344,39 @@ func TestOtherContentIsAskedAbout(t *testing.T) {
 		t.Errorf("revision %d", r.Record.Revision)
 	}
 	if _, err := d.Delivered(t.Context(), processed(`{"n": 4}`)); err == nil {
-		t.Error("no error, so the delivery would not come again")
+		t.Error("no error, so Extend would not repeat the delivery")
 	}
 	d.wantOutput(docID, `{"n": 3}`)
 }
 
-func TestACurableFailureIsResent(t *testing.T) {
+func TestATransientFailureIsRequeued(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
 	failed := with(processed(``), func(r *extend.Run) {
 		r.Status, r.Output, r.FailureReason, r.FailureMessage = extend.StatusFailed, json.RawMessage(`{}`), "INTERNAL_ERROR", "Sorry."
 	})
-	var resent []document.Source
-	var fault error
+	var requeued []document.Source
+	var failure error
 	d.Requeue = func(_ context.Context, s document.Source) error {
-		// First the ledger, then the notice: a notice that is faster would find the document as it was.
+		// The ledger first, then the message: one that is faster would find the document as it was.
 		if rec, err := d.Ledger.Get(t.Context(), docID); err != nil || rec.State != ledger.Waiting || rec.Attempt != 2 {
 			t.Errorf("record %+v, %v", rec, err)
 		}
-		resent = append(resent, s)
-		return fault
+		requeued = append(requeued, s)
+		return failure
 	}
-	fault = errors.New("no queue")
-	if _, err := d.Delivered(t.Context(), failed); !errors.Is(err, fault) {
+	failure = errors.New("no queue")
+	if _, err := d.Delivered(t.Context(), failed); !errors.Is(err, failure) {
 		t.Errorf("error %v", err)
 	}
-	fault = nil
+	failure = nil
 	r := d.record(failed, false, ledger.Resubmit)
 	if r.Record.Attempt != 2 || r.Record.State != ledger.Waiting || len(r.Record.Runs) != 1 {
 		t.Errorf("record %+v", r.Record)
 	}
-	if want := []document.Source{source, source}; !slices.Equal(resent, want) {
-		t.Errorf("resent %v", resent)
+	if want := []document.Source{source, source}; !slices.Equal(requeued, want) {
+		t.Errorf("requeued %v", requeued)
 	}
 }
 
@@ -465,17 +465,17 @@ func counted(t *testing.T, r Result) map[string]any {
 	return line
 }
 
-// What has ended counts once, whoever brings the news and however often.
+// An end counts once, whoever brings it and however often.
 func TestAnEndIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	uploaded := source
 	uploaded.UploadedAt = start.Add(-90 * time.Second)
-	type news struct {
-		run     *extend.Run
-		asked   bool // by our own GET; else it was delivered
-		verdict ledger.Verdict
-		want    map[string]any
-		again   bool // after it, a person wants the document read once more
+	type step struct {
+		run       *extend.Run
+		asked     bool // by our own GET; else it was delivered
+		verdict   ledger.Verdict
+		want      map[string]any
+		reprocess bool // after it, somebody asks for a reprocess
 	}
 	failed := func(reason string) *extend.Run {
 		return with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, reason })
@@ -487,9 +487,9 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 	}
 	done := map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0, "Credits": 1.5}
 	none := map[string]any{}
-	for name, all := range map[string][]news{
-		"processed, delivered twice":     {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 1}`), verdict: ledger.Unchanged, want: none}},
-		"processed, found by a question": {{run: processed(`{"n": 1}`), asked: true, verdict: ledger.Stored, want: done}},
+	for name, all := range map[string][]step{
+		"processed, delivered twice": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 1}`), verdict: ledger.Unchanged, want: none}},
+		"processed, fetched":         {{run: processed(`{"n": 1}`), asked: true, verdict: ledger.Stored, want: done}},
 		"without credits": {{run: with(processed(`{}`), func(r *extend.Run) { r.Usage = nil }), verdict: ledger.Stored,
 			want: map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0}}},
 		"a review": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 2}`), verdict: ledger.Stored, want: none}},
@@ -497,10 +497,10 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 			want: map[string]any{"Cancelled": 1.0}}},
 		"failed for good": {{run: failed("ABORTED"), verdict: ledger.Stored, want: map[string]any{"Failed": 1.0, "Reason": "ABORTED", "Credits": 1.5}},
 			{run: failed("ABORTED"), verdict: ledger.Unchanged, want: none}},
-		"failed, and cured": {{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: map[string]any{"Failed": 1.0, "Reason": "INTERNAL_ERROR", "Credits": 1.5}},
+		"failed, and processed by the next attempt": {{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: map[string]any{"Failed": 1.0, "Reason": "INTERNAL_ERROR", "Credits": 1.5}},
 			{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: none},
 			{run: second(processed(`{}`)), verdict: ledger.Stored, want: done}},
-		"read again by wish": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done, again: true},
+		"reprocessed": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done, reprocess: true},
 			{run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none}, {run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none},
 			{run: second(processed(`{"n": 2}`)), verdict: ledger.Stored, want: map[string]any{"Processed": 1.0, "Credits": 1.5}}},
 		"a duplicate run": {{run: processed(`{}`), verdict: ledger.Stored, want: done},
@@ -522,12 +522,12 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 				d.asked, d.answers = nil, []any{n.run} // if it must be confirmed, Extend says the same
 				r := d.record(n.run, n.asked, n.verdict)
 				if ended := len(n.want) > 0 && n.want["DuplicateRun"] == nil; r.Ended != ended {
-					t.Errorf("news %d: ended %v, want %v", i+1, r.Ended, ended)
+					t.Errorf("step %d: ended %v, want %v", i+1, r.Ended, ended)
 				}
 				if diff := cmp.Diff(n.want, counted(t, r)); diff != "" {
-					t.Errorf("news %d (-want +got):\n%s", i+1, diff)
+					t.Errorf("step %d (-want +got):\n%s", i+1, diff)
 				}
-				if n.again {
+				if n.reprocess {
 					apply(ledger.Reprocess{Attempt: 2, Reason: "asked for"})
 				}
 			}
@@ -535,14 +535,14 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 	}
 }
 
-func TestAFailureIsCountedThoughItsNoticeIsNotSent(t *testing.T) {
+func TestAFailureIsCountedThoughItIsNotRequeued(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
 	d.Requeue = func(context.Context, document.Source) error { return errors.New("no queue") }
 	r, err := d.Delivered(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }))
 	if err == nil {
-		t.Error("no error, so the delivery would not come again")
+		t.Error("no error, so Extend would not repeat the delivery")
 	}
 	if got := counted(t, r); got["Failed"] != 1.0 || r.DocumentID != docID {
 		t.Errorf("counted %v of %q", got, r.DocumentID)

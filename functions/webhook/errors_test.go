@@ -4,7 +4,7 @@ import "testing"
 
 // A stranger's forgery is a warning. That nothing can be accepted, because the
 // secret is empty or can't be read, is an error: results are being lost.
-func TestOurOwnFaultIsAnError(t *testing.T) {
+func TestOurOwnProblemIsAnError(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
 	e.vault.set()
