@@ -6,6 +6,8 @@ SAM := .tools/sam/bin/sam
 # library may be older than ours, and the same bytes wherever they are built. What
 # else compiles does it in the same way, so that nothing is compiled twice.
 BUILD := CGO_ENABLED=0 GOFLAGS="$(GOFLAGS) -trimpath -buildvcs=false -ldflags=-s -tags=lambda.norpc"
+# Not `go run`, which fails when a command that it runs ends well after a Ctrl-C.
+RUN := echo "compiling dev/run (the first time takes a minute or two) …" && $(BUILD) go build -o .tools/bin/ ./dev/run && exec .tools/bin/run
 # Go's race detector needs a C compiler, except on a Mac.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # Only from make's command line: ENV may mean something else in somebody's environment.
@@ -15,46 +17,46 @@ export SAM_CLI_TELEMETRY := 0
 help: ## this list
 	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: ## see one file travel through the real template on a local AWS (FILE=path/to/your.pdf)
-	@echo "compiling dev/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev run
+run: ## send one file through the real template, on a local AWS (FILE=path/to/your.pdf)
+	@$(RUN)
 
-up: ## the same, and stay: upload what you like, until Ctrl-C (README: with the real Extend)
-	@echo "compiling dev/ (the first time takes a minute or two) …" && $(BUILD) exec go run ./dev up
+up: ## the same, and keep running: upload what you like, until Ctrl-C (docs/development.md: with the real Extend)
+	@$(RUN) --stay
 
 invoke: ## run the files of events/ through the real sam local, in containers (EVENT=submit-s3-put for one)
-	@$(BUILD) dev/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
+	@$(BUILD) dev/invoke/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
 
-test: tools ## everything that CI checks
+test: tools ## all checks that CI runs
 	@echo "gofmt" && files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	@echo "go vet" && $(BUILD) go vet ./...
 	@echo "staticcheck" && $(BUILD) go tool staticcheck ./...
-	@$(BUILD) dev/scan.sh
+	@$(BUILD) dev/tools/scan.sh
 	@echo "go test $(RACE)" && go test $(RACE) ./...
 	@echo "sam validate --lint" && AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint >/dev/null
-	@echo "sam local" && $(BUILD) dev/invoke.sh --if-possible
+	@echo "sam local" && $(BUILD) dev/invoke/invoke.sh --if-possible
 
-scan: ## the scanners alone: cfn-lint and checkov on the template, gosec on the code, shellcheck on the scripts
-	@$(BUILD) dev/scan.sh
+scan: ## only the scanners: cfn-lint, checkov, gosec, shellcheck
+	@$(BUILD) dev/tools/scan.sh
 
 build: tools ## build the functions
 	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)
 
-deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…" ENV=staging; else samconfig.toml's default)
+deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for that environment of samconfig.toml)
 	$(SAM) deploy $(SAM_OPTIONS)
 
-bench: ## measure the functions beside an empty one, count the AWS calls, and write both into README.md
+bench: ## measure the functions, count the AWS calls, and write docs/benchmarks.md
 	@echo "compiling dev/bench …" && $(BUILD) exec go run ./dev/bench --write
 
-simulate: ## the proof, at length: N=100000 schedules of faults, or SEED=123 with its trace
+simulate: ## run the simulation at length (N=100000 schedules; SEED=123 for one, with its trace)
 	go test ./simulation -v -timeout 0 $(if $(filter command,$(origin SEED)),-run TestReplaySeed -seed=$(SEED),-run 'TestSimulation|TestOnTheRealTable' -schedules=$(or $(N),100000) -table=300)
 
-replay: ## a bad day: 4,384 uploads with time-outs, partial failures and duplicates; and a drain of 10,000
+replay: ## simulate a bad day of 4,384 uploads, and a backlog of 10,000 files
 	go test ./simulation -v -count=1 -timeout 0 -run 'TestReplayOfTheBadDay|TestDrain'
 
-mutations: ## break one guard after the other, and see the simulation find it
+mutations: ## break one safeguard after the other, and check that the simulation notices
 	go test ./simulation -v -count=1 -timeout 0 -run TestMutations -mutations
 
-fuzz: ## try to break the parsers for a while (FUZZTIME=30s each)
+fuzz: ## fuzz the parsers (FUZZTIME=30s each)
 	@for package in $$(go list ./...); do \
 		for name in $$(go test -list '^Fuzz' $$package | grep ^Fuzz); do \
 			echo "$$package $$name" && go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(or $(FUZZTIME),30s) $$package || exit 1; \
@@ -65,4 +67,4 @@ clean: ## remove what was built and downloaded
 	rm -rf .aws-sam .local .tools
 
 tools:
-	@dev/tools.sh
+	@dev/tools/tools.sh

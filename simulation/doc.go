@@ -12,7 +12,7 @@
 // A few files are uploaded over some minutes. Around the handlers there is a model
 // of the bucket and its notices (bucket_test.go), of the queue with its event source
 // and its dead letters (queue_test.go), of Lambda's instances (lambda_test.go), of the
-// HTTP API and of Extend's bad days (extend_test.go, around the fake of package
+// HTTP API and of Extend's bad days (extend.go, around the fake of package
 // fakeextend), and of people (plan_test.go). The ledger's table is its own model or, in
 // TestOnTheRealTable, a real one. What the handlers decide, and every word that they
 // exchange with Extend, is the product's own code, wired in stack_test.go. All faults end after a while; then everything must come to

@@ -85,12 +85,12 @@ func TestReplayOfTheBadDay(t *testing.T) {
 	begin := time.Now()
 	w := schedule(t, 4384, rush(uploads), func(w *world) {
 		w.set.calmAfter = 6 * time.Hour
-		for _, k := range []kind{crash, stall, coldStart, clockSkew, ledgerThrottled, ledgerAnswerLost, noticeRepeated, noticeLate,
+		for _, k := range []kind{crash, stall, coldStart, clockSkew, ledgerThrottled, ledgerAnswerLost, eventRepeated, eventLate,
 			linkFails, deliveredTwice, deleteLost, delayFails, secretUnavailable, rateLimited, failsBefore, failsAfter, cutBefore, cutAfter,
 			slowBefore, slowAfter, neverSent, listLags, webhookLost, webhookRepeated, webhookLate, webhookEarly, gatewayLost, gatewayAnswerLost} {
 			w.faults.p[k] = kinds[k].p / 10
 		}
-		w.faults.p[noticeRepeated], w.faults.p[deliveredTwice] = 0.9, 0.2
+		w.faults.p[eventRepeated], w.faults.p[deliveredTwice] = 0.9, 0.2
 	})
 	for _, v := range w.violations {
 		t.Error(v)

@@ -55,8 +55,8 @@ var mutations = []struct {
 		`Transient(f.FailureReason) && next.Attempt < r.MaxAttempts`,
 		`Transient(f.FailureReason)`}}},
 	{"answer 200 to a delivery that was not stored", []edit{{"functions/webhook/handler.go",
-		`return respond(h.keep(ctx, event)), nil`,
-		`_ = h.keep(ctx, event)
+		`return respond(h.store(ctx, event)), nil`,
+		`_ = h.store(ctx, event)
 	return respond(nil), nil`}}},
 	// One guard alone can be dropped here: reconcile sends the notice again.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
@@ -64,7 +64,7 @@ var mutations = []struct {
 			`return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: reason}`,
 			`return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{}`},
 		{"functions/reconcile/handler.go",
-			`{ledger.Unconfirmed, overdue, h.requeue}, // a run that may have been made comes first`,
+			`{ledger.Unconfirmed, overdue, in.sendBack}, // a run that may have been made comes first`,
 			``},
 	}},
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/ledger"
 )
 

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack/emulator"
 )
 
 // lambdaClient speaks to a runtime interface as a function does.
@@ -49,22 +49,22 @@ func TestLambdaAPI(t *testing.T) {
 	t.Parallel()
 	const next = "/2018-06-01/runtime/invocation/next"
 	for _, c := range []struct {
-		name   string
-		method string
-		path   string // ID is that of the invocation under way
-		body   string
-		status int
-		answer string // of the invocation
-		fault  string // of it
+		name    string
+		method  string
+		path    string // ID is that of the invocation under way
+		body    string
+		status  int
+		answer  string // of the invocation
+		wantErr string // of it
 	}{
 		{name: "answer", method: "POST", path: "invocation/ID/response", body: `{"statusCode":200}`, status: 202, answer: `{"statusCode":200}`},
-		{name: "error of the function", method: "POST", path: "invocation/ID/error", body: `{"errorType":"X"}`, status: 202, answer: `{"errorType":"X"}`, fault: `the function failed: {"errorType":"X"}`},
-		{name: "answer to another invocation", method: "POST", path: "invocation/00000000-0000-4000-8000-000000000009/response", body: `{}`, status: 403, fault: "not the invocation that is under way"},
-		{name: "answer that is not JSON", method: "POST", path: "invocation/ID/response", body: `{`, status: 400, fault: "not JSON"},
-		{name: "next without an answer", method: "GET", path: "invocation/next", status: 403, fault: "the invocation before is not answered"},
-		{name: "next by POST", method: "POST", path: "invocation/next", status: 404, fault: "no such path"},
-		{name: "failed start", method: "POST", path: "init/error", body: `{"errorMessage":"no table"}`, status: 202, fault: "no table"},
-		{name: "unknown path", method: "GET", path: "logs", status: 404, fault: "no such path"},
+		{name: "error of the function", method: "POST", path: "invocation/ID/error", body: `{"errorType":"X"}`, status: 202, answer: `{"errorType":"X"}`, wantErr: `the function failed: {"errorType":"X"}`},
+		{name: "answer to another invocation", method: "POST", path: "invocation/00000000-0000-4000-8000-000000000009/response", body: `{}`, status: 403, wantErr: "not the invocation that is under way"},
+		{name: "answer that is not JSON", method: "POST", path: "invocation/ID/response", body: `{`, status: 400, wantErr: "not JSON"},
+		{name: "next without an answer", method: "GET", path: "invocation/next", status: 403, wantErr: "the invocation before is not answered"},
+		{name: "next by POST", method: "POST", path: "invocation/next", status: 404, wantErr: "no such path"},
+		{name: "failed start", method: "POST", path: "init/error", body: `{"errorMessage":"no table"}`, status: 202, wantErr: "no table"},
+		{name: "unknown path", method: "GET", path: "logs", status: 404, wantErr: "no such path"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -92,8 +92,8 @@ func TestLambdaAPI(t *testing.T) {
 			if string(j.answer) != c.answer {
 				t.Errorf("the invocation was answered %q, want %q", j.answer, c.answer)
 			}
-			if (j.err != nil) != (c.fault != "") || j.err != nil && !strings.Contains(j.err.Error(), c.fault) {
-				t.Errorf("the invocation's error is %v, want %q", j.err, c.fault)
+			if (j.err != nil) != (c.wantErr != "") || j.err != nil && !strings.Contains(j.err.Error(), c.wantErr) {
+				t.Errorf("the invocation's error is %v, want %q", j.err, c.wantErr)
 			}
 			if status, _, _ := function.call("POST", "/2018-06-01/runtime/invocation/"+j.id+"/response", `{}`); status != 403 {
 				t.Errorf("a second answer got status %d, want 403", status)
@@ -153,7 +153,7 @@ func TestBetween(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "README.md")
+			path := filepath.Join(t.TempDir(), "benchmarks.md")
 			if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +161,7 @@ func TestBetween(t *testing.T) {
 			if string(got) != c.want || (err != nil) != (c.want == "") {
 				t.Errorf("%q, %v, want %q", got, err, c.want)
 			}
-			if err != nil && !strings.Contains(err.Error(), "README.md: the tables go between a line <!-- bench -->") {
+			if err != nil && !strings.Contains(err.Error(), "benchmarks.md: the tables go between a line <!-- bench -->") {
 				t.Errorf("the error does not say what to do: %v", err)
 			}
 		})
@@ -215,7 +215,7 @@ func TestWriteUnits(t *testing.T) {
 	}
 	documents.GlobalSecondaryIndexes[0].Projection.ProjectionType = "ALL"
 	if err := documents.check(); err == nil {
-		t.Error("an index that holds more than keys is counted wrongly and silently")
+		t.Error("an index that has more than keys is counted wrongly and silently")
 	}
 }
 
@@ -268,14 +268,14 @@ func TestBill(t *testing.T) {
 	}
 	want := map[string]float64{ // GB-seconds: 0.25 × 320 ms, 0.5 × 20 ms, and 1 × 40 ms for each 80th
 		"DynamoDB write units": 4.375, "DynamoDB read units": 0.0031, "S3: put of the file": 5, "S3: get by Extend": 0.4,
-		"SQS: notice, receive, delete": 1.24, "HTTP API: delivery": 2, "EventBridge: event": 1,
+		"SQS: upload event, receive, delete": 1.24, "HTTP API: delivery": 2, "EventBridge: event": 1,
 		"Lambda: invocations": 0.4025, "Lambda: GB-seconds": 1.2067, "CloudWatch Logs: bytes": 0.518,
 		"Secrets Manager: reads": 0.0375, "KMS: reads of the table's key": 0.0375,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("dollars a million (-want +got):\n%s", diff)
 	}
-	// Two instances share 80 turns a minute, so each waits 1.5 s for a turn.
+	// Two instances share 80 files a minute, so each waits 1.5 s for the next.
 	if got, want := backlog(u), (1.5-0.32)*0.25*priceGBSecond; math.Abs(got-want) > 1e-9 {
 		t.Errorf("a backlog costs %v, want %v", got, want)
 	}

@@ -2,7 +2,7 @@
 // behind a runtime interface of ours, on a local AWS, with a fake Extend.
 //
 //	go run ./dev/bench            print the tables
-//	go run ./dev/bench --write    put them into README.md, between <!-- bench --> and <!-- /bench -->
+//	go run ./dev/bench --write    put them into docs/benchmarks.md, between <!-- bench --> and <!-- /bench -->
 //
 // An empty Go function is measured in the same run, for machines differ more than
 // functions do.
@@ -28,8 +28,8 @@ import (
 	"syscall"
 	"time"
 
-	"extend-intake/dev/child"
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack/child"
+	"extend-intake/dev/stack/emulator"
 )
 
 func main() {
@@ -58,7 +58,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		fmt.Fprint(stderr, "Measures the functions, and prints tables in Markdown. It takes about two minutes.\n\n")
 		flags.PrintDefaults()
 	}
-	flags.BoolVar(&o.write, "write", false, "put the tables into README.md, between "+beginMark+" and "+endMark)
+	flags.BoolVar(&o.write, "write", false, "put the tables into docs/benchmarks.md, between "+beginMark+" and "+endMark)
 	flags.IntVar(&o.starts, "starts", 15, "`number` of starts of each function")
 	flags.IntVar(&o.events, "events", 300, "`number` of events that are timed")
 	flags.IntVar(&o.documents, "documents", 200, "`number` of documents whose calls of AWS are counted")
@@ -86,9 +86,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	readme := filepath.Join(root, "README.md")
+	page := filepath.Join(root, "docs", "benchmarks.md")
 	if o.write { // before two minutes are spent
-		if _, err := between(readme, ""); err != nil {
+		if _, err := between(page, ""); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	w.stop() // the benchmarks want the machine for themselves
+	w.stop() // the benchmarks need the machine for themselves
 	w.closers = nil
 	say("go test -bench …")
 	paths, err := benchmarks(ctx, root, o.benchtime)
@@ -128,12 +128,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err = io.WriteString(stdout, text)
 		return err
 	}
-	whole, err := between(readme, text)
+	whole, err := between(page, text)
 	if err != nil {
 		return err
 	}
-	say("writing README.md")
-	return os.WriteFile(readme, whole, 0o600)
+	say("writing docs/benchmarks.md")
+	return os.WriteFile(page, whole, 0o600)
 }
 
 // build builds functions as the Makefile says, for this machine.

@@ -115,7 +115,7 @@ func bill(u usage) ([]charge, error) {
 		{"DynamoDB read units", reads, priceReadUnit},
 		{putOfTheFile, puts, pricePut},
 		{"S3: get by Extend", gets, priceGet},
-		{"SQS: notice, receive, delete", 3 + queue, priceQueue},
+		{"SQS: upload event, receive, delete", 3 + queue, priceQueue},
 		{"HTTP API: delivery", chunks(u.deliveryBytes, httpChunk), priceHTTP},
 		{"EventBridge: event", events, priceEvent},
 		{"Lambda: invocations", invocations, priceInvocation},
@@ -127,12 +127,12 @@ func bill(u usage) ([]charge, error) {
 }
 
 // backlog is what a million documents cost besides when they wait in the queue: submit
-// waits for its turns in the plan, and that time is paid for. A batch is full then,
+// waits for its rate limiter, and that time is paid for. A batch is full then,
 // which saves most of what was counted for each document's own.
 func backlog(u usage) float64 {
 	submit := u.functions["submit"]
-	turn := u.concurrency * 60 / u.filesPerMinute
-	return max(turn-submit.billed(), 0) * submit.memory * priceGBSecond
+	interval := u.concurrency * 60 / u.filesPerMinute
+	return max(interval-submit.billed(), 0) * submit.memory * priceGBSecond
 }
 
 func chunks(bytes, size int) float64 { return float64(max(1, (bytes+size-1)/size)) }

@@ -24,7 +24,7 @@ type recorder struct {
 	recording bool
 	function  string                     // the one that is at work
 	calls     map[string]map[string]call // by function and "service action"
-	fault     error
+	failure   error                      // the first
 }
 
 // call is what was counted of one kind of call. A unit is what AWS charges for.
@@ -105,7 +105,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fault = cmp.Or(r.fault, err)
+	r.failure = cmp.Or(r.failure, err)
 	if r.calls[function] == nil {
 		r.calls[function] = make(map[string]call)
 	}
@@ -149,7 +149,7 @@ func (r *recorder) units(service, action string, body []byte, do func() (status 
 		if err != nil {
 			return 0, err
 		}
-		if do() != http.StatusOK { // a condition that does not hold costs what a look at the item does
+		if do() != http.StatusOK { // a failed condition costs as much as reading the item
 			return chunks(before.size(), 1<<10), nil
 		}
 		after, err := r.item(in.TableName, key)
@@ -184,7 +184,7 @@ func readUnits(size int, consistent bool) float64 {
 	return units
 }
 
-// rawItem is DynamoDB's answer to a GetItem. The local server wants no true signature.
+// rawItem is DynamoDB's answer to a GetItem. The local server checks no signature.
 func (r *recorder) rawItem(table string, key attributes) ([]byte, error) {
 	body, err := json.Marshal(map[string]any{"TableName": table, "Key": key, "ConsistentRead": true})
 	if err != nil {
@@ -222,5 +222,5 @@ func (r *recorder) item(table string, key attributes) (attributes, error) {
 func (r *recorder) err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.fault
+	return r.failure
 }

@@ -17,7 +17,7 @@ const (
 
 // between is the file with the text between the two marks.
 func between(path, text string) ([]byte, error) {
-	whole, err := os.ReadFile(path) // #nosec G304 -- the README
+	whole, err := os.ReadFile(path) // #nosec G304 -- benchmarks.md
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +67,9 @@ func report(all []figures, u usage, paths []benchmark, o options) (string, error
 		}
 		fmt.Fprintf(&b, "| %s | %s | %.2f |\n", i.what, short(i.perDocument), i.perMillion())
 	}
-	fmt.Fprintf(&b, "| **all** | | **%.2f** |\n| without the put, which whoever uploads pays with or without this stack | | **%.2f** |\n\n", sum, sum-upload)
+	fmt.Fprintf(&b, "| **all** | | **%.2f** |\n| without the put, which is paid with or without this stack | | **%.2f** |\n\n", sum, sum-upload)
 	fmt.Fprintf(&b, "Not in it: storage, backups, what leaves AWS when Extend is elsewhere, free tiers, and Extend itself. Documents that wait in the queue cost up\n"+
-		"to %.2f dollars more: submit waits for its turns, of which the plan leaves %.0f a minute.\n", backlog(u), u.filesPerMinute)
+		"to %.2f dollars more: submit waits for its rate limiter, which admits %.0f files a minute.\n", backlog(u), u.filesPerMinute)
 	return b.String(), nil
 }
 

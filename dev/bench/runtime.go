@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"extend-intake/dev/child"
+	"extend-intake/dev/stack/child"
 )
 
 const (
@@ -35,8 +35,8 @@ type lambdaAPI struct {
 
 	mu      sync.Mutex
 	n       int
-	current *job // handed out, not answered
-	fault   error
+	current *job  // handed out, not answered
+	failure error // the first
 }
 
 // A job is one invocation. done is closed once it is answered.
@@ -79,9 +79,9 @@ func (a *lambdaAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refuse answers with a status, and makes this and every later invocation fail.
 func (a *lambdaAPI) refuse(w http.ResponseWriter, status int, r *http.Request, why string) {
 	a.mu.Lock()
-	a.fault = cmp.Or(a.fault, fmt.Errorf("runtime interface: %s %s: %s", r.Method, r.URL.Path, why))
+	a.failure = cmp.Or(a.failure, fmt.Errorf("runtime interface: %s %s: %s", r.Method, r.URL.Path, why))
 	if a.current != nil {
-		a.current.err = a.fault
+		a.current.err = a.failure
 		close(a.current.done)
 		a.current = nil
 	}
@@ -202,10 +202,10 @@ func startInstance(ctx context.Context, name, bootstrap string, env []string) (_
 // invoke hands an event to the function.
 func (i *instance) invoke(ctx context.Context, event []byte) (answer []byte, took time.Duration, err error) {
 	i.api.mu.Lock()
-	fault := i.api.fault
+	failure := i.api.failure
 	i.api.mu.Unlock()
-	if fault != nil {
-		return nil, 0, fault
+	if failure != nil {
+		return nil, 0, failure
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, functionTimeout, errors.New("no answer in "+functionTimeout.String()))
 	defer cancel()
@@ -237,8 +237,8 @@ func (i *instance) stop() time.Duration {
 	return i.cmd.ProcessState.UserTime() + i.cmd.ProcessState.SystemTime()
 }
 
-// peakMemory is the most that the process ever held, in bytes, or 0 where that can't
-// be told: of a child, rusage counts the memory that its parent had.
+// peakMemory is the most that the process has ever used, in bytes, or 0 where that is
+// not known: of a child, rusage counts the memory that its parent had.
 func (i *instance) peakMemory() (int64, error) {
 	if runtime.GOOS != "linux" {
 		return 0, nil

@@ -86,7 +86,7 @@ func (t *template) variables(f function, names map[string]string) ([]string, err
 
 func (t *template) resolve(n *yaml.Node, names map[string]string) (string, error) {
 	var err error
-	look := func(name string) string {
+	lookup := func(name string) string {
 		value, ok := names[name]
 		if p, parameter := t.Parameters[name]; !ok && parameter {
 			value, ok = p.Default.Value, true
@@ -98,9 +98,9 @@ func (t *template) resolve(n *yaml.Node, names map[string]string) (string, error
 	}
 	switch {
 	case n.Tag == "!Ref" || n.Tag == "!GetAtt":
-		return look(n.Value), err
+		return lookup(n.Value), err
 	case n.Tag == "!Sub":
-		return os.Expand(n.Value, look), err
+		return os.Expand(n.Value, lookup), err
 	case n.Tag == "!If" && len(n.Content) == 3:
 		// Of what the functions are given, only the bus is under a condition, and a bus
 		// of its own is what a stack has that names no other.

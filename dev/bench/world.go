@@ -26,8 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"extend-intake/dev/emulator"
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/boot"
 )
 
@@ -37,7 +37,7 @@ const (
 	webhookSecret = "wss_bench"
 )
 
-// functions are what is measured. The first is what the others are held against.
+// functions are what is measured. The first is what the others are compared with.
 var functions = []string{"empty", "submit", "webhook", "publish", "reconcile"}
 
 // world is what the functions need: a local AWS with what template.yaml has, a
@@ -160,11 +160,11 @@ func (t *template) table(create *dynamodb.CreateTableInput, definition *table) e
 	if err := node.Decode(&properties); err != nil {
 		return fmt.Errorf("template.yaml: DocumentsTable: %w", err)
 	}
-	kept := map[string]any{"TableName": "documents"}
+	input := map[string]any{"TableName": "documents"}
 	for _, name := range []string{"BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"} {
-		kept[name] = properties[name]
+		input[name] = properties[name]
 	}
-	text, err := json.Marshal(kept)
+	text, err := json.Marshal(input)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (w *world) deploy(ctx context.Context, awsURL string, create *dynamodb.Crea
 	w.names = map[string]string{
 		"AWS::AccountId": "000000000000", "AWS::Region": emulator.Region, "AWS::StackName": "bench",
 		"DocumentsTable": "documents", "UploadBucket": "uploads", "ResultsBucket": "results", "ExtendSecret": "secret", "EventBus": "bus",
-		"ProcessorId": processorID, "RequestsPerSecond": "10000", "FilesPerMinute": "100000", // nothing here is about pacing
+		"ProcessorId": processorID, "RequestsPerSecond": "10000", "FilesPerMinute": "100000", // nothing here is about the plan's limits
 	}
 	_, err := dynamodb.NewFromConfig(cfg).CreateTable(ctx, create)
 	errs := []error{err}
@@ -273,7 +273,7 @@ func (w *world) document(ctx context.Context, run map[string]*instance, key stri
 		return nil, err
 	}
 	var submitted events.SQSEventResponse
-	if err := invoke("submit", notice(key, *put.VersionId, *put.ETag, len(w.file)), &submitted); err != nil {
+	if err := invoke("submit", uploadEvent(key, *put.VersionId, *put.ETag, len(w.file)), &submitted); err != nil {
 		return nil, err
 	}
 	if len(submitted.BatchItemFailures) > 0 {
@@ -332,8 +332,8 @@ func (w *world) document(ctx context.Context, run map[string]*instance, key stri
 	return took, cmp.Or(invoke("empty", []byte(`{}`), &idle), w.recorder.err())
 }
 
-// notice is a batch of the upload queue with the notice of one upload.
-func notice(key, version, etag string, size int) []byte {
+// uploadEvent is a batch of the upload queue with one upload event.
+func uploadEvent(key, version, etag string, size int) []byte {
 	body := fmt.Sprintf(`{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":%q,
 		"eventName":"ObjectCreated:Put","userIdentity":{"principalId":"AWS:AIDAEXAMPLE"},"requestParameters":{"sourceIPAddress":"203.0.113.7"},
 		"responseElements":{"x-amz-request-id":"C3D13FE58DE4C810","x-amz-id-2":"FMyUVURIY8"},

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/test/fixtures"
 )
 
 // Rules 1 and 2: the key and the version come first.
@@ -444,8 +443,7 @@ func TestList(t *testing.T) {
 		_, _, answer := w.do(http.MethodGet, query("maxPageSize", "1"), "")
 		sameShape(t, object(t, answer), fixture(t, "run_list_response"))
 		var have, want struct{ ProcessorRuns []map[string]json.RawMessage }
-		raw, _ := os.ReadFile(filepath.Join("testdata", "run_list_response.json"))
-		if json.Unmarshal(answer, &have) != nil || json.Unmarshal(raw, &want) != nil {
+		if json.Unmarshal(answer, &have) != nil || json.Unmarshal(fixtures.Read(t, "run_list_response.json"), &want) != nil {
 			t.Fatal("not lists")
 		}
 		sameShape(t, have.ProcessorRuns[0], want.ProcessorRuns[2])

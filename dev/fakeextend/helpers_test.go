@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/test/fixtures"
 )
 
 const (
@@ -207,11 +206,7 @@ func str(t *testing.T, raw []byte) string {
 
 func fixture(t *testing.T, name string) map[string]json.RawMessage {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", name+".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return object(t, raw)
+	return object(t, fixtures.Read(t, name+".json"))
 }
 
 // verify checks a delivery as its receiver should.

@@ -3,25 +3,22 @@ package fakeextend
 import (
 	"encoding/json"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"extend-intake/test/fixtures"
 )
 
 // The signature is held against vectors that other implementations agree on.
 func TestSignatureVectors(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile("testdata/webhook_signature_vectors.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var vectors []struct {
 		Name, Secret, Body   string
 		Timestamp, Signature *string
 		Valid                bool
 	}
-	if err := json.Unmarshal(raw, &vectors); err != nil {
+	if err := json.Unmarshal(fixtures.Read(t, "signature_vectors.json"), &vectors); err != nil {
 		t.Fatal(err)
 	}
 	checked := 0

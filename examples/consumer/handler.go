@@ -24,7 +24,7 @@ type consumer struct {
 	s3    *s3.Client
 }
 
-// handle takes one event. After an error Lambda brings it again, and in the end to
+// handle handles one event. After an error Lambda retries it, twice, and then sends it to
 // the dead-letter queue.
 func (c *consumer) handle(ctx context.Context, e events.EventBridgeEvent) error {
 	d, err := event.Parse(e.Detail)
@@ -36,11 +36,11 @@ func (c *consumer) handle(ctx context.Context, e events.EventBridgeEvent) error 
 		return err
 	}
 
-	// Your work goes here. Ours is a row, and the row is also how we know that the work
-	// is done: both are one write, so there is no moment at which one is there without
-	// the other. Where your work is a call of another system, give it d.ID as its
-	// idempotency key. If only the newest result matters to you, keep a row for each
-	// d.DocumentID instead, on condition that its revision is lower than d.Revision.
+	// Your work goes here. The work of this example is to write a row, and the row also
+	// records that the work is done: because both are one write, one never exists without
+	// the other. If your work is a call to another system, pass it d.ID as the idempotency
+	// key. If only the newest result matters to you, keep one row per d.DocumentID instead,
+	// and write it on condition that its revision is lower than d.Revision.
 	sum := sha256.Sum256(output)
 	_, err = c.db.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:           &c.table,

@@ -1,4 +1,4 @@
-// Consumer is an example of what to build on Extend Intake: a function on a rule for
+// Consumer is an example consumer of Extend Intake's events: a function with a rule for
 // Document Processed. Copy this directory and put your work where handler.go says so.
 package main
 
@@ -24,7 +24,7 @@ func main() {
 	c := &consumer{
 		db:    dynamodb.NewFromConfig(cfg),
 		table: os.Getenv("TABLE_NAME"),
-		// A local AWS has no host name per bucket.
+		// A local AWS has no host name for each bucket.
 		s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil }),
 	}
 	lambda.Start(c.handle)

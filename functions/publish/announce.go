@@ -186,7 +186,7 @@ func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) er
 	size := func() int { return 14 + len(event.Source) + len(detailType) + len(body) } // 14: the time
 	if d.Output != nil && (size() > maxBytes || !survives(d.Output)) {
 		// The name is that of the event, so that a repetition stores the same again.
-		if d.OutputLocation, err = h.Put(ctx, "announced/"+d.ID+".json", d.Output); err != nil {
+		if d.OutputLocation, err = h.parts.Put(ctx, "announced/"+d.ID+".json", d.Output); err != nil {
 			return fmt.Errorf("keep the output: %w", err)
 		}
 		d.Output = nil
@@ -198,7 +198,7 @@ func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) er
 		return faultf("the event takes %d bytes without the output, over %d: shorten what is long in the item", c.size, maxBytes)
 	}
 	c.entry = &bustypes.PutEventsRequestEntry{
-		EventBusName: &h.BusName, Source: aws.String(event.Source), DetailType: &detailType,
+		EventBusName: &h.busName, Source: aws.String(event.Source), DetailType: &detailType,
 		Detail: aws.String(string(body)), Time: &d.FinishedAt,
 	}
 	return nil

@@ -67,15 +67,15 @@ func (h *Handler) request(ctx context.Context, group []*change) (failed []*chang
 	for _, c := range group {
 		in.Entries = append(in.Entries, *c.entry)
 	}
-	out, err := h.Bus.PutEvents(ctx, in)
+	out, err := h.parts.Bus.PutEvents(ctx, in)
 	if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorCode() == "ValidationException" {
 		return h.oneByOne(ctx, group, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("event bus %s: %w", h.BusName, err)
+		return nil, fmt.Errorf("event bus %s: %w", h.busName, err)
 	}
 	if len(out.Entries) != len(group) {
-		return nil, fmt.Errorf("event bus %s: %d results for %d entries", h.BusName, len(out.Entries), len(group))
+		return nil, fmt.Errorf("event bus %s: %d results for %d entries", h.busName, len(out.Entries), len(group))
 	}
 	for i, c := range group {
 		result := out.Entries[i]
@@ -89,7 +89,7 @@ func (h *Handler) request(ctx context.Context, group []*change) (failed []*chang
 			}
 		default:
 			failed = append(failed, c)
-			reason = fmt.Errorf("event bus %s: %s: %s", h.BusName, code, aws.ToString(result.ErrorMessage))
+			reason = fmt.Errorf("event bus %s: %s: %s", h.busName, code, aws.ToString(result.ErrorMessage))
 		}
 	}
 	return failed, reason

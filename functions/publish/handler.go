@@ -13,23 +13,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 
 	"extend-intake/shared/metric"
 )
 
-// Handler announces changes. All fields are required.
+// Handler announces changes. Make one with [NewHandler].
 type Handler struct {
-	Bus     putter
-	BusName string
-	// Put stores bytes in the results bucket and says where.
-	Put func(ctx context.Context, name string, body []byte) (location string, err error)
-	// SendDeadLetter sends a letter to the dead-letter queue.
-	SendDeadLetter func(context.Context, DeadLetter) error
-}
-
-type putter interface {
-	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
+	parts   Parts
+	busName string
 }
 
 // DeadLetter is a stream record that can't be announced.
@@ -151,7 +142,7 @@ func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 	if len(body) > maxLetter || bytes.ContainsAny(body, "\uFFFE\uFFFF") {
 		sum := sha256.Sum256(c.raw)
-		location, err := h.Put(ctx, "announced/dead/"+cmp.Or(c.sequenceNumber, hex.EncodeToString(sum[:16]))+".json", body)
+		location, err := h.parts.Put(ctx, "announced/dead/"+cmp.Or(c.sequenceNumber, hex.EncodeToString(sum[:16]))+".json", body)
 		if err != nil {
 			return fmt.Errorf("keep the dead letter: %w", err)
 		}
@@ -160,10 +151,10 @@ func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
 		}
 	}
 	reason := f.reason[:min(len(f.reason), 1000)]
-	err := h.SendDeadLetter(ctx, DeadLetter{Body: string(body), Reason: reason, DocumentID: c.documentID, Revision: c.revision, SequenceNumber: c.sequenceNumber})
+	err := h.parts.SendDeadLetter(ctx, DeadLetter{Body: string(body), Reason: reason, DocumentID: c.documentID, Revision: c.revision, SequenceNumber: c.sequenceNumber})
 	if err != nil {
 		return fmt.Errorf("dead-letter queue: %w", err)
 	}
-	c.log().ErrorContext(ctx, "moved to the dead letters", "reason", reason, metric.DeadLetters.One())
+	c.log().ErrorContext(ctx, "sent to the dead-letter queue", "reason", reason, metric.DeadLetters.One())
 	return nil
 }

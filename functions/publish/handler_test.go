@@ -48,13 +48,17 @@ type published struct {
 
 func newTown(t *testing.T) *town {
 	w := &town{t: t, kept: make(map[string]string)}
-	w.Handler = &Handler{
-		Bus: w, BusName: "intake",
+	var err error
+	w.Handler, err = NewHandler(Config{EventBus: "intake"}, Parts{
+		Bus: w,
 		Put: func(_ context.Context, name string, body []byte) (string, error) {
 			w.kept[name] = string(body)
 			return "s3://results/" + name, nil
 		},
 		SendDeadLetter: func(_ context.Context, l DeadLetter) error { w.letters = append(w.letters, l); return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return w
 }
@@ -469,8 +473,8 @@ func TestLetterIsReplayedOnceTheCauseIsGone(t *testing.T) {
 func TestPanicIsThatRecordsOnly(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
-	keep := w.Handler.Put
-	w.Handler.Put = func(ctx context.Context, name string, body []byte) (string, error) {
+	keep := w.parts.Put
+	w.parts.Put = func(ctx context.Context, name string, body []byte) (string, error) {
 		if strings.Contains(name, "doc_bad.") {
 			panic("a fault of ours")
 		}
@@ -756,13 +760,13 @@ func TestFaultsOfTheSurroundingsComeAgain(t *testing.T) {
 	t.Parallel()
 	away := errors.New("away")
 	w := newTown(t)
-	w.Handler.Put = func(context.Context, string, []byte) (string, error) { return "", away }
+	w.parts.Put = func(context.Context, string, []byte) (string, error) { return "", away }
 	large := processed.of("doc_large").with(item{"output": str(strings.Repeat("x", maxBytes))})
 	if again := w.handle(record(1, nil, processed), record(2, nil, large), record(3, nil, failed.of("doc_c"))); again != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
 		t.Errorf("S3 is away: comes again from %q, events %v", again, w.ids())
 	}
 	w = newTown(t)
-	w.Handler.SendDeadLetter = func(context.Context, DeadLetter) error { return away }
+	w.parts.SendDeadLetter = func(context.Context, DeadLetter) error { return away }
 	poison := processed.of("doc_poison").with(item{"state": str("ARCHIVED")})
 	if again := w.handle(record(1, nil, processed), record(2, nil, poison), record(3, nil, failed.of("doc_c"))); again != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
 		t.Errorf("SQS is away: comes again from %q, events %v", again, w.ids())

@@ -40,12 +40,37 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	if err := checkBus(ctx, bus, cfg.EventBus); err != nil {
 		return nil, err
 	}
-	h := &Handler{
-		Bus: bus, BusName: cfg.EventBus,
+	h, err := NewHandler(cfg, Parts{
+		Bus:            bus,
 		Put:            blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
 		SendDeadLetter: deadLetters(queue.New(sqs.NewFromConfig(awsConfig), cfg.DeadLetters)),
+	})
+	if err != nil {
+		return nil, err
 	}
 	return h.Handle, nil
+}
+
+// Parts are what a Handler is made of besides its configuration. All are required.
+type Parts struct {
+	Bus Bus
+	// Put stores bytes in the results bucket and says where.
+	Put func(ctx context.Context, name string, body []byte) (location string, err error)
+	// SendDeadLetter sends what can't be announced to the dead-letter queue.
+	SendDeadLetter func(context.Context, DeadLetter) error
+}
+
+// Bus is the one call of EventBridge that a Handler makes.
+type Bus interface {
+	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
+}
+
+// NewHandler makes a Handler of its parts. The error names those that are missing.
+func NewHandler(cfg Config, p Parts) (*Handler, error) {
+	if err := boot.Complete(p); err != nil {
+		return nil, err
+	}
+	return &Handler{parts: p, busName: cfg.EventBus}, nil
 }
 
 // checkBus refuses to start without the bus. PutEvents would not: it takes events for

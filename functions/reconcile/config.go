@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"net/url"
 	"time"
 
 	"extend-intake/shared/boot"
@@ -10,28 +9,24 @@ import (
 
 // Config is what the environment says.
 type Config struct {
-	Stack, Table, SecretID     string
-	BaseURL                    *url.URL
-	Workspace                  string
-	UploadQueue, ResultsBucket string
+	boot.Common
+	ResultsBucket string
 	// RequestsPerSecond is the share of the plan's budget that may be spent here.
 	RequestsPerSecond float64
 	Rules             ledger.Rules
 	StalledAfter      time.Duration
 }
 
-// share of the plan's requests. The rest belongs to submit; both together stay
-// within the plan. At the smallest plan it is two a second, more than the files
-// that this plan reads, so that a stack without webhooks keeps up.
+// share is reconcile's part of the plan's requests; submit has the rest. At the smallest
+// plan it is two a second, more than the files that this plan reads, so that results are
+// not late in a stack that gets no webhooks.
 const share = 0.2
 
-// LoadConfig reads the environment and reports every fault at once.
+// LoadConfig reads the environment and reports every error at once.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
 	c := Config{
-		Stack: env.Required("STACK"), Table: env.Required("TABLE_NAME"), SecretID: env.Required("SECRET_ID"),
-		BaseURL: env.URL("EXTEND_BASE_URL"), Workspace: env.Optional("EXTEND_WORKSPACE_ID"),
-		UploadQueue: env.Required("UPLOAD_QUEUE_URL"), ResultsBucket: env.Required("RESULTS_BUCKET"),
+		Common: env.Common(), ResultsBucket: env.Required("RESULTS_BUCKET"),
 		RequestsPerSecond: share * env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
 		Rules:             ledger.DefaultRules,
 	}

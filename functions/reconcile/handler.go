@@ -20,28 +20,26 @@ import (
 	"extend-intake/shared/recorder"
 )
 
-// askTimeout bounds one question to Extend.
+// askTimeout bounds one request to Extend.
 const askTimeout = 10 * time.Second
 
-// maxRequeued bounds the notices of one invocation. Most messages find their way
-// back by themselves; this is the net below them and must not flood the queue.
+// maxRequeued bounds the documents that one invocation requeues. Most messages come back
+// by themselves; this is for those that are lost, and must not flood the queue.
 const maxRequeued = 200
 
-// Handler brings on what went quiet. All fields are required.
+// Handler finds what became of overdue documents. Make one with [NewHandler].
 type Handler struct {
-	Ledger   *ledger.Ledger
-	Runs     recorder.Getter
-	Recorder *recorder.Recorder
-	// Requeue puts a document's notice into the upload queue once more.
-	Requeue func(context.Context, document.Source) error
-	// Limit paces the questions to Extend.
-	Limit *rate.Limiter
-	// Grace is how long a document's own message has for bringing it on.
-	Grace time.Duration
-	// StalledAfter is how long a document can be on the way before somebody should
-	// look.
-	StalledAfter time.Duration
-	Now          func() time.Time
+	ledger   *ledger.Ledger
+	runs     recorder.Getter
+	recorder *recorder.Recorder
+	requeue  func(context.Context, document.Source) error
+	// limiter spaces the requests to Extend.
+	limiter *rate.Limiter
+	// grace is how long a document is left to its own message before it is requeued.
+	grace time.Duration
+	// stalledAfter is how long a document can be under way before a person should look.
+	stalledAfter time.Duration
+	now          func() time.Time
 }
 
 // Summary is what one invocation did.
@@ -49,45 +47,35 @@ type Summary struct {
 	// Asked counts the runs that Extend was asked about, Ended those of them that had ended.
 	Asked int `json:"asked"`
 	Ended int `json:"ended"`
-	// Requeued counts the notices that went back to the upload queue.
-	Requeued int `json:"resent"`
-	// Faults counts documents that could not be dealt with; the log names each.
-	Faults int `json:"faults"`
+	// Requeued counts the documents that were sent to the upload queue once more.
+	Requeued int `json:"requeued"`
+	// Errors counts documents that could not be handled; the log names each.
+	Errors int `json:"errors"`
 	// Left counts the documents that are still overdue: the next invocations take them.
 	Left int `json:"left"`
 }
 
-// errStop ends the invocation: what follows would meet the same fault.
+// errStop ends the invocation: whatever follows would fail in the same way.
 var errStop = errors.New("stopped")
 
 // Handle takes the schedule's event, of which it needs nothing.
 func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error) {
-	var s Summary
-	now := h.Now()
-	deadline := now.Add(45 * time.Second)
+	now := h.now()
+	in := &invocation{Handler: h, started: now, deadline: now.Add(45 * time.Second)}
 	if d, ok := ctx.Deadline(); ok {
-		deadline = d.Add(-askTimeout - 5*time.Second)
+		in.deadline = d.Add(-askTimeout - 5*time.Second)
 	}
-	overdue := now.Add(-h.Grace)
 	var err error
-	for _, pass := range []struct {
-		state ledger.State
-		until time.Time
-		do    func(context.Context, *Summary, *ledger.Record) error
-	}{
-		{ledger.Unconfirmed, overdue, h.requeue}, // a run that may have been made comes first
-		{ledger.Submitting, overdue, h.requeue},
-		{ledger.Waiting, overdue, h.requeue},
-		{ledger.Processing, now, h.ask},
-	} {
-		if err = h.each(ctx, &s, pass.state, pass.until, deadline, pass.do); err != nil {
+	for _, p := range in.passes() {
+		if err = in.run(ctx, p); err != nil {
 			break
 		}
 	}
 	if errors.Is(err, errStop) {
-		s.Left, err = h.left(ctx, now, overdue)
+		in.Left, err = in.left(ctx)
 	}
-	log := slog.With("asked", s.Asked, "ended", s.Ended, "resent", s.Requeued, "faults", s.Faults, "left", s.Left)
+	s := in.Summary
+	log := slog.With("asked", s.Asked, "ended", s.Ended, "requeued", s.Requeued, "errors", s.Errors, "left", s.Left)
 	if err != nil {
 		log.ErrorContext(ctx, "not reconciled", "error", err)
 		return s, err
@@ -96,143 +84,172 @@ func (h *Handler) Handle(ctx context.Context, _ json.RawMessage) (Summary, error
 	return s, nil
 }
 
-// each does something to every document in a state whose look is overdue, the
-// longest overdue first. Whatever is done moves a document's next look on, so that
-// the next invocation goes on where this one stops.
-func (h *Handler) each(ctx context.Context, s *Summary, state ledger.State, until, deadline time.Time, do func(context.Context, *Summary, *ledger.Record) error) error {
-	for rec, err := range h.Ledger.InState(ctx, state, until) {
+// invocation is one run of the function.
+type invocation struct {
+	*Handler
+	Summary
+	started time.Time
+	// deadline is the time after which no other document is begun with.
+	deadline time.Time
+}
+
+// pass is what is done to the documents of one state.
+type pass struct {
+	state ledger.State
+	until time.Time // documents whose next check is due by then
+	do    func(context.Context, *ledger.Record) error
+}
+
+func (in *invocation) passes() []pass {
+	overdue := in.started.Add(-in.grace)
+	return []pass{
+		{ledger.Unconfirmed, overdue, in.sendBack}, // a run that may have been made comes first
+		{ledger.Submitting, overdue, in.sendBack},
+		{ledger.Waiting, overdue, in.sendBack},
+		{ledger.Processing, in.started, in.ask},
+	}
+}
+
+// run does a pass, the longest overdue document first. Whatever is done to a document
+// moves its next check on, so the next invocation goes on where this one stops.
+func (in *invocation) run(ctx context.Context, p pass) error {
+	for rec, err := range in.ledger.InState(ctx, p.state, p.until) {
 		if errors.Is(err, ledger.ErrRecord) {
-			s.Faults++
+			in.Errors++
 			slog.ErrorContext(ctx, "record left as it is", "error", err)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if h.Now().After(deadline) {
+		if in.now().After(in.deadline) {
 			return errStop
 		}
-		if err := h.guard(ctx, s, rec, do); err != nil {
+		if err := in.guard(ctx, rec, p.do); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// guard keeps a fault over one document from harming the others.
-func (h *Handler) guard(ctx context.Context, s *Summary, rec *ledger.Record, do func(context.Context, *Summary, *ledger.Record) error) (err error) {
+// guard keeps an error or a panic over one document from stopping the others. Only
+// errStop comes through.
+func (in *invocation) guard(ctx context.Context, rec *ledger.Record, do func(context.Context, *ledger.Record) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Faults++
+			in.Errors++
 			slog.ErrorContext(ctx, "panic", slog.Any("", rec), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	err = do(ctx, s, rec)
+	err = do(ctx, rec)
 	if err != nil && !errors.Is(err, errStop) {
-		s.Faults++
+		in.Errors++
 		slog.ErrorContext(ctx, "not reconciled", slog.Any("", rec), "error", err)
 		return nil
 	}
 	return err
 }
 
-// requeue sends the document's notice to the upload queue: submit knows what to do.
-// First the notice, then the record: a notice too many does no harm.
-func (h *Handler) requeue(ctx context.Context, s *Summary, rec *ledger.Record) error {
-	if s.Requeued >= maxRequeued {
+// sendBack requeues a document, and submit finds out what to do with it. The message is
+// sent first, the record written second: one message too many does no harm.
+func (in *invocation) sendBack(ctx context.Context, rec *ledger.Record) error {
+	if in.Requeued >= maxRequeued {
 		return errStop
 	}
-	if err := h.Requeue(ctx, rec.Source()); err != nil {
-		return fmt.Errorf("resend: %w", err)
+	if err := in.requeue(ctx, rec.Source()); err != nil {
+		return fmt.Errorf("requeue: %w", err)
 	}
-	s.Requeued++
-	if _, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.Requeued{}); err != nil {
+	in.Requeued++
+	if _, err := in.ledger.Apply(ctx, rec.DocumentID, ledger.Requeued{}); err != nil {
 		return err // it is sent once more in a minute
 	}
-	h.log(rec).WarnContext(ctx, "resent", metric.RecoveredByReconcile.One())
+	in.log(rec).WarnContext(ctx, "requeued", metric.RecoveredByReconcile.One())
 	return nil
 }
 
-// ask asks Extend about the run, and records the answer as a delivery is recorded.
-func (h *Handler) ask(ctx context.Context, s *Summary, rec *ledger.Record) error {
-	if err := h.Limit.Wait(ctx); err != nil {
-		return errStop // no turn before the function ends
+// ask asks Extend for the run, and records the answer as a delivery is recorded.
+func (in *invocation) ask(ctx context.Context, rec *ledger.Record) error {
+	if err := in.limiter.Wait(ctx); err != nil {
+		return errStop // no request is allowed before the function ends
 	}
-	// First the next look: whatever happens over this run, it must not stand in the
-	// way of the others.
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.StillRunning{RunID: rec.RunID})
+	// The next check is set first: whatever goes wrong over this run, it must not keep the
+	// others waiting.
+	d, err := in.ledger.Apply(ctx, rec.DocumentID, ledger.StillRunning{RunID: rec.RunID})
 	if err != nil || d.Verdict != ledger.Stored {
 		return err // it has ended meanwhile
 	}
-	s.Asked++
-	run, err := h.Runs.Get(ctx, rec.RunID)
-	if e, ok := errors.AsType[*extend.Error](err); ok {
-		switch e.StatusCode {
-		case http.StatusNotFound:
-			return h.gone(ctx, s, rec)
-		case http.StatusTooManyRequests:
-			h.log(rec).WarnContext(ctx, "on hold", "reason", "429", "error", err, metric.RateLimited.One())
-			return errStop
-		case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
-			status := strconv.Itoa(e.StatusCode)
-			h.log(rec).ErrorContext(ctx, "on hold", "reason", status, "error", err, metric.AccountPaused.For(status).One())
-			return errStop
-		}
-	}
+	in.Asked++
+	run, err := in.runs.Get(ctx, rec.RunID)
 	if err != nil {
-		return err
+		return in.unanswered(ctx, rec, err)
 	}
-	result, err := h.Recorder.Record(ctx, run, d.Record.Version)
+	result, err := in.recorder.Fetched(ctx, run, d.Record)
 	switch {
 	case result.Verdict == ledger.DuplicateRun:
-		h.log(result.Record).With(result.Metrics...).ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
-	case len(result.Metrics) > 0:
-		s.Ended++
-		h.log(result.Record).With(result.Metrics...).WarnContext(ctx, "found ended", "verdict", result.Verdict, metric.RecoveredByReconcile.One())
+		in.log(result.Record).With(result.Metrics...).ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
+	case result.Ended:
+		in.Ended++
+		in.log(result.Record).With(result.Metrics...).WarnContext(ctx, "found ended", "verdict", result.Verdict, metric.RecoveredByReconcile.One())
 	case result.Record != nil:
-		h.log(result.Record).InfoContext(ctx, "asked", "verdict", result.Verdict)
+		in.log(result.Record).InfoContext(ctx, "asked", "verdict", result.Verdict)
 	}
 	return err
 }
 
-// gone tells the ledger that Extend knows no such run.
-func (h *Handler) gone(ctx context.Context, s *Summary, rec *ledger.Record) error {
-	d, err := h.Ledger.Apply(ctx, rec.DocumentID, ledger.RunMissing{RunID: rec.RunID})
+// unanswered decides what it means that Extend did not answer with the run: something for
+// this document, or for all.
+func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err error) error {
+	e, ok := errors.AsType[*extend.Error](err)
+	if !ok {
+		return err
+	}
+	switch status := strconv.Itoa(e.StatusCode); e.StatusCode {
+	case http.StatusNotFound:
+		return in.missing(ctx, rec)
+	case http.StatusTooManyRequests:
+		in.log(rec).WarnContext(ctx, "paused", "reason", status, "error", err, metric.RateLimited.One())
+		return errStop
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
+		in.log(rec).ErrorContext(ctx, "paused", "reason", status, "error", err, metric.AccountPaused.For(status).One())
+		return errStop
+	}
+	return err
+}
+
+// missing records that Extend knows no such run.
+func (in *invocation) missing(ctx context.Context, rec *ledger.Record) error {
+	d, err := in.ledger.Apply(ctx, rec.DocumentID, ledger.RunMissing{RunID: rec.RunID})
 	if err != nil || d.Record == nil {
 		return err
 	}
-	log := h.log(d.Record)
+	log := in.log(d.Record)
 	if d.Verdict == ledger.Stored && d.Record.State.Terminal() {
-		s.Ended++
+		in.Ended++
 		log = log.With(metric.Cancelled.One(), metric.RecoveredByReconcile.One())
 	}
 	log.ErrorContext(ctx, "Extend knows no such run: deleted, or is the API key of another workspace?", "verdict", d.Verdict)
 	return nil
 }
 
-// log is for the line about a document that was looked at. The line counts it if it
-// has been on the way for too long.
-func (h *Handler) log(rec *ledger.Record) *slog.Logger {
+// log is for the line about one document. The line counts the document as stalled if it
+// has been under way for too long.
+func (in *invocation) log(rec *ledger.Record) *slog.Logger {
 	log := slog.With(slog.Any("", rec))
 	since := rec.UploadedAt
-	if rec.Revision > 0 || since.IsZero() { // what is read again is on its way since it was sent again
+	if rec.Revision > 0 || since.IsZero() { // one that is reprocessed is under way since it was submitted anew
 		since = rec.SubmittedAt
 	}
-	if !rec.State.Terminal() && !since.IsZero() && h.Now().Sub(since) > h.StalledAfter {
+	if !rec.State.Terminal() && !since.IsZero() && in.now().Sub(since) > in.stalledAfter {
 		log = log.With("since", since, metric.Stalled.One())
 	}
 	return log
 }
 
 // left counts what is still overdue.
-func (h *Handler) left(ctx context.Context, now, overdue time.Time) (int, error) {
+func (in *invocation) left(ctx context.Context) (int, error) {
 	total := 0
-	for _, state := range []ledger.State{ledger.Unconfirmed, ledger.Submitting, ledger.Waiting, ledger.Processing} {
-		until := overdue
-		if state == ledger.Processing {
-			until = now
-		}
-		n, err := h.Ledger.Count(ctx, state, until)
+	for _, p := range in.passes() {
+		n, err := in.ledger.Count(ctx, p.state, p.until)
 		if err != nil {
 			return 0, err
 		}

@@ -9,19 +9,18 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	neturl "net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
-	"extend-intake/shared/recorder"
 )
 
 const stack = "123456789012/eu-west-1/intake"
@@ -30,11 +29,11 @@ const stack = "123456789012/eu-west-1/intake"
 // moves only when a test moves it.
 type world struct {
 	*Handler
-	t      *testing.T
-	fake   *fakeextend.Server
-	client *extend.Client
-	now    time.Time
-	resent []document.Source
+	t        *testing.T
+	fake     *fakeextend.Server
+	client   *extend.Client
+	now      time.Time
+	requeued []document.Source
 }
 
 func newWorld(t *testing.T, opts fakeextend.Options) *world {
@@ -52,11 +51,19 @@ func newWorld(t *testing.T, opts fakeextend.Options) *world {
 	clock := func() time.Time { return w.now }
 	rules := ledger.DefaultRules
 	l := ledger.NewMemory(rules, clock)
-	resend := func(_ context.Context, s document.Source) error { w.resent = append(w.resent, s); return nil }
-	w.Handler = &Handler{
-		Ledger: l, Runs: client.Runs, Requeue: resend, Limit: rate.NewLimiter(rate.Inf, 1), Grace: rules.ReconcileAfter, StalledAfter: 6 * time.Hour, Now: clock,
-		Recorder: &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Requeue: resend,
-			Put: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") }},
+	requeue := func(_ context.Context, s document.Source) error { w.requeued = append(w.requeued, s); return nil }
+	base, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Handler, err = NewHandler(Config{
+		Common: boot.Common{Stack: stack, BaseURL: base}, Rules: rules, RequestsPerSecond: 1e9, StalledAfter: 6 * time.Hour,
+	}, Parts{
+		Key: extend.StaticKey("sk_test"), Transport: http.DefaultTransport, Ledger: l, Requeue: requeue, Now: clock,
+		Put: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") },
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return w
 }
@@ -85,7 +92,7 @@ func (w *world) submitted(i int) (document.Source, *extend.Run) {
 }
 
 func (w *world) apply(s document.Source, f ledger.Fact) {
-	if _, err := w.Ledger.Apply(w.t.Context(), s.DocumentID(), f); err != nil {
+	if _, err := w.ledger.Apply(w.t.Context(), s.DocumentID(), f); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -99,7 +106,7 @@ func (w *world) handle() Summary {
 }
 
 func (w *world) state(s document.Source) *ledger.Record {
-	rec, err := w.Ledger.Get(w.t.Context(), s.DocumentID())
+	rec, err := w.ledger.Get(w.t.Context(), s.DocumentID())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -128,7 +135,7 @@ func TestLostWebhookIsFound(t *testing.T) {
 	}
 }
 
-func TestQuietRunIsAskedAboutLessAndLess(t *testing.T) {
+func TestLongRunIsAskedAboutLessAndLess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{Processing: fakeextend.Fixed(time.Hour)})
 	s, run := w.submitted(1)
@@ -189,22 +196,22 @@ func TestUnresolvedSubmissionsGoBackToTheQueue(t *testing.T) {
 
 	w.now = w.now.Add(10 * time.Minute) // the lease is over, but its message may still bring it on
 	w.handle()
-	if len(w.resent) != 1 || w.resent[0] != unconfirmed {
-		t.Errorf("resent %v, want the unconfirmed one", w.resent)
+	if len(w.requeued) != 1 || w.requeued[0] != unconfirmed {
+		t.Errorf("requeued %v, want the unconfirmed one", w.requeued)
 	}
 	w.now = w.now.Add(4 * time.Minute)
 	if got := w.handle(); got.Requeued != 2 {
 		t.Errorf("%+v", got)
 	}
-	if len(w.resent) != 3 || w.resent[1] != dead || w.resent[2] != waiting {
-		t.Errorf("resent %v", w.resent)
+	if len(w.requeued) != 3 || w.requeued[1] != dead || w.requeued[2] != waiting {
+		t.Errorf("requeued %v", w.requeued)
 	}
 	if got := w.handle(); got.Requeued != 0 {
-		t.Errorf("at once again: %+v", got)
+		t.Errorf("at once, once more: %+v", got)
 	}
 }
 
-func TestBacklogIsWorkedOffOverManyInvocations(t *testing.T) {
+func TestBacklogTakesSeveralInvocations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{})
 	const n = 3*maxRequeued + 50
@@ -233,7 +240,7 @@ func TestStopsBeforeTheFunctionEnds(t *testing.T) {
 	}
 }
 
-func TestFaultsOfExtend(t *testing.T) {
+func TestErrorsOfExtend(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		status int
@@ -244,7 +251,7 @@ func TestFaultsOfExtend(t *testing.T) {
 		{402, Summary{Asked: 1, Left: 1}},
 		{403, Summary{Asked: 1, Left: 1}},
 		{410, Summary{Asked: 1, Left: 1}},
-		{500, Summary{Asked: 2, Faults: 2}}, // this run: go on with the next
+		{500, Summary{Asked: 2, Errors: 2}}, // this run: go on with the next
 	} {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			t.Parallel()
@@ -267,25 +274,25 @@ func TestFaultsOfExtend(t *testing.T) {
 	}
 }
 
-func TestFaultOfOneDocumentHarmsNoOther(t *testing.T) {
+func TestErrorOfOneDocumentHarmsNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, fakeextend.Options{})
 	a, b := w.claimed(1), w.claimed(2)
 	w.apply(a, ledger.OutcomeUnknown{ClaimNumber: 1})
 	w.apply(b, ledger.OutcomeUnknown{ClaimNumber: 1})
 	w.now = w.now.Add(time.Hour)
-	resent := 0
-	w.Handler.Requeue = func(_ context.Context, s document.Source) error {
-		switch resent++; s.Key {
+	requeued := 0
+	w.requeue = func(_ context.Context, s document.Source) error {
+		switch requeued++; s.Key {
 		case a.Key:
-			panic("a fault of ours")
+			panic("a bug")
 		case b.Key:
 			return errors.New("SQS is away")
 		}
 		return nil
 	}
-	if got := w.handle(); got != (Summary{Faults: 2}) || resent != 2 {
-		t.Errorf("%+v, %d tried", got, resent)
+	if got := w.handle(); got != (Summary{Errors: 2}) || requeued != 2 {
+		t.Errorf("%+v, %d tried", got, requeued)
 	}
 	if rec := w.state(a); rec.State != ledger.Unconfirmed {
 		t.Errorf("%+v", rec)
@@ -313,7 +320,7 @@ func lines(t *testing.T, f func()) (lines []map[string]any) {
 	return lines
 }
 
-// Each document that is asked about or sent again has one line, and what it counts
+// Each document that is asked about or requeued has one line, and what it counts
 // is on it.
 func TestLinesAndMetrics(t *testing.T) {
 	ended := func(w *world, _ *extend.Run) {
@@ -338,8 +345,8 @@ func TestLinesAndMetrics(t *testing.T) {
 			want: "Extend knows no such run: deleted, or is the API key of another workspace?"},
 		{name: "deleted", long: true, bring: func(w *world, run *extend.Run) { _ = w.fake.DeleteRun(run.ID) }, wait: 7 * time.Hour,
 			want: "Extend knows no such run: deleted, or is the API key of another workspace? Cancelled RecoveredByReconcile"},
-		{name: "no credits", wait: 10 * time.Minute, fault: 402, want: "on hold AccountPaused=402"},
-		{name: "rate limit", wait: 10 * time.Minute, fault: 429, want: "on hold RateLimited"},
+		{name: "no credits", wait: 10 * time.Minute, fault: 402, want: "paused AccountPaused=402"},
+		{name: "rate limit", wait: 10 * time.Minute, fault: 429, want: "paused RateLimited"},
 		{name: "Extend is down", wait: 10 * time.Minute, fault: 500, want: "not reconciled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -384,13 +391,13 @@ func TestLinesAndMetrics(t *testing.T) {
 		w.apply(w.claimed(1), ledger.OutcomeUnknown{ClaimNumber: 1})
 		w.now = w.now.Add(10 * time.Minute)
 		all := lines(t, func() { w.handle() })
-		if len(all) != 1 || all[0]["msg"] != "resent" || all[0]["RecoveredByReconcile"] != 1.0 || all[0]["document_id"] != source(1).DocumentID() {
+		if len(all) != 1 || all[0]["msg"] != "requeued" || all[0]["RecoveredByReconcile"] != 1.0 || all[0]["document_id"] != source(1).DocumentID() {
 			t.Errorf("lines %v", all)
 		}
 	})
 }
 
-func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
+func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := New(t.Context(), func(string) string { return "" })
 	if err == nil || strings.Count(err.Error(), "is missing") != 10 {

@@ -1,8 +1,8 @@
-// Package reconcile asks about what went quiet. Webhooks get lost, a cancelled run
-// has no event at all, and a message can end where nobody looks: every minute this
-// function takes the documents whose next look is overdue, the longest overdue
-// first, and brings them on. The function itself, in lambda/, only serves what
-// [New] returns.
+// Package reconcile finds out what became of overdue documents. Webhooks get lost, a
+// cancelled run has no event at all, and a message can end in a dead-letter queue: every
+// minute this function takes the documents whose next check is overdue, the longest
+// overdue first. It asks Extend about those that have a run, and requeues the others. The
+// function itself, in lambda/, only serves what [New] returns.
 package reconcile
 
 import (
@@ -18,14 +18,18 @@ import (
 
 	"extend-intake/shared/blob"
 	"extend-intake/shared/boot"
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
 	"extend-intake/shared/recorder"
 )
 
+// calls is how this function calls Extend: once, for the next invocation is a minute away.
+var calls = boot.Calls{Timeout: askTimeout, Tries: 1}
+
 // New returns the function's handler, wired from the environment. The error names
-// every fault of it.
+// everything that is wrong with it.
 func New(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (Summary, error), error) {
 	cfg, err := LoadConfig(getenv)
 	if err != nil {
@@ -35,24 +39,52 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	if err != nil {
 		return nil, err
 	}
-	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now)
-	client, err := extend.NewClient(secrets.APIKey,
-		extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
-		extend.WithHTTPClient(&http.Client{Timeout: askTimeout}),
-		extend.WithRetry(extend.Retry{Attempts: 1})) // the next minute tries again
+	h, err := NewHandler(cfg, Parts{
+		Key:       boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now).APIKey,
+		Transport: http.DefaultTransport,
+		Ledger:    ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
+		Put:       blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
+		Requeue:   queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue,
+		Now:       time.Now,
+	})
 	if err != nil {
 		return nil, err
 	}
-	l := ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now)
-	resend := queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue
-	h := &Handler{
-		Ledger: l, Runs: client.Runs, Requeue: resend,
-		Recorder: &recorder.Recorder{
-			Stack: cfg.Stack, Ledger: l, Runs: client.Runs, Requeue: resend,
-			Put: blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
-		},
-		Limit: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
-		Grace: cfg.Rules.ReconcileAfter, StalledAfter: cfg.StalledAfter, Now: time.Now,
-	}
 	return h.Handle, nil
+}
+
+// Parts are what a Handler is made of besides its configuration: the world around the
+// function. All are required.
+type Parts struct {
+	Key extend.KeyFunc
+	// Transport carries the requests to Extend.
+	Transport http.RoundTripper
+	Ledger    *ledger.Ledger
+	// Put is the recorder's.
+	Put func(ctx context.Context, name string, output []byte) (location string, err error)
+	// Requeue sends a document to the upload queue once more.
+	Requeue func(context.Context, document.Source) error
+	Now     func() time.Time
+}
+
+// NewHandler makes a Handler of its parts. The error names those that are missing.
+func NewHandler(cfg Config, p Parts) (*Handler, error) {
+	if err := boot.Complete(p); err != nil {
+		return nil, err
+	}
+	c := calls
+	c.Transport = p.Transport
+	client, err := boot.Extend(cfg.Common, p.Key, c)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{
+		ledger: p.Ledger, runs: client.Runs, recorder: rec, requeue: p.Requeue, now: p.Now,
+		limiter: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
+		grace:   cfg.Rules.ReconcileAfter, stalledAfter: cfg.StalledAfter,
+	}, nil
 }

@@ -322,7 +322,7 @@ func TestADeliveryBeforeTheAnswer(t *testing.T) {
 	in := newIntake(t)
 	m, u := put("a")
 	in.Runs = hookedRuns{in.runs, func(run *extend.Run) {
-		_, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: run.ID, State: ledger.Processed, Output: json.RawMessage(`{}`), Digest: "d"})
+		_, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: run.ID, State: ledger.Processed, OutputLocation: "s3://results/x", Digest: "d"})
 		if err != nil {
 			t.Error(err)
 		}

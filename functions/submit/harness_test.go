@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -30,6 +29,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
+	"extend-intake/test/logcapture"
 )
 
 // What is around the handler in these tests: the real client against the fake
@@ -48,51 +48,12 @@ const (
 var rules = ledger.Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2}
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(contextLog{}))
+	logcapture.Install()
 	os.Exit(m.Run())
 }
 
-// contextLog writes to the logbook in the context, so that tests that run side by
-// side each read their own lines.
-type contextLog struct{ attrs []slog.Attr }
-
-type logbook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-type logKey struct{}
-
-func (l contextLog) Enabled(context.Context, slog.Level) bool { return true }
-func (l contextLog) WithGroup(string) slog.Handler            { return l }
-func (l contextLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return contextLog{slices.Concat(l.attrs, attrs)}
-}
-
-func (l contextLog) Handle(ctx context.Context, r slog.Record) error {
-	book, ok := ctx.Value(logKey{}).(*logbook)
-	if !ok {
-		return nil
-	}
-	book.mu.Lock()
-	defer book.mu.Unlock()
-	fmt.Fprintf(&book.text, "%s %s", r.Level, r.Message)
-	r = r.Clone()
-	r.AddAttrs(l.attrs...)
-	r.Attrs(func(a slog.Attr) bool {
-		value := strings.ReplaceAll(fmt.Sprint(a.Value.Resolve()), "\n", " ") // one line per record
-		fmt.Fprintf(&book.text, " %s=%s", a.Key, value)
-		return true
-	})
-	book.text.WriteByte('\n')
-	return nil
-}
-
-func (b *logbook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
+// logbook is the lines of one test.
+type logbook = logcapture.Log
 
 // clock stands still until the test moves it. It is far in the future, so that a
 // context's deadline that is compared with it never passes for real.
@@ -186,7 +147,7 @@ func onCreate(f ...fakeextend.Fault) func(*fakeextend.Options) {
 func (in *intake) assemble() {
 	in.t.Helper()
 	in.log = &logbook{}
-	in.ctx = context.WithValue(in.t.Context(), logKey{}, in.log)
+	in.ctx = logcapture.With(in.t.Context(), in.log)
 	in.client = must(extend.NewClient(extend.StaticKey(apiKey), extend.WithBaseURL(in.base.String()), extend.WithHTTPClient(&http.Client{Transport: in.transport})))
 	in.book = ledger.NewMemory(rules, in.now)
 	in.instance = in.another()

@@ -10,7 +10,6 @@ package submit
 import (
 	"context"
 	"encoding/json"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -51,6 +50,6 @@ func fromEnvironment(getenv func(string) string) (*Handler, error) {
 		Uploads:     queue.New(messages, cfg.UploadQueue),
 		DeadLetters: queue.New(messages, cfg.DeadLetterQueue),
 		Now:         time.Now,
-		Jitter:      rand.Float64,
+		Jitter:      boot.Jitter,
 	})
 }

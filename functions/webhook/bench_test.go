@@ -5,17 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/recorder"
 )
 
 // BenchmarkDelivery is what one delivery costs, from the gateway's request to the
@@ -32,12 +33,15 @@ func BenchmarkDelivery(b *testing.B) {
 			output := `{"value":{"rows":[` + strings.Repeat(row, size/len(row)) + `0]},"metadata":{}}`
 			src := document.Source{Bucket: "in", Key: "a.pdf", VersionID: "v"}
 			l := ledger.NewMemory(ledger.DefaultRules, time.Now)
-			h := &Handler{
+			h, err := NewHandler(Config{Common: boot.Common{Stack: "s", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: ledger.DefaultRules}, Parts{
+				Key:     extend.StaticKey("sk_bench"),
 				Secrets: func(context.Context, bool) ([]string, error) { return []string{"wss_bench"}, nil },
-				Now:     time.Now,
-				Recorder: &recorder.Recorder{Stack: "s", Ledger: l, Runs: nobody{},
-					Put:     func(context.Context, string, []byte) (string, error) { return "s3://results/x", nil },
-					Requeue: func(context.Context, document.Source) error { return nil }},
+				Now:     time.Now, Jitter: func() float64 { return 0 }, Ledger: l, Transport: nobody{}, Links: nobody{},
+				Put:     func(context.Context, string, []byte) (string, error) { return "s3://results/x", nil },
+				Requeue: func(context.Context, document.Source) error { return nil },
+			})
+			if err != nil {
+				b.Fatal(err)
 			}
 			n := 0
 			b.ReportAllocs()
@@ -62,4 +66,4 @@ func BenchmarkDelivery(b *testing.B) {
 
 type nobody struct{}
 
-func (nobody) Get(context.Context, string) (*extend.Run, error) { panic("nobody is asked") }
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) { panic("nobody is asked") }

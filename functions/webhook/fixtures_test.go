@@ -26,29 +26,22 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
+	"extend-intake/test/fixtures"
 )
 
-var update = flag.Bool("update", false, "write the golden files, and sign the webhook events of events/ again")
+var update = flag.Bool("update", false, "write the golden files, and sign the webhook events of events/ anew")
 
 // TestFixtures writes down what each of the vendor's deliveries becomes: the item
 // in the table, and the answer.
 func TestFixtures(t *testing.T) {
 	t.Parallel()
-	fixtures, err := filepath.Glob("testdata/webhook_*.json")
-	if err != nil || len(fixtures) < 7 {
-		t.Fatalf("%d fixtures, %v", len(fixtures), err)
-	}
-	for _, fixture := range fixtures {
-		name := strings.TrimSuffix(filepath.Base(fixture), ".json")
+	for _, fixture := range fixtures.Names(t, "webhook_*.json") {
+		name := strings.TrimSuffix(fixture, ".json")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			body, err := os.ReadFile(fixture)
-			if err != nil {
-				t.Fatal(err)
-			}
 			e := newEndpoint(t)
-			e.Handler.Runs = vendorRuns(t)
-			response, err := e.Handle(e.ctx, e.request(string(body)))
+			e.runs = vendorRuns(t)
+			response, err := e.Handle(e.ctx, e.request(string(fixtures.Read(t, fixture))))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,10 +66,7 @@ func TestFixtures(t *testing.T) {
 // vendorRuns answers every GET with the vendor's example of a run.
 func vendorRuns(t *testing.T) *extend.RunService {
 	t.Helper()
-	example, err := os.ReadFile("testdata/run_get_processed_extract.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	example := fixtures.Read(t, "run_get_processed_extract.json")
 	client, err := extend.NewClient(extend.StaticKey(apiKey), extend.WithHTTPClient(&http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(example))}, nil
 	})}))
@@ -150,13 +140,13 @@ var samples = map[string]struct {
 		}
 	}},
 	"webhook-processed-too-many-digits": {200, sampleID, ledger.Processed, func(t *testing.T, e *endpoint) {
-		if kept := slices.Collect(maps.Values(e.kept)); !slices.Equal(kept, []string{`{"value": {"pi": 3.1415926535897932384626433832795028841971}}`}) {
-			t.Errorf("kept %q", kept)
+		if stored := slices.Collect(maps.Values(e.stored)); !slices.Equal(stored, []string{`{"value": {"pi": 3.1415926535897932384626433832795028841971}}`}) {
+			t.Errorf("stored %q", stored)
 		}
 	}},
 	"webhook-failed-curable": {200, sampleID, ledger.Waiting, func(t *testing.T, e *endpoint) {
-		if len(e.resent) == 0 || e.resent[0].Key != "invoices/Invoice 42+7 für Zürich.pdf" {
-			t.Errorf("resent %v", e.resent)
+		if len(e.requeued) == 0 || e.requeued[0].Key != "invoices/Invoice 42+7 für Zürich.pdf" {
+			t.Errorf("requeued %v", e.requeued)
 		}
 	}},
 	"webhook-failed-for-good":    {200, sampleID, ledger.Failed, nil},
@@ -187,7 +177,7 @@ func TestSampleEvents(t *testing.T) {
 			t.Parallel()
 			path := "../../events/" + name + ".json"
 			if *update && want.status != http.StatusUnauthorized {
-				signAgain(t, path)
+				sign(t, path)
 			}
 			text, err := os.ReadFile(path)
 			if err != nil {
@@ -199,10 +189,10 @@ func TestSampleEvents(t *testing.T) {
 			}
 			e := newEndpoint(t)
 			e.vault.set(sampleSecret)
-			e.Handler.Runs = vendorRuns(t)
-			e.Recorder.Stack = "123456789012/eu-west-1/extend-intake"
+			e.runs = vendorRuns(t)
+			e.recorder.Stack = "123456789012/eu-west-1/extend-intake"
 			e.clock.at = time.UnixMilli(r.RequestContext.TimeEpoch)
-			if name == "webhook-failed-curable" { // it is cured where its document is known
+			if name == "webhook-failed-curable" { // it is retried where its document is known
 				if _, err := e.book.Apply(t.Context(), sampleID, ledger.Claim{Source: sampleSource(t, r), Route: "default"}); err != nil {
 					t.Fatal(err)
 				}
@@ -256,8 +246,8 @@ func sampleSource(t *testing.T, r events.APIGatewayV2HTTPRequest) document.Sourc
 	return tag.Source()
 }
 
-// signAgain signs the sample in a file, at the time that it says it came.
-func signAgain(t *testing.T, path string) {
+// sign signs the sample in a file, at the time that it says it came.
+func sign(t *testing.T, path string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {

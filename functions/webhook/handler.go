@@ -23,15 +23,13 @@ import (
 // payload, in which the body is one string.
 const maxBody = 6 << 20
 
-// Handler stores deliveries. All fields are required.
+// Handler stores deliveries. Make one with [NewHandler].
 type Handler struct {
-	// Secrets are those that a delivery may be signed with; with again, read anew.
-	Secrets func(ctx context.Context, again bool) ([]string, error)
-	Runs    recorder.Getter
-	// FindRun returns the id of the run that is behind the link of a delivery.
-	FindRun  func(ctx context.Context, link string) (runID string, err error)
-	Recorder *recorder.Recorder
-	Now      func() time.Time
+	secrets  func(ctx context.Context, refresh bool) ([]string, error)
+	runs     recorder.Getter
+	findRun  func(ctx context.Context, link string) (runID string, err error)
+	recorder *recorder.Recorder
+	now      func() time.Time
 }
 
 // Handle answers one delivery, and logs it on one line. It never returns an error: the
@@ -44,18 +42,18 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 			response = respond(err)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
 	defer cancel()
 	event, err := h.open(ctx, r)
 	if err != nil {
 		level := slog.LevelWarn
 		if status(err) >= 500 {
-			level = slog.LevelError // not the sender's fault: results are being lost until it is mended
+			level = slog.LevelError // not the sender's doing: results are lost until somebody repairs it
 		}
 		slog.Log(ctx, level, "delivery refused", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 		return respond(err), nil
 	}
-	return respond(h.keep(ctx, event)), nil
+	return respond(h.store(ctx, event)), nil
 }
 
 // open checks the signature over the raw bytes, and only then reads them.
@@ -74,30 +72,30 @@ func (h *Handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*
 	for name, value := range r.Headers {
 		header.Add(name, value)
 	}
-	for again := range 2 {
-		secrets, err := h.Secrets(ctx, again == 1)
+	for try := range 2 {
+		secrets, err := h.secrets(ctx, try == 1)
 		if err != nil {
 			return nil, err
 		}
-		event, err := webhook.Verifier{Secrets: secrets, Now: h.Now}.Open(header, body)
-		if again == 1 || !errors.Is(err, webhook.ErrSignature) {
+		event, err := webhook.Verifier{Secrets: secrets, Now: h.now}.Open(header, body)
+		if try == 1 || !errors.Is(err, webhook.ErrSignature) {
 			return event, err
 		}
 	}
 	panic("unreachable")
 }
 
-// keep stores what a verified delivery says.
-func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
+// store stores what a verified delivery says.
+func (h *Handler) store(ctx context.Context, event *webhook.Event) error {
 	log := slog.With("event_id", clip(event.ID), "event_type", clip(event.Type))
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
-		log.InfoContext(ctx, "ignored", "reason", "event type is not kept")
+		log.InfoContext(ctx, "ignored", "reason", "event type is not stored")
 		return nil
 	}
 	var result recorder.Result
 	run, err := h.run(ctx, event)
 	if err == nil {
-		result, err = h.Recorder.Record(ctx, run, recorder.Delivered)
+		result, err = h.recorder.Delivered(ctx, run)
 		log = log.With("document_id", result.DocumentID, "run_id", run.ID).With(result.Metrics...)
 	}
 	if rec := result.Record; rec != nil {
@@ -105,7 +103,7 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 	}
 	switch {
 	case err != nil:
-		log.ErrorContext(ctx, "delivery not stored, it comes again", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
+		log.ErrorContext(ctx, "delivery not stored, Extend will repeat it", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 	case result.Verdict == ledger.DuplicateRun:
 		log.ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
 	default:
@@ -114,7 +112,7 @@ func (h *Handler) keep(ctx context.Context, event *webhook.Event) error {
 	return err
 }
 
-// clip keeps a line of the log from being larger than CloudWatch takes.
+// clip bounds what a sender can put into a log line: CloudWatch cuts those that are too long.
 func clip(s string) string { return s[:min(len(s), 256)] }
 
 // run is the run that the delivery is about. Where the delivery only points to it,
@@ -129,11 +127,11 @@ func (h *Handler) run(ctx context.Context, event *webhook.Event) (run *extend.Ru
 	}
 	id := p.RunID
 	if id == "" {
-		if id, err = h.FindRun(ctx, p.URL); err != nil {
+		if id, err = h.findRun(ctx, p.URL); err != nil {
 			return nil, err
 		}
 	}
-	run, err = h.Runs.Get(ctx, id)
+	run, err = h.runs.Get(ctx, id)
 	if err == nil && run.ID != id {
 		err = fmt.Errorf("asked for run %s, got %s", id, run.ID)
 	}

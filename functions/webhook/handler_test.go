@@ -97,8 +97,8 @@ func TestAnswers(t *testing.T) {
 		}, 413, "body too large"},
 		{"at the limit", func(e *endpoint) request { return e.request(ok + strings.Repeat(" ", maxBody-len(ok))) }, 200, "INFO delivery"},
 
-		{"unknown event type", body(event("processor_run.archived", payload(nil))), 200, "event type is not kept"},
-		{"unknown event type, odd payload", body(event("processor.published", `"hello"`)), 200, "event type is not kept"},
+		{"unknown event type", body(event("processor_run.archived", payload(nil))), 200, "event type is not stored"},
+		{"unknown event type, odd payload", body(event("processor.published", `"hello"`)), 200, "event type is not stored"},
 		{"another stack's run", body(processed(map[string]any{"metadata": tag("123456789012/eu-west-1/staging", 1)})), 200, "another stack's"},
 	}
 	for _, tt := range tests {
@@ -147,7 +147,7 @@ func TestRotatedSecret(t *testing.T) {
 
 	e.vault.set(secret, fresh)
 	e.clock.advance(59 * time.Second)
-	e.answer(withFresh(), 401) // and Extend sends it again
+	e.answer(withFresh(), 401) // and Extend repeats it
 	wantFetches(2)
 	e.clock.advance(time.Second)
 	e.answer(withFresh(), 200)
@@ -172,7 +172,7 @@ func TestNoSecretYet(t *testing.T) {
 	for _, secrets := range [][]string{{}, {""}, {" "}} {
 		e := newEndpoint(t)
 		e.vault.set(secrets...)
-		e.deliver(processed(nil), 500) // Extend sends it again
+		e.deliver(processed(nil), 500) // Extend repeats it
 		e.answer(signed("", e.clock.now(), processed(nil)), 500)
 		e.answer(request{}, 500)
 		e.wantNothingStored()
@@ -260,8 +260,8 @@ func TestRunWithoutOurTag(t *testing.T) {
 			}
 			e.deliver(failed("INTERNAL_ERROR", map[string]any{"metadata": metadata, "id": "dpr_2"}), 200)
 			e.want("dpr_2", ledger.Failed, 1)
-			if len(e.resent) > 0 {
-				t.Error("there is no upload that could be sent again")
+			if len(e.requeued) > 0 {
+				t.Error("there is no upload that could be requeued")
 			}
 		})
 	}
@@ -273,12 +273,12 @@ func TestAttemptsOfADocument(t *testing.T) {
 	e := newEndpoint(t)
 	e.submitted(runID)
 	e.deliver(failed("FAILED_TO_PROCESS_FILE", nil), 200)
-	rec := e.want(docID, ledger.Waiting, 0) // nobody is told of what is being cured
+	rec := e.want(docID, ledger.Waiting, 0) // consumers do not see what is retried
 	if rec.Attempt != 2 || rec.RunID != "" || rec.Reason != "retry after FAILED_TO_PROCESS_FILE" || len(rec.Runs) != 1 || rec.Runs[0].RunID != runID {
 		t.Errorf("record %+v", rec)
 	}
-	if d := cmp.Diff([]document.Source{source}, e.resent); d != "" {
-		t.Errorf("resent (-want +got):\n%s", d)
+	if d := cmp.Diff([]document.Source{source}, e.requeued); d != "" {
+		t.Errorf("requeued (-want +got):\n%s", d)
 	}
 
 	e.submitted("dpr_2")
@@ -290,8 +290,8 @@ func TestAttemptsOfADocument(t *testing.T) {
 	if rec := e.want(docID, ledger.Processed, 1); rec.RunID != "dpr_2" || len(rec.Runs) != 1 {
 		t.Errorf("record %+v", rec)
 	}
-	if len(e.resent) != 1 {
-		t.Errorf("%d notices", len(e.resent))
+	if len(e.requeued) != 1 {
+		t.Errorf("%d requeued", len(e.requeued))
 	}
 }
 
@@ -305,12 +305,12 @@ func TestTheLastAttemptFails(t *testing.T) {
 	if rec := e.want(docID, ledger.Failed, 1); rec.FailureReason != "INTERNAL_ERROR" || rec.FailureMessage != "It did not work." || rec.Attempt != 2 {
 		t.Errorf("record %+v", rec)
 	}
-	if len(e.resent) != 1 {
-		t.Errorf("%d notices", len(e.resent))
+	if len(e.requeued) != 1 {
+		t.Errorf("%d requeued", len(e.requeued))
 	}
 }
 
-func TestAFailureThatNobodyCanCure(t *testing.T) {
+func TestAFailureForGood(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
 	e.submitted(runID)
@@ -318,25 +318,25 @@ func TestAFailureThatNobodyCanCure(t *testing.T) {
 	if rec := e.want(docID, ledger.Failed, 1); rec.FailureReason != "SOMETHING_NEW" || rec.Attempt != 1 {
 		t.Errorf("record %+v", rec)
 	}
-	if len(e.resent) > 0 {
-		t.Error("resent")
+	if len(e.requeued) > 0 {
+		t.Error("requeued")
 	}
 }
 
-func TestTheResendFails(t *testing.T) {
+func TestTheRequeueFails(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
 	e.submitted(runID)
-	e.resendErr = errors.New("no queue for you")
+	e.requeueErr = errors.New("no queue for you")
 	e.deliver(failed("INTERNAL_ERROR", nil), 500)
-	e.wantLog("ERROR delivery not stored, it comes again", "no queue for you")
+	e.wantLog("ERROR delivery not stored, Extend will repeat it", "no queue for you")
 	e.want(docID, ledger.Waiting, 0)
 
-	e.resendErr = nil
+	e.requeueErr = nil
 	e.deliver(failed("INTERNAL_ERROR", nil), 200) // the repetition
 	rec := e.want(docID, ledger.Waiting, 0)
-	if rec.Attempt != 2 || len(rec.Runs) != 1 || len(e.resent) != 1 {
-		t.Errorf("%d notices, record %+v", len(e.resent), rec)
+	if rec.Attempt != 2 || len(rec.Runs) != 1 || len(e.requeued) != 1 {
+		t.Errorf("%d requeued, record %+v", len(e.requeued), rec)
 	}
 }
 
@@ -361,26 +361,26 @@ func TestALargeOutput(t *testing.T) {
 	output := `{"value": {"text": "` + strings.Repeat("long ", 100_000) + `", "n": 1.50}}` // the spacing must survive, too
 	body := strings.Replace(processed(map[string]any{"output": "@"}), `"@"`, output, 1)
 	e := newEndpoint(t)
-	e.keepErr = errors.New("no bucket for you")
+	e.putErr = errors.New("no bucket for you")
 	e.deliver(body, 500)
 	e.wantNothingStored()
-	e.keepErr = nil
+	e.putErr = nil
 	e.deliver(body, 200)
 	e.deliver(body, 200)
 	rec := e.want(docID, ledger.Processed, 1)
-	names := slices.Collect(maps.Keys(e.kept))
-	if len(names) != 1 || rec.OutputLocation != "s3://results/"+names[0] || !strings.HasPrefix(names[0], docID+"/1-") || e.kept[names[0]] != output {
-		t.Errorf("kept %q, record %+v", names, rec)
+	names := slices.Collect(maps.Keys(e.stored))
+	if len(names) != 1 || rec.OutputLocation != "s3://results/"+names[0] || !strings.HasPrefix(names[0], docID+"/1-") || e.stored[names[0]] != output {
+		t.Errorf("stored %q, record %+v", names, rec)
 	}
 }
 
 func TestTheLedgerFails(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
-	e.Recorder.Ledger = e.brokenLedger()
+	e.recorder.Ledger = e.brokenLedger()
 	e.deliver(processed(nil), 500)
-	e.wantLog("ERROR delivery not stored, it comes again", "the table does not answer", "event_id=event_7dJrWq2ZxTn5LkYc8HvBs")
-	e.Recorder.Ledger = e.book
+	e.wantLog("ERROR delivery not stored, Extend will repeat it", "the table does not answer", "event_id=event_7dJrWq2ZxTn5LkYc8HvBs")
+	e.recorder.Ledger = e.book
 	e.deliver(processed(nil), 200)
 	e.want(docID, ledger.Processed, 1)
 }
@@ -396,7 +396,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 func TestAPanicIsAnswered(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
-	e.Recorder.Requeue = func(context.Context, document.Source) error { panic("boom") }
+	e.recorder.Requeue = func(context.Context, document.Source) error { panic("boom") }
 	e.submitted(runID)
 	e.deliver(failed("INTERNAL_ERROR", nil), 500)
 	e.wantLog("ERROR panic", "boom", "recorder.go")
@@ -424,7 +424,7 @@ func TestPointer(t *testing.T) {
 			t.Errorf("stored %s\nsent   %s", stored, info.Output)
 		}
 	})
-	t.Run("a review is asked for again", func(t *testing.T) {
+	t.Run("a review is fetched", func(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t)
 		run := e.run(tag(stack, 1))
@@ -451,13 +451,13 @@ func TestPointer(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t)
 		e.deliver(point("dpr_unknown"), 500)
-		e.wantLog("ERROR delivery not stored, it comes again", "404", "dpr_unknown")
+		e.wantLog("ERROR delivery not stored, Extend will repeat it", "404", "dpr_unknown")
 		e.wantNothingStored()
 	})
 	t.Run("Extend fails", func(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t, func(o *fakeextend.Options) {
-			o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429})
+			o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429}, fakeextend.Fault{Status: 429}) // each delivery asks twice
 		})
 		run := e.run(tag(stack, 1))
 		for range 2 {
@@ -573,7 +573,7 @@ func TestAReview(t *testing.T) {
 func TestAReviewThatCantBeAskedAbout(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, func(o *fakeextend.Options) {
-		o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429})
+		o.Fault = fakeextend.Script(fakeextend.RouteGet, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 500}, fakeextend.Fault{Status: 429}, fakeextend.Fault{Status: 429}) // each delivery asks twice
 	})
 	e.serve()
 	run := e.run(tag(stack, 1))
@@ -597,7 +597,7 @@ func TestAFailureOfTheFake(t *testing.T) {
 	e.claimed() // the delivery is faster than the POST's answer
 	run := e.run(tag(stack, 1))
 	rec := e.want(docID, ledger.Waiting, 0)
-	if rec.Attempt != 2 || len(rec.Runs) != 1 || rec.Runs[0].RunID != run.ID || len(e.resent) == 0 {
-		t.Errorf("%d notices, record %+v", len(e.resent), rec)
+	if rec.Attempt != 2 || len(rec.Runs) != 1 || rec.Runs[0].RunID != run.ID || len(e.requeued) == 0 {
+		t.Errorf("%d requeued, record %+v", len(e.requeued), rec)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -30,7 +30,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
-	"extend-intake/shared/recorder"
+	"extend-intake/test/logcapture"
 )
 
 // What is around the handler in these tests: the real client against the fake
@@ -52,51 +52,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(contextLog{}))
+	logcapture.Install()
 	os.Exit(m.Run())
 }
 
-// contextLog writes to the logbook in the context, so that tests that run side by
-// side each read their own lines.
-type contextLog struct{ attrs []slog.Attr }
-
-type logbook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-type logKey struct{}
-
-func (l contextLog) Enabled(context.Context, slog.Level) bool { return true }
-func (l contextLog) WithGroup(string) slog.Handler            { return l }
-func (l contextLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return contextLog{slices.Concat(l.attrs, attrs)}
-}
-
-func (l contextLog) Handle(ctx context.Context, r slog.Record) error {
-	book, ok := ctx.Value(logKey{}).(*logbook)
-	if !ok {
-		return nil
-	}
-	book.mu.Lock()
-	defer book.mu.Unlock()
-	fmt.Fprintf(&book.text, "%s %s", r.Level, r.Message)
-	r = r.Clone()
-	r.AddAttrs(l.attrs...)
-	r.Attrs(func(a slog.Attr) bool {
-		value := strings.ReplaceAll(fmt.Sprint(a.Value.Resolve()), "\n", " ") // one line per record
-		fmt.Fprintf(&book.text, " %s=%s", a.Key, value)
-		return true
-	})
-	book.text.WriteByte('\n')
-	return nil
-}
-
-func (b *logbook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
+// logbook is the lines of one test.
+type logbook = logcapture.Log
 
 // clock stands still until the test moves it.
 type clock struct {
@@ -155,9 +116,9 @@ type endpoint struct {
 
 	// What the recorder did, and how it fails if it is to.
 	mu                 sync.Mutex
-	kept               map[string]string
-	resent             []document.Source
-	keepErr, resendErr error
+	stored             map[string]string
+	requeued           []document.Source
+	putErr, requeueErr error
 }
 
 func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
@@ -176,11 +137,11 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 	}
 	fake, base := fakeextend.NewServer(t, options)
 	e := &endpoint{
-		t: t, log: &logbook{}, fake: fake, kept: map[string]string{}, vault: &vault{},
+		t: t, log: &logbook{}, fake: fake, stored: map[string]string{}, vault: &vault{},
 		clock: &clock{at: time.Date(2026, 7, 14, 9, 15, 0, 0, time.UTC)},
 	}
 	e.vault.set(secret)
-	e.ctx = context.WithValue(t.Context(), logKey{}, e.log)
+	e.ctx = logcapture.With(t.Context(), e.log)
 
 	secretsServer := httptest.NewServer(e.vault)
 	t.Cleanup(secretsServer.Close)
@@ -194,30 +155,34 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 		t.Fatal(err)
 	}
 	e.book = ledger.NewMemory(rules, e.clock.now)
-	links := newPayloads([]string{"extend.test"})
-	links.client.Transport = fakeextend.Transport(fake) // whatever the address is
-	e.Handler = &Handler{
-		Secrets: secrets.WebhookSecrets, Runs: e.client.Runs, Now: e.clock.now,
-		FindRun: links.runID,
-		Recorder: &recorder.Recorder{
-			Stack: stack, Runs: e.client.Runs, Ledger: e.book,
-			Put: func(_ context.Context, name string, output []byte) (string, error) {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				if e.keepErr == nil {
-					e.kept[name] = string(output)
-				}
-				return "s3://results/" + name, e.keepErr
-			},
-			Requeue: func(_ context.Context, s document.Source) error {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				if e.resendErr == nil {
-					e.resent = append(e.resent, s)
-				}
-				return e.resendErr
-			},
+	address, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Handler, err = NewHandler(Config{
+		Common: boot.Common{Stack: stack, BaseURL: address}, Rules: rules, PayloadHosts: []string{"extend.test"},
+	}, Parts{
+		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, Now: e.clock.now, Ledger: e.book, Jitter: func() float64 { return 0 },
+		Transport: http.DefaultTransport, Links: fakeextend.Transport(fake), // whatever the address is
+		Put: func(_ context.Context, name string, output []byte) (string, error) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.putErr == nil {
+				e.stored[name] = string(output)
+			}
+			return "s3://results/" + name, e.putErr
 		},
+		Requeue: func(_ context.Context, s document.Source) error {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.requeueErr == nil {
+				e.requeued = append(e.requeued, s)
+			}
+			return e.requeueErr
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		// Nothing that opens a door, and nothing of a document's content.
@@ -369,8 +334,8 @@ func (e *endpoint) documents() int {
 
 func (e *endpoint) wantNothingStored() {
 	e.t.Helper()
-	if n := e.documents(); n > 0 || len(e.kept) > 0 || len(e.resent) > 0 {
-		e.t.Errorf("%d documents, %d outputs, %d notices", n, len(e.kept), len(e.resent))
+	if n := e.documents(); n > 0 || len(e.stored) > 0 || len(e.requeued) > 0 {
+		e.t.Errorf("%d documents, %d outputs, %d requeued", n, len(e.stored), len(e.requeued))
 	}
 }
 
@@ -400,7 +365,7 @@ func (e *endpoint) gets() int {
 // fake deliver there. The fake's clock is the real one.
 func (e *endpoint) serve() {
 	e.t.Helper()
-	e.Now = time.Now
+	e.now = time.Now
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

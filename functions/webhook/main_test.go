@@ -92,7 +92,7 @@ func TestNewIsWired(t *testing.T) {
 		t.Errorf("table %s, calls %s", cloud.table, calls)
 	}
 	if want := `{"n":3.1415926535897932384626433832795028841971}`; cloud.body != want { // as it was in the delivery, which json.Marshal compacted
-		t.Errorf("kept %q", cloud.body)
+		t.Errorf("stored %q", cloud.body)
 	}
 }
 

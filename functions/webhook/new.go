@@ -17,21 +17,26 @@ import (
 
 	"extend-intake/shared/blob"
 	"extend-intake/shared/boot"
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
 	"extend-intake/shared/recorder"
 )
 
-// A delivery is answered before the function, the gateway and Extend give up on it,
-// which is after 29 or 30 seconds: an answer of ours says what is wrong, theirs does not.
-const (
-	answerTimeout = 25 * time.Second
-	askTimeout    = 10 * time.Second // one question to Extend
-)
+// AnswerTimeout is how long a delivery takes at most. It is answered before the function,
+// the gateway and Extend give up, after 29 or 30 seconds: only our answer and our log line
+// say what is wrong.
+const AnswerTimeout = 25 * time.Second
+
+// askTimeout bounds one request to Extend.
+const askTimeout = 10 * time.Second
+
+// calls is how this function calls Extend: twice at most, for Extend repeats the delivery.
+var calls = boot.Calls{Timeout: askTimeout, Tries: 2}
 
 // New returns the function's handler, wired from the environment. The error names
-// every fault of it.
+// everything that is wrong with it.
 func New(ctx context.Context, getenv func(string) string) (func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error), error) {
 	cfg, err := LoadConfig(getenv)
 	if err != nil {
@@ -42,23 +47,54 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		return nil, err
 	}
 	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now)
-	client, err := extend.NewClient(secrets.APIKey,
-		extend.WithBaseURL(cfg.BaseURL.String()), extend.WithWorkspace(cfg.Workspace),
-		extend.WithHTTPClient(&http.Client{Timeout: askTimeout}),
-		extend.WithRetry(extend.Retry{Attempts: 2})) // the delivery comes again
+	h, err := NewHandler(cfg, Parts{
+		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets,
+		Transport: http.DefaultTransport, Links: linkTransport(),
+		Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
+		Put:     blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
+		Requeue: queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue,
+		Now:     time.Now, Jitter: boot.Jitter,
+	})
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{
-		Secrets: secrets.WebhookSecrets,
-		Runs:    client.Runs, FindRun: newPayloads(cfg.PayloadHosts).runID,
-		Recorder: &recorder.Recorder{
-			Stack: cfg.Stack, Runs: client.Runs,
-			Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-			Put:     blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
-			Requeue: queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue,
-		},
-		Now: time.Now,
-	}
 	return h.Handle, nil
+}
+
+// Parts are what a Handler is made of besides its configuration: the world around the
+// function. All are required.
+type Parts struct {
+	Key extend.KeyFunc
+	// Secrets are those that a delivery may be signed with; refresh has them read once more.
+	Secrets func(ctx context.Context, refresh bool) ([]string, error)
+	// Transport carries the requests to Extend, Links those for what a delivery points to.
+	Transport, Links http.RoundTripper
+	Ledger           *ledger.Ledger
+	// Put and Requeue are the recorder's.
+	Put     func(ctx context.Context, name string, output []byte) (location string, err error)
+	Requeue func(context.Context, document.Source) error
+	Now     func() time.Time
+	// Jitter is a number in [0,1).
+	Jitter func() float64
+}
+
+// NewHandler makes a Handler of its parts. The error names those that are missing.
+func NewHandler(cfg Config, p Parts) (*Handler, error) {
+	if err := boot.Complete(p); err != nil {
+		return nil, err
+	}
+	c := calls
+	c.Transport, c.Jitter = p.Transport, p.Jitter
+	client, err := boot.Extend(cfg.Common, p.Key, c)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{
+		secrets: p.Secrets, runs: client.Runs, findRun: newPayloads(cfg.PayloadHosts, p.Links).runID,
+		recorder: rec, now: p.Now,
+	}, nil
 }

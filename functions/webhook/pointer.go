@@ -33,14 +33,19 @@ const maxPayload = 64 << 20
 // run. The log has the reason, and reconcile asks for the result.
 var errPointer = errors.New("payload link")
 
-func newPayloads(hosts []string) payloads {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: refuseInside}
+func newPayloads(hosts []string, transport http.RoundTripper) payloads {
 	return payloads{hosts: hosts, client: &http.Client{
-		Timeout:   askTimeout,
-		Transport: &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second}, // no proxy: the address is checked
+		Timeout: askTimeout, Transport: transport,
 		// A redirect could lead anywhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// linkTransport connects to the internet only. It uses no proxy, for then the address
+// could not be checked.
+func linkTransport() http.RoundTripper {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: refuseInside}
+	return &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second}
 }
 
 // inside are the networks that are not on the internet and that netip has no name for.
@@ -116,7 +121,7 @@ func (p payloads) runID(ctx context.Context, link string) (string, error) {
 }
 
 // findRunID reads an object as far as its "id": the run itself or, with envelope, the
-// "payload" of a delivery. The rest of what can be many megabytes is not kept.
+// "payload" of a delivery. The rest, which can be many megabytes, is skipped.
 func findRunID(d *json.Decoder, envelope bool) (string, error) {
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return "", fmt.Errorf("it is no JSON object (%v)", err)

@@ -14,7 +14,7 @@ import (
 
 func TestLinksThatAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	p := newPayloads([]string{"extend.ai", "amazonaws.com"})
+	p := newPayloads([]string{"extend.ai", "amazonaws.com"}, linkTransport())
 	p.client.Transport = refuseAll{t}
 	for link, want := range map[string]string{
 		"http://payloads.extend.ai/x":                   "scheme",
@@ -62,7 +62,7 @@ func TestAddressesThatAreNotDialled(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	p := newPayloads([]string{"localhost"})
+	p := newPayloads([]string{"localhost"}, linkTransport())
 	if _, err := p.runID(t.Context(), "https://localhost/x"); err == nil || !strings.Contains(err.Error(), "not on the internet") {
 		t.Errorf("a name that points inside: %v", err)
 	}
@@ -72,7 +72,7 @@ func TestAddressesThatAreNotDialled(t *testing.T) {
 func served(t *testing.T, h http.HandlerFunc) payloads {
 	server := httptest.NewTLSServer(h)
 	t.Cleanup(server.Close)
-	p := newPayloads([]string{"example.com"})
+	p := newPayloads([]string{"example.com"}, linkTransport())
 	transport := server.Client().Transport.(*http.Transport).Clone()
 	address := netip.MustParseAddrPort(server.Listener.Addr().String())
 	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {

@@ -12,8 +12,8 @@ import (
 // errTooLarge means that the body is over maxBody.
 var errTooLarge = errors.New("body too large")
 
-// status is the answer to a delivery. Extend sends again whatever is not answered
-// with 2xx, 4xx included, so 200 also says "I need no more of this one".
+// status is the answer to a delivery. Extend repeats whatever is not answered with
+// 2xx, 4xx included, so 200 also says that this one need not be repeated.
 func status(err error) int {
 	switch {
 	case err == nil:
@@ -25,7 +25,7 @@ func status(err error) int {
 	case errors.Is(err, errTooLarge):
 		return http.StatusRequestEntityTooLarge
 	}
-	return http.StatusInternalServerError // a later try can cure it
+	return http.StatusInternalServerError // a repetition may succeed
 }
 
 // cause is why a delivery is not answered with 200, in the words of the metric.
@@ -44,10 +44,10 @@ func cause(err error) string {
 			return c.name
 		}
 	}
-	return "not stored" // our fault, and Extend sends it again
+	return "not stored" // the problem is ours, and Extend repeats the delivery
 }
 
-// respond answers in fixed words: a stranger learns nothing from them.
+// respond answers in fixed words, which tell a stranger nothing.
 func respond(err error) events.APIGatewayV2HTTPResponse {
 	code := status(err)
 	return events.APIGatewayV2HTTPResponse{

@@ -3,6 +3,7 @@ package boot
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -46,6 +47,9 @@ func FreshConnections() http.RoundTripper {
 	t.DisableKeepAlives = true
 	return t
 }
+
+// Jitter is a random number in [0,1), as Calls and handlers want it.
+func Jitter() float64 { return rand.Float64() } // #nosec G404 -- no secret: it only spreads calls
 
 // Extend returns the client of Extend's API for one function.
 func Extend(c Common, key extend.KeyFunc, calls Calls) (*extend.Client, error) {

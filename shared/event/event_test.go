@@ -158,16 +158,16 @@ func TestParseRefusesWhatIsNotTheContract(t *testing.T) {
 	}
 }
 
-// The README's table of the fields is the schema's.
-func TestReadmeTable(t *testing.T) {
+// The table of the fields is the schema's.
+func TestFieldsTable(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	doc, err := os.ReadFile("../../docs/events.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, ok := strings.Cut(string(readme), "\n## Build on the events\n")
+	_, section, ok := strings.Cut(string(doc), "\n## Fields\n")
 	if !ok {
-		t.Fatal("the README has no section on the events")
+		t.Fatal("events.md has no section on the fields")
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	rows := make(map[string]string)
@@ -198,7 +198,7 @@ func TestReadmeTable(t *testing.T) {
 		}
 	}
 	if d := cmp.Diff(want, rows); d != "" {
-		t.Errorf("the README's table (-schema +README):\n%s", d)
+		t.Errorf("the table of events.md (-schema +events.md):\n%s", d)
 	}
 }
 

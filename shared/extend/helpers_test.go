@@ -7,11 +7,11 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/test/fixtures"
 )
 
 const (
@@ -22,11 +22,7 @@ const (
 // fixture is a body as the vendor publishes it.
 func fixture(t *testing.T, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return fixtures.Read(t, name)
 }
 
 // answerWith is a handler with one answer for everything.

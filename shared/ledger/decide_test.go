@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"extend-intake/shared/document"
 )
@@ -55,16 +56,44 @@ func second(r *Record) {
 }
 
 func processed(run, digest string) RunEnded {
-	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Processed, Output: json.RawMessage(`{}`), Digest: digest}
+	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Processed, Output: output(`{}`), Digest: digest}
+}
+
+func output(text string) *Output {
+	o, err := NewOutput(json.RawMessage(text))
+	if err != nil {
+		panic(err)
+	}
+	return o
 }
 
 func failed(run, reason string) RunEnded {
 	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Failed, FailureReason: reason, Digest: "f-" + reason}
 }
 
-func confirmed(o RunEnded) RunEnded { o.Seen = 5; return o } // as at writes it
+func confirmed(o RunEnded) RunEnded { o.Fetched, o.AsOf = true, 5; return o } // as at writes it
 
 func attempt(n int, o RunEnded) RunEnded { o.Attempt = n; return o }
+
+// nextCheck checks when the next check is due, counted from t0.
+func nextCheck(after time.Duration) func(*testing.T, *Record) {
+	return func(t *testing.T, r *Record) {
+		t.Helper()
+		if !r.NextCheckAt.Equal(t0.Add(after)) {
+			t.Errorf("next check at %v, want %v", r.NextCheckAt, t0.Add(after))
+		}
+	}
+}
+
+// firstAttempt checks that a record has ended with its first attempt.
+func firstAttempt(revision int) func(*testing.T, *Record) {
+	return func(t *testing.T, r *Record) {
+		t.Helper()
+		if r.Attempt != 1 || r.Revision != revision || len(r.Runs) > 0 {
+			t.Errorf("attempt %d, revision %d, past runs %v; want attempt 1, revision %d", r.Attempt, r.Revision, r.Runs, revision)
+		}
+	}
+}
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
@@ -108,38 +137,38 @@ func TestDecide(t *testing.T) {
 		{name: "claim when failed", rec: at(Failed), fact: claim, verdict: NothingToDo},
 		{name: "claim when cancelled", rec: at(Cancelled), fact: claim, verdict: NothingToDo},
 		{name: "claim when refused", rec: at(Refused), fact: claim, verdict: NothingToDo},
-		{name: "the same bytes uploaded again", rec: at(Processed), fact: Claim{Source: func() document.Source { s := src; s.Sequencer = "0B"; return s }()}, verdict: NothingToDo, state: Processed, also: func(t *testing.T, r *Record) {
+		{name: "the same bytes uploaded once more", rec: at(Processed), fact: Claim{Source: func() document.Source { s := src; s.Sequencer = "0B"; return s }()}, verdict: NothingToDo, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.Sequence != "0B" || r.Revision != 1 {
 				t.Errorf("sequence %q revision %d", r.Sequence, r.Revision)
 			}
 		}},
 
-		// The POST was answered 200, or a look found the run.
-		{name: "taken", rec: at(Submitting), fact: Accepted{Attempt: 1, RunID: "dpr_1", RunURL: "u"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+		// The POST was answered 200, or a search found the run.
+		{name: "accepted", rec: at(Submitting), fact: Accepted{Attempt: 1, RunID: "dpr_1", RunURL: "u"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
 			if r.RunID != "dpr_1" || r.RunURL != "u" || !r.LeaseUntil.IsZero() || !r.NextCheckAt.Equal(t0.Add(time.Second+rules.ReconcileAfter)) || r.Revision != 0 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "taken, while unconfirmed", rec: at(Unconfirmed), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
-		{name: "taken, while waiting again", rec: at(Waiting), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
-		{name: "taken, known", rec: at(Processing), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "taken, and a delivery was faster", rec: at(Processed), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "taken, a second run", rec: at(Processing), fact: Accepted{Attempt: 1, RunID: "dpr_2"}, verdict: DuplicateRun, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "accepted, while unconfirmed", rec: at(Unconfirmed), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
+		{name: "accepted, while waiting once more", rec: at(Waiting), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing},
+		{name: "accepted, known", rec: at(Processing), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "accepted, and a delivery was faster", rec: at(Processed), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "accepted, a second run", rec: at(Processing), fact: Accepted{Attempt: 1, RunID: "dpr_2"}, verdict: DuplicateRun, state: Processing, also: func(t *testing.T, r *Record) {
 			if r.RunID != "dpr_1" || len(r.Runs) != 1 || r.Runs[0].RunID != "dpr_2" || !r.Runs[0].Duplicate || r.Revision != 0 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "taken, of an earlier attempt that had no run known", rec: at(Submitting, func(r *Record) { r.Attempt = 2 }), fact: Accepted{Attempt: 1, RunID: "dpr_9"}, verdict: EarlierAttempt, state: Submitting},
+		{name: "accepted, of an earlier attempt that had no run known", rec: at(Submitting, func(r *Record) { r.Attempt = 2 }), fact: Accepted{Attempt: 1, RunID: "dpr_9"}, verdict: EarlierAttempt, state: Submitting},
 
 		// The POST surely made no run.
-		{name: "not taken", rec: at(Submitting), fact: NotAccepted{ClaimNumber: 1, Reason: "429", Until: t0.Add(time.Minute)}, verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "not accepted", rec: at(Submitting), fact: NotAccepted{ClaimNumber: 1, Reason: "429", Until: t0.Add(time.Minute)}, verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.Reason != "429" || !r.NextCheckAt.Equal(t0.Add(time.Minute)) || !r.LeaseUntil.IsZero() {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "not taken, after the lease", rec: at(Unconfirmed), fact: NotAccepted{ClaimNumber: 1, Reason: "429"}, verdict: Stored, state: Waiting},
-		{name: "not taken, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: NotAccepted{ClaimNumber: 1}, verdict: Unchanged},
-		{name: "not taken, but a run is known", rec: at(Processing), fact: NotAccepted{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "not accepted, after the lease", rec: at(Unconfirmed), fact: NotAccepted{ClaimNumber: 1, Reason: "429"}, verdict: Stored, state: Waiting},
+		{name: "not accepted, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: NotAccepted{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "not accepted, but a run is known", rec: at(Processing), fact: NotAccepted{ClaimNumber: 1}, verdict: Unchanged},
 
 		// The POST's outcome is unknown.
 		{name: "unknown", rec: at(Submitting), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Stored, state: Unconfirmed, also: func(t *testing.T, r *Record) {
@@ -149,23 +178,23 @@ func TestDecide(t *testing.T) {
 		}},
 		{name: "unknown, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Unchanged},
 		{name: "unknown, but a delivery was faster", rec: at(Processed), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Unchanged},
-		{name: "unknown, told twice", rec: at(Unconfirmed), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "unknown, applied twice", rec: at(Unconfirmed), fact: OutcomeUnknown{ClaimNumber: 1}, verdict: Unchanged},
 
-		// A final no.
-		{name: "rejected", rec: at(Submitting), fact: Refusal{ClaimNumber: 1, Code: "NOT_FOUND", Message: "m", RequestID: "req_1"}, verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
+		// Refused for good.
+		{name: "refused for good", rec: at(Submitting), fact: Refusal{ClaimNumber: 1, Code: "NOT_FOUND", Message: "m", RequestID: "req_1"}, verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != "NOT_FOUND" || r.FailureMessage != "m" || r.RequestID != "req_1" || r.Revision != 1 || r.FinishedAt.IsZero() {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "rejected, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: Refusal{ClaimNumber: 1}, verdict: Unchanged},
-		{name: "rejected, but a run is known", rec: at(Processing), fact: Refusal{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "refused for good, but another has claimed since", rec: at(Submitting, func(r *Record) { r.ClaimNumber = 2 }), fact: Refusal{ClaimNumber: 1}, verdict: Unchanged},
+		{name: "refused for good, but a run is known", rec: at(Processing), fact: Refusal{ClaimNumber: 1}, verdict: Unchanged},
 
-		// Looks.
-		{name: "absent, within the window", rec: at(Unconfirmed), fact: NotFound{Attempt: 1, SearchedAt: windowOver.Add(-time.Millisecond)}, now: windowOver.Add(time.Hour), verdict: Search},
-		{name: "absent, after the window", rec: at(Unconfirmed), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, now: windowOver, verdict: Stored, state: Waiting},
-		{name: "absent, but the run became known", rec: at(Processing), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
-		{name: "absent, but another has claimed", rec: at(Submitting), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
-		{name: "absent, of an earlier attempt", rec: at(Unconfirmed, second), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
+		// Searches.
+		{name: "not found, within the window", rec: at(Unconfirmed), fact: NotFound{Attempt: 1, SearchedAt: windowOver.Add(-time.Millisecond)}, now: windowOver.Add(time.Hour), verdict: Search},
+		{name: "not found, after the window", rec: at(Unconfirmed), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, now: windowOver, verdict: Stored, state: Waiting},
+		{name: "not found, but the run became known", rec: at(Processing), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
+		{name: "not found, but another has claimed", rec: at(Submitting), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
+		{name: "not found, of an earlier attempt", rec: at(Unconfirmed, second), fact: NotFound{Attempt: 1, SearchedAt: windowOver}, verdict: NothingToDo},
 
 		// Deliveries, and what our own GETs say.
 		{name: "processed", rec: at(Processing), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
@@ -181,20 +210,20 @@ func TestDecide(t *testing.T) {
 		{name: "processed, while unconfirmed", rec: at(Unconfirmed), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
 		{name: "processed, while waiting", rec: at(Waiting), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
 		{name: "processed, once refused", rec: at(Refused), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
-		{name: "processed, again the same", rec: at(Processed), fact: processed("dpr_1", "d1"), verdict: Unchanged},
+		{name: "processed, the same once more", rec: at(Processed), fact: processed("dpr_1", "d1"), verdict: Unchanged},
 		{name: "processed, other content", rec: at(Processed), fact: processed("dpr_1", "d2"), verdict: Confirm},
 		{name: "processed, other content, confirmed", rec: at(Processed), fact: confirmed(processed("dpr_1", "d2")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.Revision != 2 || r.Digest != "d2" {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "processed, other content, asked for before the last write", rec: at(Processed), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Processed, Digest: "d2", Seen: 4}, verdict: Confirm},
+		{name: "processed, other content, asked for before the last write", rec: at(Processed), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Processed, Digest: "d2", Fetched: true, AsOf: 4}, verdict: Confirm},
 		{name: "processed, no record: the tag knows the document", fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.DocumentID != src.DocumentID() || r.Object != "s3://in/a.pdf" || r.Version != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "processed, no record and no tag", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: json.RawMessage(`{}`)}, verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+		{name: "processed, no record and no tag", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: output(`{}`)}, verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.DocumentID != "dpr_7" || r.RunID != "dpr_7" {
 				t.Errorf("%+v", r)
 			}
@@ -217,61 +246,71 @@ func TestDecide(t *testing.T) {
 			}
 		}},
 		{name: "failed, for a reason that is not known", rec: at(Processing), fact: failed("dpr_1", "NEW_REASON"), verdict: Stored, state: Failed},
-		{name: "failed, curable", rec: at(Processing), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "failed, transient", rec: at(Processing), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			want := []PastRun{{Attempt: 1, RunID: "dpr_1", State: Failed, FailureReason: "INTERNAL_ERROR", At: t0.Add(time.Second)}}
 			if d := cmp.Diff(want, r.Runs); d != "" || r.Attempt != 2 || r.RunID != "" || r.Revision != 0 || r.FailureReason != "" {
 				t.Errorf("%+v %s", r, d)
 			}
 		}},
-		{name: "failed, curable, told again: the notice may have been lost", rec: at(Waiting, second), fact: failed("dpr_0", "INTERNAL_ERROR"), verdict: Resubmit},
-		{name: "failed, curable, but the last attempt", rec: at(Processing, second), fact: attempt(2, failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed},
+		{name: "failed, transient, delivered twice: the message may have been lost", rec: at(Waiting, second), fact: failed("dpr_0", "INTERNAL_ERROR"), verdict: Resubmit},
+		{name: "failed, transient, but the last attempt", rec: at(Processing, second), fact: attempt(2, failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed},
 		{name: "failed, once processed", rec: at(Processed), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Confirm},
-		{name: "cancelled", rec: at(Processing), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Seen: 5}, verdict: Stored, state: Cancelled},
+		// The retry rule is for attempts that were under way: one that had ended is never paid for twice.
+		{name: "failed, transient, once processed, confirmed", rec: at(Processed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once failed for good, confirmed", rec: at(Failed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once cancelled, confirmed", rec: at(Cancelled), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once gone", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once refused", rec: at(Refused), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "cancelled", rec: at(Processing), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Fetched: true, AsOf: 5}, verdict: Stored, state: Cancelled},
 		{name: "processed, once cancelled", rec: at(Cancelled), fact: processed("dpr_1", "d1"), verdict: Confirm},
 
 		// What reconcile learns.
-		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, verdict: Stored, state: Processing},
-		{name: "gone", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxQuiet), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
+		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: nextCheck(time.Second + rules.ReconcileAfter)},
+		{name: "gone", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxCheckInterval), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != RunNotFound || r.Revision != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
 		{name: "gone, but it has ended", rec: at(Processed), fact: RunMissing{RunID: "dpr_1"}, verdict: Unchanged},
 		{name: "processed, once gone: the delivery is all there is", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
-		{name: "quiet, young", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "still running, young", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
 			if !r.NextCheckAt.Equal(t0.Add(time.Second + rules.ReconcileAfter)) {
 				t.Errorf("at %v", r.NextCheckAt)
 			}
 		}},
-		{name: "quiet, an hour old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+		{name: "still running, an hour old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
 			if !r.NextCheckAt.Equal(t0.Add(2 * time.Hour)) {
 				t.Errorf("at %v", r.NextCheckAt)
 			}
 		}},
-		{name: "quiet, a week old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.NextCheckAt.Equal(t0.Add(7*24*time.Hour + maxQuiet)) {
+		{name: "still running, a week old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if !r.NextCheckAt.Equal(t0.Add(7*24*time.Hour + maxCheckInterval)) {
 				t.Errorf("at %v", r.NextCheckAt)
 			}
 		}},
-		{name: "quiet, but it has ended", rec: at(Processed), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "resent", rec: at(Unconfirmed), fact: Requeued{}, verdict: Stored, state: Unconfirmed},
-		{name: "resent, but it is taken", rec: at(Processing), fact: Requeued{}, verdict: Unchanged},
+		{name: "still running, but it has ended", rec: at(Processed), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "requeued, unconfirmed", rec: at(Unconfirmed), fact: Requeued{}, verdict: Stored, state: Unconfirmed, also: nextCheck(time.Second + rules.ReconcileAfter)},
+		{name: "requeued, its lease over", rec: at(Submitting), fact: Requeued{}, now: leaseOver, verdict: Stored, state: Submitting, also: nextCheck(rules.Lease + rules.ReconcileAfter)},
+		{name: "requeued, waiting", rec: at(Waiting), fact: Requeued{}, verdict: Stored, state: Waiting, also: nextCheck(time.Second + rules.ReconcileAfter)},
+		{name: "requeued, an hour old", rec: at(Waiting), fact: Requeued{}, now: t0.Add(time.Hour), verdict: Stored, state: Waiting, also: nextCheck(2 * time.Hour)},
+		{name: "requeued, not submitted yet", rec: at(Waiting, func(r *Record) { r.SubmittedAt = time.Time{} }), fact: Requeued{}, now: t0.Add(time.Hour), verdict: Stored, state: Waiting, also: nextCheck(time.Hour + rules.ReconcileAfter)},
+		{name: "requeued, but a run is known", rec: at(Processing), fact: Requeued{}, verdict: Unchanged},
 
-		// A person's wish.
-		{name: "again", rec: at(Processed), fact: Reprocess{Attempt: 2, Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+		// Reprocess.
+		{name: "reprocess", rec: at(Processed), fact: Reprocess{Attempt: 2, Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.Attempt != 2 || r.RunID != "" || r.OutputRunID != "dpr_1" || r.Revision != 1 || len(r.Runs) != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "again, refused before", rec: at(Refused), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting},
-		{name: "again, for the second time", rec: at(Failed, second), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
-		{name: "again, but an attempt is left out", rec: at(Failed), fact: Reprocess{Attempt: 3}, verdict: Unchanged},
-		{name: "again, but it is under way", rec: at(Processing), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
-		{name: "again, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
+		{name: "reprocess, refused before", rec: at(Refused), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting},
+		{name: "reprocess, for the second time", rec: at(Failed, second), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
+		{name: "reprocess, but an attempt is left out", rec: at(Failed), fact: Reprocess{Attempt: 3}, verdict: Unchanged},
+		{name: "reprocess, but it is under way", rec: at(Processing), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
+		{name: "reprocess, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
 
 		// No record.
-		{name: "taken, no record", fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "quiet, no record", fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "accepted, no record", fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "still running, no record", fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -293,7 +332,7 @@ func TestDecide(t *testing.T) {
 				t.Fatalf("verdict %q, written %v; want %q, %v", d.Verdict, d.Written, tt.verdict, tt.state != "")
 			}
 			if tt.rec != nil {
-				if diff := cmp.Diff(before, *tt.rec); diff != "" {
+				if diff := cmp.Diff(before, *tt.rec, cmpopts.IgnoreUnexported(Record{})); diff != "" {
 					t.Fatalf("Decide changed its argument:\n%s", diff)
 				}
 			}
@@ -304,7 +343,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("state %s, want %s", d.Record.State, tt.state)
 			}
 			if d.Record.Version != before.Version+1 {
-				t.Errorf("writes %d after %d", d.Record.Version, before.Version)
+				t.Errorf("version %d after %d", d.Record.Version, before.Version)
 			}
 			if err := d.Record.check(); err != nil {
 				t.Errorf("it writes what it can't read: %v", err)
@@ -366,7 +405,7 @@ func TestLongTextsAndManyRunsFit(t *testing.T) {
 	}
 }
 
-func TestCurable(t *testing.T) {
+func TestTransient(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[string]bool{
 		"INTERNAL_ERROR": true, "PARSING_ERROR": true, "PRE_PROCESSING_FAILURE": true, "POST_PROCESSING_FAILURE": true, "FAILED_TO_PROCESS_FILE": true,

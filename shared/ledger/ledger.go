@@ -45,10 +45,10 @@ var (
 const maxTries = 10
 
 // Apply decides what follows from a fact about a document and writes it, in one
-// conditional write. When the record changed in between, it decides again. Apply
-// of the same fact any number of times leaves what one Apply leaves.
+// conditional write. When the record changed in between, it decides
+// anew. Applying the same fact several times leaves what applying it once leaves.
 //
-// After an error nothing is known about the write; apply the fact again.
+// After an error nothing is known about the write; apply the fact once more.
 func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision, error) {
 	var rec *Record
 	claim, fresh := f.(Claim) // most claims are the first word about a document: try without reading
@@ -75,7 +75,7 @@ func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision
 			return Decision{}, err
 		}
 	}
-	return Decision{}, fmt.Errorf("ledger: %s: changed %d times while it was being decided on: try again", documentID, maxTries)
+	return Decision{}, fmt.Errorf("ledger: %s: changed %d times while it was being decided on: try once more", documentID, maxTries)
 }
 
 // Get returns a record as it is now. The error wraps [ErrNotFound] or [ErrRecord]
@@ -99,7 +99,8 @@ func (l *Ledger) Output(ctx context.Context, documentID string) (json.RawMessage
 }
 
 // ByRun finds the document of a run. Runs of earlier attempts are not found: ask
-// for the document that the run's tag names.
+// for the document that the run's tag names. It is for the operator's command, which
+// takes a run id wherever it takes a document; no function calls it.
 func (l *Ledger) ByRun(ctx context.Context, runID string) (*Record, error) {
 	ids, err := l.store.byRun(ctx, runID)
 	if err != nil {
@@ -111,7 +112,8 @@ func (l *Ledger) ByRun(ctx context.Context, runID string) (*Record, error) {
 	return l.Get(ctx, ids[0])
 }
 
-// Newest finds the newest upload of an object, s3://bucket/key.
+// Newest finds the newest upload of an object, s3://bucket/key. It is for the operator's
+// command, which takes an object wherever it takes a document; no function calls it.
 func (l *Ledger) Newest(ctx context.Context, object string) (*Record, error) {
 	id, err := l.store.newest(ctx, object)
 	if err != nil {

@@ -49,12 +49,14 @@ func TestEncodeOutputRefusesWhatWouldChange(t *testing.T) {
 		`1e99999999999999999999`: "outside",
 		strings.Repeat(`[`, maxDepth+1) + strings.Repeat(`]`, maxDepth+1): "nested deeper",
 		`"` + strings.Repeat("x", maxOutputBytes+1) + `"`:                 "bytes of an item",
-		`{"a":1,"a":2}`:  `name "a" twice`,
-		`{"":1}`:         "empty name",
-		`"\ud800"`:       "surrogate",
-		`{"\udfff x":1}`: "surrogate",
-		`"\ufffd\ud800"`: "surrogate",
-		"\"\xff\"":       "not UTF-8",
+		`{"a":1,"a":2}`:        `name "a" twice`,
+		`{"":1}`:               "empty name",
+		`"\ud800"`:             "surrogate",
+		`{"\udfff x":1}`:       "surrogate",
+		`"\ufffd\ud800"`:       "surrogate",
+		`"\\ufffd\ud800"`:      "surrogate", // an escaped backslash, and no U+FFFD
+		`"\ud83e\ud83e\uddfe"`: "surrogate",
+		"\"\xff\"":             "not UTF-8",
 	} {
 		if _, err := EncodeOutput(json.RawMessage(text)); !errors.Is(err, ErrInexact) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want ErrInexact with %q", text, err, want)
@@ -72,6 +74,12 @@ func FuzzEncodeOutput(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		if o, err := NewOutput(text); err == nil {
+			want, err := json.Marshal(parse(t, string(text)))
+			if err != nil || !bytes.Equal(o.Canonical(), want) {
+				t.Fatalf("%q: canonical %s, want %s, %v", text, o.Canonical(), want, err)
+			}
+		}
 		v, err := EncodeOutput(text)
 		switch {
 		case errors.Is(err, ErrInexact):
@@ -93,6 +101,25 @@ func FuzzEncodeOutput(f *testing.F) {
 			t.Fatalf("%q came back as %q", text, back)
 		}
 	})
+}
+
+// TestCanonical: what counts as the same content, and at which size the order of names begins to
+// count.
+func TestCanonical(t *testing.T) {
+	t.Parallel()
+	large := `"` + strings.Repeat("x", maxSorted) + `"`
+	for text, want := range map[string]string{
+		" {\n\"b\" : [1.50 , 1e5,{}], \"a\":\"\\u0041<\"}\t": `{"a":"A\u003c","b":[1.50,1e5,{}]}`,
+		`{"b":{"d":1,"c":2},"a":{"d":3,"c":4}}`:              `{"a":{"c":4,"d":3},"b":{"c":2,"d":1}}`,
+		`{"b":1,"a":2,"b":3,"a":4}`:                          `{"a":4,"b":3}`,
+		"\"\xff\u2028\"":                                     `"` + "\uFFFD" + `\u2028"`,
+		`{"b": 1, "a": ` + large + `}`:                       `{"b":1,"a":` + large + `}`,
+	} {
+		o, err := NewOutput(json.RawMessage(text))
+		if err != nil || string(o.Canonical()) != want {
+			t.Errorf("%.60s: %.60s, %v, want %.60s", text, o.Canonical(), err, want)
+		}
+	}
 }
 
 func TestExactNumber(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"extend-intake/shared/document"
 )
 
@@ -21,7 +23,7 @@ const (
 	Waiting State = "WAITING"
 	// Submitting: claimed until LeaseUntil; the POST may be on its way.
 	Submitting State = "SUBMITTING"
-	// Unconfirmed: whether Extend took the POST is unknown. Look, and only then POST.
+	// Unconfirmed: whether Extend took the POST is unknown. Search for the run, and POST only if there is none.
 	Unconfirmed State = "UNCONFIRMED"
 	// Processing: Extend took it; RunID is known.
 	Processing State = "PROCESSING"
@@ -32,7 +34,7 @@ const (
 	Failed State = "FAILED"
 	// Cancelled: the run was cancelled or deleted at Extend.
 	Cancelled State = "CANCELLED"
-	// Refused: Extend said a final no to the POST; FailureReason is its code,
+	// Refused: Extend refused the POST for good; FailureReason is its code,
 	// FailureMessage its text.
 	Refused State = "REFUSED"
 )
@@ -43,6 +45,9 @@ var states = []State{Waiting, Submitting, Unconfirmed, Processing, Processed, Fa
 func (s State) Terminal() bool {
 	return s == Processed || s == Failed || s == Cancelled || s == Refused
 }
+
+// RunNotFound is the FailureReason of a document whose run is gone at Extend.
+const RunNotFound = "RUN_NOT_FOUND"
 
 // Record is what the ledger knows of a document. Its field tags are the table's
 // attributes. Times are UTC, to the millisecond.
@@ -62,14 +67,14 @@ type Record struct {
 	Size      int64  `dynamodbav:"size,omitempty"`
 	// Sequence orders the uploads of one object: the last one in the by-object index is the newest.
 	Sequence string `dynamodbav:"sequence,omitempty"`
-	// UploadedAt is when S3 had the object, as its notice said.
+	// UploadedAt is when S3 had the object, as its upload event said.
 	UploadedAt time.Time `dynamodbav:"uploadedAt,omitempty"`
 
 	Route            string `dynamodbav:"route,omitempty"`
 	ProcessorID      string `dynamodbav:"processorId,omitempty"`
 	ProcessorVersion string `dynamodbav:"processorVersion,omitempty"`
 
-	// Attempt is the how-manieth run of the document this is: 1, 2, 3 …
+	// Attempt is which run of the document this is: 1, 2, 3 …
 	Attempt int    `dynamodbav:"attempt"`
 	RunID   string `dynamodbav:"runId,omitempty"`
 	RunURL  string `dynamodbav:"runUrl,omitempty"`
@@ -106,18 +111,20 @@ type Record struct {
 	// Output is set on a Record that is to be written with a new inline output.
 	// Records that are read do not carry it: see [Ledger.Output].
 	Output json.RawMessage `dynamodbav:"-"`
-	// Digest tells one content of the outcome from another.
+	// attribute is Output as the table has it.
+	attribute types.AttributeValue
+	// Digest is the same for the same result: see recorder.
 	Digest string `dynamodbav:"digest,omitempty"`
 
 	// Runs are the runs that are not, or no longer, what the record shows.
 	Runs []PastRun `dynamodbav:"runs,omitempty"`
 	// Revision grows by one with every change that a consumer can see.
 	Revision int `dynamodbav:"revision"`
-	// ExpiresAt is in Unix seconds; 0 keeps the record for ever.
+	// ExpiresAt is in Unix seconds; 0 means never.
 	ExpiresAt int64 `dynamodbav:"expiresAt,omitempty"`
 }
 
-// PastRun is a run that is kept for the record only.
+// PastRun is a run that is not, or no longer, the one that the record shows.
 type PastRun struct {
 	Attempt        int       `dynamodbav:"attempt"`
 	RunID          string    `dynamodbav:"runId,omitempty"`
@@ -157,30 +164,30 @@ var ErrRecord = errors.New("ledger: record can't be understood")
 
 // check refuses to decide on what a record does not say.
 func (r *Record) check() error {
-	fault := ""
+	problem := ""
 	switch {
 	case r.DocumentID == "":
-		fault = "documentId is missing"
+		problem = "documentId is missing"
 	case r.State == "":
-		fault = "state is missing"
+		problem = "state is missing"
 	case !slices.Contains(states, r.State):
-		fault = fmt.Sprintf("state %q is unknown: is it from a newer version of this software?", r.State)
+		problem = fmt.Sprintf("state %q is unknown: is it from a newer version of this software?", r.State)
 	case r.Attempt < 1:
-		fault = "attempt is missing or below 1"
+		problem = "attempt is missing or below 1"
 	case r.Version < 1:
-		fault = "recordVersion is missing or below 1"
+		problem = "recordVersion is missing or below 1"
 	case !r.State.Terminal() && r.NextCheckAt.IsZero():
-		fault = "nextCheckAt is missing"
+		problem = "nextCheckAt is missing"
 	case r.State.Terminal() && r.FinishedAt.IsZero():
-		fault = "finishedAt is missing"
+		problem = "finishedAt is missing"
 	case r.State == Submitting && r.LeaseUntil.IsZero():
-		fault = "leaseUntil is missing"
+		problem = "leaseUntil is missing"
 	case r.State == Unconfirmed && r.UnconfirmedSince.IsZero():
-		fault = "unconfirmedSince is missing"
+		problem = "unconfirmedSince is missing"
 	case (r.State == Processing || r.State == Processed) && r.RunID == "":
-		fault = "runId is missing"
+		problem = "runId is missing"
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w: %s: %s", ErrRecord, r.DocumentID, fault)
+	return fmt.Errorf("%w: %s: %s", ErrRecord, r.DocumentID, problem)
 }

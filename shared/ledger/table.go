@@ -93,10 +93,8 @@ func (d *dynamo) write(ctx context.Context, old, next *Record) error {
 	if err != nil {
 		return err
 	}
-	if next.Output != nil {
-		if item[outputAttribute], err = EncodeOutput(next.Output); err != nil {
-			return err
-		}
+	if next.attribute != nil {
+		item[outputAttribute] = next.attribute
 	}
 	if old == nil {
 		e, err := expression.NewBuilder().WithCondition(expression.AttributeNotExists(expression.Name("documentId"))).Build()

@@ -16,10 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 
-	"extend-intake/dev/emulator"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/document"
 )
 
@@ -117,8 +118,8 @@ func TestTableAndMemoryAgree(t *testing.T) {
 					OutcomeUnknown{ClaimNumber: int64(n)},
 					Refusal{ClaimNumber: int64(n), Code: "INVALID_REQUEST", Message: "m", RequestID: "req_1"},
 					NotFound{Attempt: n, SearchedAt: now},
-					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, Output: json.RawMessage(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Seen: int64(rapid.IntRange(0, 5).Draw(rt, "seen")), Credits: "1.5"},
-					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Seen: 2},
+					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, Output: output(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Fetched: rapid.Bool().Draw(rt, "fetched"), AsOf: int64(rapid.IntRange(0, 5).Draw(rt, "as of")), Credits: "1.5"},
+					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Fetched: true, AsOf: 2},
 					RunEnded{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
 					RunMissing{RunID: run()}, StillRunning{RunID: run()}, Reprocess{Attempt: n + 1, Reason: "asked for"}, Requeued{},
 				}).Draw(rt, "fact")
@@ -127,7 +128,7 @@ func TestTableAndMemoryAgree(t *testing.T) {
 				if gotErr != nil || wantErr != nil {
 					rt.Fatalf("%T: table: %v, model: %v", f, gotErr, wantErr)
 				}
-				if d := cmp.Diff(want, got, cmp.AllowUnexported(Decision{})); d != "" {
+				if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Record{})); d != "" {
 					rt.Fatalf("%T: the table answers otherwise (+) than the model (-):\n%s", f, d)
 				}
 			}
@@ -140,7 +141,7 @@ func TestTableAndMemoryAgree(t *testing.T) {
 func compare(t *rapid.T, real, model *Ledger, docs []document.Source, round int) {
 	ctx := context.Background()
 	same := func(what string, a, b any, errA, errB error) {
-		if d := cmp.Diff(b, a); d != "" || errors.Is(errA, ErrNotFound) != errors.Is(errB, ErrNotFound) || (errA == nil) != (errB == nil) {
+		if d := cmp.Diff(b, a, cmpopts.IgnoreUnexported(Record{})); d != "" || errors.Is(errA, ErrNotFound) != errors.Is(errB, ErrNotFound) || (errA == nil) != (errB == nil) {
 			t.Fatalf("%s: table %v, model %v\n%s", what, errA, errB, d)
 		}
 	}
@@ -198,8 +199,48 @@ func sameValue(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && cmp.Equal(x, y)
 }
 
-// TestOneClaimIsWon lets many claim at once: one of them may POST.
-func TestOneClaimIsWon(t *testing.T) {
+// TestOutputAndLocation: a record has its output or the location of it, never both.
+func TestOutputAndLocation(t *testing.T) {
+	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
+		for name, l := range map[string]*Ledger{"table": New(client, table, rules, time.Now), "memory": NewMemory(rules, time.Now)} {
+			s := document.Source{Bucket: "in", Key: name + ".pdf", ETag: "e"}
+			id := s.DocumentID()
+			var version int64
+			for i, step := range []struct{ inline, location string }{
+				{`{"n":1}`, ""}, {"", "s3://results/1"}, {"", "s3://results/2"}, {`{"n":2}`, ""}, {`{"n":3}`, ""}, {"", "s3://results/3"},
+			} {
+				f := RunEnded{Source: s, Attempt: 1, RunID: "dpr_1", State: Processed, OutputLocation: step.location, Digest: fmt.Sprint(i), Fetched: true, AsOf: version}
+				if step.inline != "" {
+					f.Output = output(step.inline)
+				}
+				d, err := l.Apply(t.Context(), id, f)
+				if err != nil || d.Verdict != Stored {
+					t.Fatalf("%s, step %d: %q, %v", name, i, d.Verdict, err)
+				}
+				version = d.Record.Version
+				rec, err := l.Get(t.Context(), id)
+				text, err2 := l.Output(t.Context(), id)
+				if err := errors.Join(err, err2); err != nil {
+					t.Fatal(err)
+				}
+				if string(text) != step.inline || rec.OutputLocation != step.location {
+					t.Errorf("%s, step %d: output %q, location %q, want %q, %q", name, i, text, rec.OutputLocation, step.inline, step.location)
+				}
+				if name == "table" { // a consumer of the stream reads the item as it is
+					item := read(t, client, table, id)
+					_, inline := item["output"]
+					_, located := item["outputLocation"]
+					if inline != (step.inline != "") || located != (step.location != "") {
+						t.Errorf("step %d: the item has output: %v, outputLocation: %v", i, inline, located)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestOneClaimIsGranted lets many claim at once: one of them may POST.
+func TestOneClaimIsGranted(t *testing.T) {
 	onTables(t, func(t *testing.T, client *dynamodb.Client, table string) {
 		for name, l := range map[string]*Ledger{
 			"table":  New(client, table, rules, time.Now),
@@ -207,7 +248,7 @@ func TestOneClaimIsWon(t *testing.T) {
 		} {
 			for i := range 10 {
 				s := document.Source{Bucket: "in", Key: fmt.Sprintf("%s/%d", t.Name(), i), ETag: "e"}
-				var won atomic.Int32
+				var granted atomic.Int32
 				var all sync.WaitGroup
 				for range 8 {
 					all.Go(func() {
@@ -216,13 +257,13 @@ func TestOneClaimIsWon(t *testing.T) {
 							t.Error(err)
 						}
 						if d.Verdict == Claimed {
-							won.Add(1)
+							granted.Add(1)
 						}
 					})
 				}
 				all.Wait()
-				if won.Load() != 1 {
-					t.Errorf("%s: %d claims won", name, won.Load())
+				if granted.Load() != 1 {
+					t.Errorf("%s: %d claims granted", name, granted.Load())
 				}
 			}
 		}
@@ -241,10 +282,10 @@ func TestAClaimerKnowsItsOwnClaim(t *testing.T) {
 		return do(ctx) // once more: now it is in conflict with itself
 	})
 	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Claimed {
-		t.Errorf("%v, %v; want the claim won", d.Verdict, err)
+		t.Errorf("%v, %v; want it granted", d.Verdict, err)
 	}
 	if d, err := lost.Apply(t.Context(), src.DocumentID(), claim); err != nil || d.Verdict != Leased {
-		t.Errorf("%v, %v; want another claim held up", d.Verdict, err)
+		t.Errorf("%v, %v; want another claim to meet the lease", d.Verdict, err)
 	}
 }
 
@@ -256,7 +297,7 @@ func TestStrangeItems(t *testing.T) {
 		put := func(id string, edit func(map[string]types.AttributeValue)) map[string]types.AttributeValue {
 			item := map[string]types.AttributeValue{
 				"documentId": &types.AttributeValueMemberS{Value: id}, "state": &types.AttributeValueMemberS{Value: "WAITING"},
-				"nextCheckAt": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "attempt": &types.AttributeValueMemberN{Value: "1"},
+				"nextCheckAt": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "stateTime": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000Z"}, "attempt": &types.AttributeValueMemberN{Value: "1"},
 				"recordVersion": &types.AttributeValueMemberN{Value: "1"}, "revision": &types.AttributeValueMemberN{Value: "0"},
 				"note": &types.AttributeValueMemberS{Value: "by hand"},
 			}
@@ -288,16 +329,16 @@ func TestStrangeItems(t *testing.T) {
 				t.Errorf("%s was changed:\n%s", id, d)
 			}
 		}
-		var seen, faults int
+		var seen, errs int
 		for rec, err := range l.InState(t.Context(), Waiting, t0) {
 			if err != nil {
-				faults++
+				errs++
 			} else if rec.DocumentID == "doc_good" {
 				seen++
 			}
 		}
-		if seen != 1 || faults != 3 {
-			t.Errorf("in state WAITING: %d good ones, %d faults; want 1 and 3", seen, faults)
+		if seen != 1 || errs != 3 {
+			t.Errorf("in state WAITING: %d good ones, %d errors; want 1 and 3", seen, errs)
 		}
 		if _, err := l.Apply(t.Context(), "doc_good", Requeued{}); err != nil {
 			t.Error(err)

@@ -1,15 +1,24 @@
-// Package recorder brings the news of a run into the ledger. A webhook delivery, a
-// look for a lost run and a question of reconcile all end here, so that there is
-// one way for an answer of Extend to become a stored output:
+// Package recorder brings runs into the ledger. A delivery of the webhook and a run that
+// reconcile fetched both end here, so that an answer of Extend becomes a stored output in
+// one way only:
 //
-//	rec := &recorder.Recorder{Stack: stack, Ledger: l, Runs: client.Runs, Keep: keep, Resend: resend}
-//	result, err := rec.Record(ctx, run, recorder.Delivered)
+//	rec, err := recorder.New(recorder.Parts{Stack: stack, Ledger: l, Runs: client.Runs, Put: put, Requeue: requeue})
+//	result, err := rec.Delivered(ctx, run)        // it came by itself
+//	result, err = rec.Fetched(ctx, run, before)   // we asked for it, when the record was before
 //
-// Recording the same news twice is harmless. What the news ended is counted here too,
-// once, whoever brought it: Result.Metrics belong on the caller's log line.
+// # What it promises
+//
+//   - Recording a run twice changes nothing.
+//   - Where the ledger can't tell which of two contents is newer, Extend is asked, until
+//     nothing has changed meanwhile.
+//   - What DynamoDB can't hold exactly is stored as the bytes that were received, before
+//     the record points to them.
+//   - An end of an attempt is counted once, whoever brings it: [Result].Metrics belong on
+//     the caller's log line.
 package recorder
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,16 +26,19 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
+	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
 )
 
-// Recorder records what became of runs. All fields are required.
-type Recorder struct {
+// Recorder records what became of runs. Make one with [New].
+type Recorder struct{ Parts }
+
+// Parts are what a Recorder is made of. All are required.
+type Parts struct {
 	// Stack is the deployment whose runs are recorded; those of another are ignored.
 	Stack  string
 	Ledger *ledger.Ledger
@@ -34,8 +46,16 @@ type Recorder struct {
 	// Put stores what DynamoDB can't hold exactly, under a name that is new for
 	// new content, and says where it is.
 	Put func(ctx context.Context, name string, output []byte) (location string, err error)
-	// Requeue puts a document's notice into the upload queue once more.
+	// Requeue sends a document to the upload queue once more.
 	Requeue func(ctx context.Context, s document.Source) error
+}
+
+// New makes a Recorder of its parts. The error names those that are missing.
+func New(p Parts) (*Recorder, error) {
+	if err := boot.Complete(p); err != nil {
+		return nil, err
+	}
+	return &Recorder{p}, nil
 }
 
 // Getter is the one call of Extend that a Recorder makes.
@@ -43,7 +63,7 @@ type Getter interface {
 	Get(ctx context.Context, id string) (*extend.Run, error)
 }
 
-// Result says what was made of the news.
+// Result says what came of recording a run.
 type Result struct {
 	// Verdict is the ledger's, or Foreign.
 	Verdict ledger.Verdict
@@ -51,8 +71,10 @@ type Result struct {
 	DocumentID string
 	// Record is the document as it is now; nil when there is none.
 	Record *ledger.Record
-	// Metrics are log attributes that count what the news ended. They are there
-	// beside an error too, if it came after the ledger knew.
+	// Ended says that the document's attempt has ended by this run, and that the ledger did
+	// not know it before. It is set beside an error too, if that came after the write.
+	Ended bool
+	// Metrics are log attributes that count what is new: an end, or a duplicate run.
 	Metrics []any
 
 	written bool
@@ -61,22 +83,35 @@ type Result struct {
 // Foreign is the Verdict on a run whose tag names another stack.
 const Foreign ledger.Verdict = "another stack's"
 
-// Delivered is the seen of a run that came by itself. NoRecord is that of a run that
-// was asked for while the ledger had no record of it.
-const (
-	Delivered int64 = 0
-	NoRecord  int64 = -1
-)
-
-// maxRounds bounds the questions about one run that keeps changing meanwhile.
+// maxRounds bounds the requests about one run whose record keeps changing meanwhile.
 const maxRounds = 5
 
-// Record brings a run into the ledger. seen says how new the run is: the Version of
-// the record, its attempt still under way, before Extend was asked for the run; or
-// Delivered. An error means that nothing is lost and that the same call later can
+// asOf says how new a run is: whether Extend was asked for it, and which version the
+// record had before that (0: there was none).
+type asOf struct {
+	fetched bool
+	version int64
+}
+
+// Delivered records a run that came by itself, in a delivery whose signature was
+// checked. An error means that nothing is lost and that the same call later can
 // succeed.
-func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
-	result, err := r.settle(ctx, run, seen)
+func (r *Recorder) Delivered(ctx context.Context, run *extend.Run) (Result, error) {
+	return r.record(ctx, run, asOf{})
+}
+
+// Fetched records a run that Extend was asked for, after the record was as given, its
+// attempt still under way, or nil where there was none. Its error is that of Delivered.
+func (r *Recorder) Fetched(ctx context.Context, run *extend.Run, before *ledger.Record) (Result, error) {
+	seen := asOf{fetched: true}
+	if before != nil {
+		seen.version = before.Version
+	}
+	return r.record(ctx, run, seen)
+}
+
+func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
+	result, err := r.confirm(ctx, run, seen)
 	if result.DocumentID == "" {
 		result.DocumentID = run.ID
 		if tag, err := document.ParseTag(run.Metadata); err == nil {
@@ -86,15 +121,17 @@ func (r *Recorder) Record(ctx context.Context, run *extend.Run, seen int64) (Res
 	return result, err
 }
 
-// settle asks Extend for as long as the ledger can't tell which content is newer.
-func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
-	// over: the record that seen is of had ended. The ledger stores a change of what
-	// has ended only if it is of that very record, so this tells an end from a change.
-	over := false
+// confirm asks Extend for as long as the ledger can't tell which content is newer.
+func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
+	// hadEnded: so had the attempt in the record that seen is of. The ledger stores a change
+	// of what has ended only as of that very record, so this tells a change from an end.
+	hadEnded := false
 	for range maxRounds {
-		result, err := r.record(ctx, run, seen)
+		result, err := r.apply(ctx, run, seen)
 		if result.Verdict != ledger.Confirm {
-			result.Metrics = count(result, run, over)
+			if !hadEnded {
+				result.count(run)
+			}
 			return result, err
 		}
 		rec := result.Record
@@ -103,13 +140,13 @@ func (r *Recorder) settle(ctx context.Context, run *extend.Run, seen int64) (Res
 				return Result{}, err
 			}
 		}
-		if seen, over = NoRecord, false; rec != nil {
-			seen, over = rec.Version, rec.State.Terminal()
+		if seen, hadEnded = (asOf{fetched: true}), false; rec != nil {
+			seen.version, hadEnded = rec.Version, rec.State.Terminal()
 		}
 		id := run.ID
 		run, err = r.Runs.Get(ctx, id)
 		if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound && result.Record != nil {
-			// The run was deleted: which content is newer, nobody can tell any more.
+			// The run was deleted: nobody can tell any more which content is newer.
 			return Result{Verdict: ledger.Unchanged, DocumentID: result.DocumentID, Record: result.Record}, nil
 		}
 		if err != nil {
@@ -128,22 +165,22 @@ func (r *Recorder) find(ctx context.Context, id string) (*ledger.Record, error) 
 	return rec, err
 }
 
-// count says what the news ended. over: it was known to have ended, and this is a change
-// of its result.
-func count(result Result, run *extend.Run, over bool) (metrics []any) {
+// count finds out what is new by the run, and counts it.
+func (result *Result) count(run *extend.Run) {
 	rec := result.Record
+	var metrics []any
 	switch {
-	case !result.written || over:
-		return nil
+	case !result.written:
+		return
 	case result.Verdict == ledger.DuplicateRun:
 		metrics = append(metrics, metric.DuplicateRun.One())
-	case result.Verdict == ledger.Resubmit && run.Status == extend.StatusFailed: // it is tried again
+	case result.Verdict == ledger.Resubmit && run.Status == extend.StatusFailed: // the retry rule makes another attempt
 		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
 	case result.Verdict != ledger.Stored:
-		return nil
+		return
 	case rec.State == ledger.Processed:
 		metrics = append(metrics, metric.Processed.One())
-		// Only the first result: a later one is counted from somebody's wish, not from the upload.
+		// Only the first result: the time to a later one does not begin with the upload.
 		if rec.Revision == 1 && !rec.UploadedAt.IsZero() {
 			metrics = append(metrics, metric.SecondsToOutput.Add(max(0, rec.FinishedAt.Sub(rec.UploadedAt).Seconds())))
 		}
@@ -152,64 +189,67 @@ func count(result Result, run *extend.Run, over bool) (metrics []any) {
 	case rec.State == ledger.Cancelled:
 		metrics = append(metrics, metric.Cancelled.One())
 	default:
-		return nil
+		return
 	}
 	if run.Usage != nil {
 		if credits, err := run.Usage.Credits.Float64(); err == nil {
 			metrics = append(metrics, metric.Credits.Add(credits))
 		}
 	}
-	return metrics
+	result.Ended, result.Metrics = result.Verdict != ledger.DuplicateRun, metrics
 }
 
-func (r *Recorder) record(ctx context.Context, run *extend.Run, seen int64) (Result, error) {
-	id, source, attempt := run.ID, document.Source{}, 1
+// apply lets the ledger decide on a run, once, and does what follows from its verdict.
+func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
+	id := run.ID
 	tag, err := document.ParseTag(run.Metadata)
-	if err == nil {
+	tagged := err == nil
+	if tagged {
+		id = tag.DocumentID
 		if tag.Stack != r.Stack {
-			return Result{Verdict: Foreign, DocumentID: tag.DocumentID}, nil
+			return Result{Verdict: Foreign, DocumentID: id}, nil
 		}
-		id, source, attempt = tag.DocumentID, tag.Source(), tag.Attempt
 	}
-	state, ended := terminal[run.Status]
-	if !ended {
-		if seen == Delivered {
-			return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
+	var fact ledger.Fact = ledger.StillRunning{RunID: run.ID}
+	if _, ended := terminal[run.Status]; ended {
+		f, err := runEnded(run, seen)
+		if err != nil {
+			return Result{}, err
 		}
-		return r.apply(ctx, id, ledger.StillRunning{RunID: run.ID})
+		if f.Attempt = 1; tagged {
+			f.Source, f.Attempt = tag.Source(), tag.Attempt
+		}
+		if fact, err = r.place(ctx, id, f); err != nil {
+			return Result{}, err
+		}
+	} else if !seen.fetched { // a delivery is about what has ended
+		return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
 	}
+	d, err := r.Ledger.Apply(ctx, id, fact)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record, written: d.Written}
+	if d.Verdict == ledger.Resubmit {
+		if err := r.Requeue(ctx, d.Record.Source()); err != nil {
+			return result, fmt.Errorf("requeue %s: %w", id, err)
+		}
+	}
+	return result, nil
+}
 
-	o := ledger.RunEnded{
-		Source: source, Attempt: attempt, RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
-		State: state, Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
-		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Seen: seen,
+// place puts an output that no record can hold into the bucket: the bytes first, then the
+// record that points to them.
+func (r *Recorder) place(ctx context.Context, id string, f ledger.RunEnded) (ledger.RunEnded, error) {
+	if f.Output == nil || f.Output.Inline() == nil {
+		return f, nil
 	}
-	if run.Usage != nil {
-		o.Credits = run.Usage.Credits.String()
+	location, err := r.Put(ctx, fmt.Sprintf("%s/%d-%s.json", id, f.Attempt, f.Digest[:16]), f.Output.Text())
+	if err != nil {
+		return f, fmt.Errorf("run %s: put the output: %w", f.RunID, err)
 	}
-	if state == ledger.Processed {
-		o.Output = run.Output
-		if o.Output == nil {
-			o.Output = json.RawMessage("null")
-		}
-	}
-	if o.Digest, err = digest(o); err != nil {
-		return Result{}, fmt.Errorf("run %s: output: %w", run.ID, err)
-	}
-	if o.Output != nil {
-		switch _, err := ledger.EncodeOutput(o.Output); {
-		case errors.Is(err, ledger.ErrInexact):
-			// The bytes first, then the record that points to them.
-			name := fmt.Sprintf("%s/%d-%s.json", id, attempt, o.Digest[:16])
-			if o.OutputLocation, err = r.Put(ctx, name, o.Output); err != nil {
-				return Result{}, fmt.Errorf("run %s: keep the output: %w", run.ID, err)
-			}
-			o.Output = nil
-		case err != nil:
-			return Result{}, fmt.Errorf("run %s: %w", run.ID, err)
-		}
-	}
-	return r.apply(ctx, id, o)
+	f.Output, f.OutputLocation = nil, location
+	return f, nil
 }
 
 var terminal = map[extend.Status]ledger.State{
@@ -218,41 +258,44 @@ var terminal = map[extend.Status]ledger.State{
 	extend.StatusCancelled: ledger.Cancelled,
 }
 
-func (r *Recorder) apply(ctx context.Context, id string, f ledger.Fact) (Result, error) {
-	d, err := r.Ledger.Apply(ctx, id, f)
-	if err != nil {
-		return Result{}, err
+// runEnded is what the ledger has to know of a run that has ended, beside whose it is.
+func runEnded(run *extend.Run, seen asOf) (f ledger.RunEnded, err error) {
+	f = ledger.RunEnded{
+		RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
+		State: terminal[run.Status], Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
+		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version,
 	}
-	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record, written: d.Written}
-	if d.Verdict == ledger.Resubmit {
-		if err := r.Requeue(ctx, d.Record.Source()); err != nil {
-			return result, fmt.Errorf("resend %s: %w", id, err)
+	if run.Usage != nil {
+		f.Credits = run.Usage.Credits.String()
+	}
+	if f.State == ledger.Processed {
+		text := run.Output
+		if text == nil {
+			text = json.RawMessage("null")
+		}
+		if f.Output, err = ledger.NewOutput(text); err != nil {
+			return f, fmt.Errorf("run %s: output: %w", run.ID, err)
 		}
 	}
-	return result, nil
+	if f.Digest, err = digest(f); err != nil {
+		return f, fmt.Errorf("run %s: digest: %w", run.ID, err)
+	}
+	return f, nil
 }
 
-// maxSorted bounds the outputs whose names are put in order for the digest, which
-// takes many times their size.
-const maxSorted = 1 << 20
-
-// digest is the same for the same content, however it is spaced and, but for very
-// large outputs, whatever the order of its names.
-func digest(o ledger.RunEnded) (string, error) {
-	var output any
-	if len(o.Output) > maxSorted {
-		output = o.Output
-	} else if o.Output != nil {
-		d := json.NewDecoder(strings.NewReader(string(o.Output)))
-		d.UseNumber()
-		if err := d.Decode(&output); err != nil {
-			return "", err
-		}
-	}
-	text, err := json.Marshal([]any{o.State, o.Type, o.Reviewed, o.Edited, o.FailureReason, o.FailureMessage, output})
+// digest is the same for the same content: see [ledger.Output.Canonical].
+func digest(f ledger.RunEnded) (string, error) {
+	text, err := json.Marshal([]any{f.State, f.Type, f.Reviewed, f.Edited, f.FailureReason, f.FailureMessage, nil})
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	h := sha256.New()
+	if f.Output == nil {
+		h.Write(text)
+	} else { // its text takes the place of the null at the end
+		h.Write(bytes.TrimSuffix(text, []byte("null]")))
+		h.Write(f.Output.Canonical())
+		h.Write([]byte("]"))
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

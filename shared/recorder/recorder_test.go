@@ -41,17 +41,21 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	d := &desk{t: t, at: start}
 	rules := ledger.DefaultRules
-	d.Recorder = &Recorder{
+	var err error
+	d.Recorder, err = New(Parts{
 		Stack: stack, Runs: d,
 		Ledger: ledger.NewMemory(rules, func() time.Time { return d.at }),
 		Put: func(_ context.Context, name string, _ []byte) (string, error) {
-			t.Errorf("Keep of %s", name)
+			t.Errorf("Put of %s", name)
 			return "", errors.New("unexpected")
 		},
 		Requeue: func(_ context.Context, s document.Source) error {
-			t.Errorf("Resend of %s", s)
+			t.Errorf("Requeue of %s", s)
 			return errors.New("unexpected")
 		},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return d
 }
@@ -71,7 +75,7 @@ func (d *desk) Get(_ context.Context, id string) (*extend.Run, error) {
 }
 
 // seen is what a GET of the run would be given now.
-func (d *desk) seen(run *extend.Run) int64 {
+func (d *desk) seen(run *extend.Run) *ledger.Record {
 	id := run.ID
 	if tag, err := document.ParseTag(run.Metadata); err == nil {
 		id = tag.DocumentID
@@ -80,20 +84,19 @@ func (d *desk) seen(run *extend.Run) int64 {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if rec == nil {
-		return NoRecord
-	}
-	return rec.Version
+	return rec
 }
 
-// record brings a run in, and holds the verdict.
+// record records a run, and checks the verdict.
 func (d *desk) record(run *extend.Run, confirmed bool, want ledger.Verdict) Result {
 	d.t.Helper()
-	seen := Delivered
+	var r Result
+	var err error
 	if confirmed {
-		seen = d.seen(run)
+		r, err = d.Fetched(d.t.Context(), run, d.seen(run))
+	} else {
+		r, err = d.Delivered(d.t.Context(), run)
 	}
-	r, err := d.Record(d.t.Context(), run, seen)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -165,7 +168,7 @@ func TestExactOutputStaysInline(t *testing.T) {
 	}
 }
 
-func TestInexactOutputIsKeptFirst(t *testing.T) {
+func TestInexactOutputIsStoredFirst(t *testing.T) {
 	t.Parallel()
 	for name, output := range map[string]string{
 		"39 digits":        `{"n": 1.23456789012345678901234567890123456789}`,
@@ -185,14 +188,14 @@ func TestInexactOutputIsKeptFirst(t *testing.T) {
 					d.wantNone(docID) // the record may only point to what is there
 				}
 				if string(body) != output {
-					t.Errorf("kept %.100s", body)
+					t.Errorf("stored %.100s", body)
 				}
 				names = append(names, name)
 				return "s3://results/" + name, nil
 			}
 			r := d.record(processed(output), false, ledger.Stored)
 			if len(names) != 1 || !strings.HasPrefix(names[0], docID+"/1-") || !strings.HasSuffix(names[0], ".json") || r.Record.OutputLocation != "s3://results/"+names[0] {
-				t.Errorf("kept as %q, record %+v", names, r.Record)
+				t.Errorf("stored as %q, record %+v", names, r.Record)
 			}
 			d.wantOutput(docID, "")
 			d.record(processed(output), false, ledger.Unchanged)
@@ -203,7 +206,7 @@ func TestInexactOutputIsKeptFirst(t *testing.T) {
 	}
 }
 
-func TestKeepFails(t *testing.T) {
+func TestPutFails(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
@@ -213,7 +216,7 @@ func TestKeepFails(t *testing.T) {
 	}
 	full := errors.New("no bucket")
 	d.Put = func(context.Context, string, []byte) (string, error) { return "", full }
-	if _, err := d.Record(t.Context(), processed(`{"n": 1e400}`), Delivered); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
+	if _, err := d.Delivered(t.Context(), processed(`{"n": 1e400}`)); !errors.Is(err, full) || !strings.Contains(err.Error(), "dpr_1") {
 		t.Errorf("error %v", err)
 	}
 	if after, err := d.Ledger.Get(t.Context(), docID); err != nil || after.Version != before.Version {
@@ -249,7 +252,7 @@ func TestProcessedWithoutOutput(t *testing.T) {
 func TestOutputThatIsNotJSON(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if _, err := d.Record(t.Context(), processed(`{"n":`), Delivered); err == nil || !strings.Contains(err.Error(), "run dpr_1: output") {
+	if _, err := d.Delivered(t.Context(), processed(`{"n":`)); err == nil || !strings.Contains(err.Error(), "run dpr_1: output") {
 		t.Errorf("error %v", err)
 	}
 	d.wantNone(docID)
@@ -283,7 +286,7 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		d.record(pending(), false, ledger.Stored)
 		d.wantOutput(docID, `{"n": 1}`)
 	})
-	t.Run("a delivery says so, and Extend says it again", func(t *testing.T) {
+	t.Run("a delivery says so, and Extend confirms it", func(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t)
 		d.submitted()
@@ -308,7 +311,7 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		d := newDesk(t)
 		down := errors.New("down")
 		d.answers = []any{down}
-		if _, err := d.Record(t.Context(), pending(), Delivered); !errors.Is(err, down) || !strings.Contains(err.Error(), "dpr_1") {
+		if _, err := d.Delivered(t.Context(), pending()); !errors.Is(err, down) || !strings.Contains(err.Error(), "dpr_1") {
 			t.Errorf("error %v", err)
 		}
 		d.wantNone(docID)
@@ -340,47 +343,51 @@ func TestOtherContentIsAskedAbout(t *testing.T) {
 	if r.Record.Revision != 2 {
 		t.Errorf("revision %d", r.Record.Revision)
 	}
-	if _, err := d.Record(t.Context(), processed(`{"n": 4}`), Delivered); err == nil {
-		t.Error("no error, so the delivery would not come again")
+	if _, err := d.Delivered(t.Context(), processed(`{"n": 4}`)); err == nil {
+		t.Error("no error, so Extend would not repeat the delivery")
 	}
 	d.wantOutput(docID, `{"n": 3}`)
 }
 
-func TestACurableFailureIsResent(t *testing.T) {
+func TestATransientFailureIsRequeued(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
 	failed := with(processed(``), func(r *extend.Run) {
 		r.Status, r.Output, r.FailureReason, r.FailureMessage = extend.StatusFailed, json.RawMessage(`{}`), "INTERNAL_ERROR", "Sorry."
 	})
-	var resent []document.Source
-	var fault error
+	var requeued []document.Source
+	var failure error
 	d.Requeue = func(_ context.Context, s document.Source) error {
-		// First the ledger, then the notice: a notice that is faster would find the document as it was.
+		// The ledger first, then the message: one that is faster would find the document as it was.
 		if rec, err := d.Ledger.Get(t.Context(), docID); err != nil || rec.State != ledger.Waiting || rec.Attempt != 2 {
 			t.Errorf("record %+v, %v", rec, err)
 		}
-		resent = append(resent, s)
-		return fault
+		requeued = append(requeued, s)
+		return failure
 	}
-	fault = errors.New("no queue")
-	if _, err := d.Record(t.Context(), failed, Delivered); !errors.Is(err, fault) {
+	failure = errors.New("no queue")
+	if _, err := d.Delivered(t.Context(), failed); !errors.Is(err, failure) {
 		t.Errorf("error %v", err)
 	}
-	fault = nil
+	failure = nil
 	r := d.record(failed, false, ledger.Resubmit)
 	if r.Record.Attempt != 2 || r.Record.State != ledger.Waiting || len(r.Record.Runs) != 1 {
 		t.Errorf("record %+v", r.Record)
 	}
-	if want := []document.Source{source, source}; !slices.Equal(resent, want) {
-		t.Errorf("resent %v", resent)
+	if want := []document.Source{source, source}; !slices.Equal(requeued, want) {
+		t.Errorf("requeued %v", requeued)
 	}
 }
 
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	outcome := func(output string) ledger.RunEnded {
-		return ledger.RunEnded{State: ledger.Processed, Type: "EXTRACT", Output: json.RawMessage(output)}
+		o, err := ledger.NewOutput(json.RawMessage(output))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ledger.RunEnded{State: ledger.Processed, Type: "EXTRACT", Output: o}
 	}
 	base := outcome(`{"a": [1.50, "x"], "b": {"c": null}}`)
 	of := func(o ledger.RunEnded) string {
@@ -397,12 +404,16 @@ func TestDigest(t *testing.T) {
 		"escapes": outcome(`{"\u0061": [1.50, "\u0078"], "b": {"c": null}}`),
 		// These say how we came to know of it, not what it is.
 		"run URL":   func() ledger.RunEnded { o := base; o.RunURL = "u"; return o }(),
-		"confirmed": func() ledger.RunEnded { o := base; o.Seen = 7; return o }(),
+		"confirmed": func() ledger.RunEnded { o := base; o.Fetched, o.AsOf = true, 7; return o }(),
 		"credits":   func() ledger.RunEnded { o := base; o.Credits = "3"; return o }(),
 	} {
 		if of(same) != of(base) {
 			t.Errorf("%s: another digest", name)
 		}
+	}
+	ballast := strings.Repeat("x", 2<<20) // from a megabyte on the order of names counts, and spacing still does not
+	if of(outcome(`{"b": "`+ballast+`", "a": 1}`)) != of(outcome(`{"b":"`+ballast+`","a":1}`)) {
+		t.Error("spacing of a large output: another digest")
 	}
 	edit := func(f func(*ledger.RunEnded)) ledger.RunEnded { o := base; f(&o); return o }
 	seen := map[string]string{of(base): "base"}
@@ -410,6 +421,7 @@ func TestDigest(t *testing.T) {
 		"a value":             outcome(`{"a": [1.51, "x"], "b": {"c": null}}`),
 		"a digit beyond 2^53": outcome(`{"a": [9007199254740993, "x"], "b": {"c": null}}`),
 		"and the next":        outcome(`{"a": [9007199254740992, "x"], "b": {"c": null}}`),
+		"a number's spelling": outcome(`{"a": [1.5, "x"], "b": {"c": null}}`),
 		"order of a list":     outcome(`{"a": ["x", 1.50], "b": {"c": null}}`),
 		"absent, not null":    outcome(`{"a": [1.50, "x"], "b": {}}`),
 		"text, not a number":  outcome(`{"a": ["1.50", "x"], "b": {"c": null}}`),
@@ -427,7 +439,7 @@ func TestDigest(t *testing.T) {
 		}
 		seen[d] = name
 	}
-	if _, err := digest(outcome(`{`)); err == nil {
+	if _, err := ledger.NewOutput(json.RawMessage(`{`)); err == nil {
 		t.Error("not JSON, and no error")
 	}
 	for d := range seen {
@@ -453,17 +465,17 @@ func counted(t *testing.T, r Result) map[string]any {
 	return line
 }
 
-// What has ended counts once, whoever brings the news and however often.
+// An end counts once, whoever brings it and however often.
 func TestAnEndIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	uploaded := source
 	uploaded.UploadedAt = start.Add(-90 * time.Second)
-	type news struct {
-		run     *extend.Run
-		asked   bool // by our own GET; else it was delivered
-		verdict ledger.Verdict
-		want    map[string]any
-		again   bool // after it, a person wants the document read once more
+	type step struct {
+		run       *extend.Run
+		asked     bool // by our own GET; else it was delivered
+		verdict   ledger.Verdict
+		want      map[string]any
+		reprocess bool // after it, somebody asks for a reprocess
 	}
 	failed := func(reason string) *extend.Run {
 		return with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, reason })
@@ -475,9 +487,9 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 	}
 	done := map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0, "Credits": 1.5}
 	none := map[string]any{}
-	for name, all := range map[string][]news{
-		"processed, delivered twice":     {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 1}`), verdict: ledger.Unchanged, want: none}},
-		"processed, found by a question": {{run: processed(`{"n": 1}`), asked: true, verdict: ledger.Stored, want: done}},
+	for name, all := range map[string][]step{
+		"processed, delivered twice": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 1}`), verdict: ledger.Unchanged, want: none}},
+		"processed, fetched":         {{run: processed(`{"n": 1}`), asked: true, verdict: ledger.Stored, want: done}},
 		"without credits": {{run: with(processed(`{}`), func(r *extend.Run) { r.Usage = nil }), verdict: ledger.Stored,
 			want: map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0}}},
 		"a review": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 2}`), verdict: ledger.Stored, want: none}},
@@ -485,10 +497,10 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 			want: map[string]any{"Cancelled": 1.0}}},
 		"failed for good": {{run: failed("ABORTED"), verdict: ledger.Stored, want: map[string]any{"Failed": 1.0, "Reason": "ABORTED", "Credits": 1.5}},
 			{run: failed("ABORTED"), verdict: ledger.Unchanged, want: none}},
-		"failed, and cured": {{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: map[string]any{"Failed": 1.0, "Reason": "INTERNAL_ERROR", "Credits": 1.5}},
+		"failed, and processed by the next attempt": {{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: map[string]any{"Failed": 1.0, "Reason": "INTERNAL_ERROR", "Credits": 1.5}},
 			{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: none},
 			{run: second(processed(`{}`)), verdict: ledger.Stored, want: done}},
-		"read again by wish": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done, again: true},
+		"reprocessed": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done, reprocess: true},
 			{run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none}, {run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none},
 			{run: second(processed(`{"n": 2}`)), verdict: ledger.Stored, want: map[string]any{"Processed": 1.0, "Credits": 1.5}}},
 		"a duplicate run": {{run: processed(`{}`), verdict: ledger.Stored, want: done},
@@ -509,10 +521,13 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 			for i, n := range all {
 				d.asked, d.answers = nil, []any{n.run} // if it must be confirmed, Extend says the same
 				r := d.record(n.run, n.asked, n.verdict)
-				if diff := cmp.Diff(n.want, counted(t, r)); diff != "" {
-					t.Errorf("news %d (-want +got):\n%s", i+1, diff)
+				if ended := len(n.want) > 0 && n.want["DuplicateRun"] == nil; r.Ended != ended {
+					t.Errorf("step %d: ended %v, want %v", i+1, r.Ended, ended)
 				}
-				if n.again {
+				if diff := cmp.Diff(n.want, counted(t, r)); diff != "" {
+					t.Errorf("step %d (-want +got):\n%s", i+1, diff)
+				}
+				if n.reprocess {
 					apply(ledger.Reprocess{Attempt: 2, Reason: "asked for"})
 				}
 			}
@@ -520,14 +535,14 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 	}
 }
 
-func TestAFailureIsCountedThoughItsNoticeIsNotSent(t *testing.T) {
+func TestAFailureIsCountedThoughItIsNotRequeued(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
 	d.Requeue = func(context.Context, document.Source) error { return errors.New("no queue") }
-	r, err := d.Record(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }), Delivered)
+	r, err := d.Delivered(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }))
 	if err == nil {
-		t.Error("no error, so the delivery would not come again")
+		t.Error("no error, so Extend would not repeat the delivery")
 	}
 	if got := counted(t, r); got["Failed"] != 1.0 || r.DocumentID != docID {
 		t.Errorf("counted %v of %q", got, r.DocumentID)

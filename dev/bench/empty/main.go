@@ -1,5 +1,5 @@
-// Empty is the least that a Lambda function in Go can be: what the others are held
-// against.
+// Empty is the least that a Lambda function in Go can be: what the others are compared
+// with.
 package main
 
 import (

@@ -4,24 +4,21 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"extend-intake/test/fixtures"
 )
 
 const testSecret = "wss_8fKq2LxVnB7rTzYw4HsJd6McPe1uGa9o"
 
 var signedAt = time.Unix(1784020500, 0)
 
+// fixture is a delivery as the vendor publishes it.
 func fixture(t testing.TB, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return fixtures.Read(t, "webhook_"+name)
 }
 
 func at(now time.Time) func() time.Time { return func() time.Time { return now } }
@@ -65,7 +62,7 @@ func TestOpenVectors(t *testing.T) {
 		Now                  int64
 		MaxAgeSeconds        int `json:"max_age_seconds"`
 	}
-	if err := json.Unmarshal(fixture(t, "signature_vectors.json"), &vectors); err != nil {
+	if err := json.Unmarshal(fixtures.Read(t, "signature_vectors.json"), &vectors); err != nil {
 		t.Fatal(err)
 	}
 	if len(vectors) != 36 {

@@ -1,0 +1,145 @@
+package ledger
+
+import (
+	"time"
+
+	"extend-intake/shared/document"
+)
+
+// Fact is something that happened to a document.
+type Fact interface{ fact() }
+
+// Claim: somebody wants to submit the document.
+type Claim struct {
+	Source      document.Source
+	Route       string
+	ProcessorID string
+	Version     string
+	// By is unique to this claim. [Ledger.Apply] sets it: a claimer whose write was made
+	// but not answered recognizes its own claim by it.
+	By string
+}
+
+// Accepted: Extend answered the POST, or a search found the run.
+type Accepted struct {
+	Attempt       int
+	RunID, RunURL string
+}
+
+// NotAccepted: the POST of this claim surely made no run. Until is when it is worth
+// another try.
+type NotAccepted struct {
+	ClaimNumber int64
+	Reason      string
+	Until       time.Time
+}
+
+// OutcomeUnknown: the POST of this claim may have made a run, or may not.
+type OutcomeUnknown struct{ ClaimNumber int64 }
+
+// Refusal: Extend refused the POST of this claim for good.
+type Refusal struct {
+	ClaimNumber              int64
+	Code, Message, RequestID string
+}
+
+// NotFound: a search that began at SearchedAt found no run.
+type NotFound struct {
+	Attempt    int
+	SearchedAt time.Time
+}
+
+// RunEnded: a run has ended. It comes from a verified delivery or from our own GET.
+type RunEnded struct {
+	// Source is what the run's tag says; empty for a run without one.
+	Source        document.Source
+	Attempt       int
+	RunID, RunURL string
+	ProcessorID   string
+	// State is Processed, Failed or Cancelled.
+	State                         State
+	Type                          string
+	Reviewed, Edited              bool
+	FailureReason, FailureMessage string
+	Credits                       string
+	Output                        *Output // set, or OutputLocation is, when Processed
+	OutputLocation                string
+	Digest                        string
+	// Fetched says that we asked Extend for the run, after the record had the version
+	// AsOf (0: there was none). Else it came by itself. A run has no time of its last
+	// change, so a content replaces another only if Extend was asked after the other
+	// was stored.
+	Fetched bool
+	AsOf    int64
+}
+
+// RunMissing: Extend knows no such run (any more). It was deleted.
+type RunMissing struct{ RunID string }
+
+// StillRunning: Extend was asked, and the run is still under way.
+type StillRunning struct{ RunID string }
+
+// Reprocess: somebody wants the document read once more, by this attempt. The number
+// makes the same wish twice one attempt.
+type Reprocess struct {
+	Attempt int
+	Reason  string
+}
+
+// Requeued: the document was sent to the upload queue once more.
+type Requeued struct{}
+
+func (Claim) fact()          {}
+func (Accepted) fact()       {}
+func (NotAccepted) fact()    {}
+func (OutcomeUnknown) fact() {}
+func (Refusal) fact()        {}
+func (NotFound) fact()       {}
+func (RunEnded) fact()       {}
+func (RunMissing) fact()     {}
+func (StillRunning) fact()   {}
+func (Reprocess) fact()      {}
+func (Requeued) fact()       {}
+
+// Verdict says what a decision means for whoever reported the fact.
+type Verdict string
+
+const (
+	// Claimed: the claim is granted. POST now, once.
+	Claimed Verdict = "claimed"
+	// Leased: another claim has the lease, until LeaseUntil at most.
+	Leased Verdict = "leased"
+	// Search: an earlier POST may have made a run. Search for it.
+	Search Verdict = "search"
+	// NothingToDo: the run is known, or the document has ended.
+	NothingToDo Verdict = "nothing to do"
+	// Stored: the fact has changed the record.
+	Stored Verdict = "stored"
+	// Unchanged: the ledger knew the fact, or something newer.
+	Unchanged Verdict = "unchanged"
+	// Confirm: GET the run now; the ledger can't tell which content is newer.
+	Confirm Verdict = "confirm"
+	// EarlierAttempt: the run is one of an earlier attempt, which changes nothing that a consumer sees.
+	EarlierAttempt Verdict = "earlier"
+	// DuplicateRun: a second run for one attempt. It is in Runs now; it must never happen.
+	DuplicateRun Verdict = "duplicate run"
+	// Resubmit: the document is WAITING for its next attempt. Send it to the upload queue.
+	Resubmit Verdict = "resubmit"
+)
+
+// Decision is what follows from a fact.
+type Decision struct {
+	Verdict Verdict
+	// Record is the record as it is after the decision; nil when there is none.
+	Record *Record
+	// Written says that the ledger changed by it: applied once more, the same fact changes nothing.
+	Written bool
+}
+
+// State is the Record's, or "" when there is none.
+func (d Decision) State() State {
+	if d.Record == nil {
+		return ""
+	}
+	return d.Record.State
+}

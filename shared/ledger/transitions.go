@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"extend-intake/shared/document"
+)
+
+// notePastRun keeps a run under Runs, once.
+func (r Rules) notePastRun(rec, next *Record, run PastRun) (Decision, error) {
+	v := EarlierAttempt
+	if rec.State == Waiting && run.Attempt < rec.Attempt {
+		// It is the attempt before: the message for the next one may not have got through.
+		v = Resubmit
+	}
+	if i := slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.RunID == run.RunID }); i >= 0 {
+		if rec.Runs[i].State.Terminal() || !run.State.Terminal() {
+			return Decision{Verdict: v, Record: rec}, nil
+		}
+		run.Duplicate = rec.Runs[i].Duplicate
+		run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
+		next.Runs[i] = run
+		return Decision{Verdict: v, Record: next, Written: true}, nil
+	}
+	run.Duplicate = run.Attempt == rec.Attempt ||
+		slices.ContainsFunc(rec.Runs, func(n PastRun) bool { return n.Attempt == run.Attempt && n.RunID != "" })
+	if run.Duplicate {
+		v = DuplicateRun
+	}
+	next.appendRun(run)
+	return Decision{Verdict: v, Record: next, Written: true}, nil
+}
+
+// An item of DynamoDB holds 400 KB, and the output has most of it: texts of Extend
+// are cut, and so is the list of runs, the oldest first.
+const (
+	maxMessage      = 4000
+	maxNotedMessage = 400
+	maxReason       = 200
+	maxRuns         = 20
+)
+
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func (rec *Record) appendRun(run PastRun) {
+	run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
+	rec.Runs = append(rec.Runs, run)
+	if n := len(rec.Runs) - maxRuns; n > 0 {
+		rec.Runs = rec.Runs[n:]
+	}
+}
+
+// inFlight reports whether the claim is the last one made and its POST still
+// without an answer: only then is the answer of its claimer about this record.
+func (rec *Record) inFlight(claim int64) bool {
+	return rec.ClaimNumber == claim && rec.RunID == "" && (rec.State == Submitting || rec.State == Unconfirmed)
+}
+
+func (rec *Record) setSource(s document.Source) {
+	rec.Object, rec.Bucket, rec.Key, rec.VersionID, rec.ETag = s.Object(), s.Bucket, s.Key, s.VersionID, s.ETag
+	rec.Size, rec.Sequence, rec.UploadedAt = s.Size, s.Sequencer, s.UploadedAt
+}
+
+func (r Rules) grant(rec *Record, f Claim, now time.Time) {
+	rec.State, rec.Reason = Submitting, ""
+	rec.ClaimNumber++
+	rec.ClaimedBy = f.By
+	rec.Route, rec.ProcessorID, rec.ProcessorVersion = f.Route, f.ProcessorID, f.Version
+	rec.SubmittedAt, rec.LeaseUntil = now, now.Add(r.Lease)
+	rec.NextCheckAt = rec.LeaseUntil
+}
+
+func (rec *Record) unconfirmed(since, now time.Time) {
+	rec.State, rec.UnconfirmedSince, rec.LeaseUntil, rec.NextCheckAt = Unconfirmed, since, time.Time{}, now
+}
+
+func (rec *Record) waiting(reason string, until time.Time) {
+	rec.State, rec.Reason, rec.NextCheckAt = Waiting, reason, until
+	rec.LeaseUntil, rec.UnconfirmedSince = time.Time{}, time.Time{}
+}
+
+func (rec *Record) setRun(runID, url string, now time.Time) {
+	rec.RunID, rec.RunURL = runID, url
+	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
+	if rec.SubmittedAt.IsZero() {
+		rec.SubmittedAt = now
+	}
+}
+
+// end makes the record terminal: a change that a consumer sees.
+func (rec *Record) end(s State, now time.Time) {
+	rec.State, rec.NextCheckAt, rec.FinishedAt = s, time.Time{}, now
+	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
+	rec.FailureReason, rec.FailureMessage, rec.RequestID = "", "", ""
+	rec.Revision++
+}
+
+func (rec *Record) setResult(f RunEnded, now time.Time) {
+	rec.end(f.State, now)
+	rec.RunID, rec.RunURL = f.RunID, cmp.Or(cut(f.RunURL, maxMessage), rec.RunURL)
+	rec.ProcessorID = cmp.Or(rec.ProcessorID, f.ProcessorID)
+	rec.Type, rec.Reviewed, rec.Edited = cut(f.Type, maxReason), f.Reviewed, f.Edited
+	rec.FailureReason, rec.FailureMessage = cut(f.FailureReason, maxReason), cut(f.FailureMessage, maxMessage)
+	rec.Credits, rec.Digest = f.Credits, f.Digest
+	if f.State == Processed {
+		rec.OutputRunID, rec.OutputLocation = f.RunID, f.OutputLocation
+		if f.Output != nil {
+			rec.Output, rec.attribute = f.Output.text, f.Output.attribute
+		}
+	}
+}
+
+// archive moves the run that the record shows to Runs.
+func (rec *Record) archive(now time.Time) {
+	if rec.RunID != "" || rec.State.Terminal() {
+		at := rec.FinishedAt
+		if at.IsZero() {
+			at = now
+		}
+		rec.appendRun(PastRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State,
+			FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: at})
+	}
+	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""
+	rec.FailureReason, rec.FailureMessage = "", ""
+	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
+}
+
+// startAttempt makes the document WAITING for its next attempt. The retry rule and
+// whoever asks for a reprocess come here alike.
+func (rec *Record) startAttempt(reason string, now time.Time) {
+	rec.archive(now)
+	rec.Attempt++
+	rec.waiting(reason, now)
+}

@@ -1,0 +1,343 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"extend-intake/dev/fakeextend"
+)
+
+// skews is by how much two clocks and the odd latency can shorten a confirm window.
+const skews = 20 * time.Second
+
+func (w *world) newExtend() *fakeextend.Server {
+	fake, err := fakeextend.New(fakeextend.Options{
+		APIKey:     apiKey,
+		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
+		WebhookURL: webhookURL, WebhookSecret: secret,
+		Client: &http.Client{Transport: w.bucket}, WebhookClient: &http.Client{Transport: &gateway{w: w}},
+		Processing: func(r fakeextend.RunInfo) time.Duration {
+			return between(w.dice("processing", r.ID), time.Millisecond, w.set.longestRun)
+		},
+		Output:            w.output,
+		RequestsPerSecond: w.set.planRequests, FilesPerMinute: w.set.planFiles, RefuseFiles: w.set.refuseFiles,
+		RetryAfter: w.set.retryAfter, ErrorShape: w.set.errorShape, ExplicitNulls: w.set.explicitNulls, ShortPages: w.set.shortPages,
+		Seed: w.seed, Fault: w.apiFault, DeliveryFault: w.deliveryFault, OnStep: w.extendStep,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return fake
+}
+
+// tag is what a run's metadata says, read without the product's code.
+type tag struct {
+	Stack      string `json:"stack"`
+	DocumentID string `json:"documentId"`
+	Attempt    int    `json:"attempt"`
+}
+
+func tagOf(metadata []byte) (t tag) {
+	_ = json.Unmarshal(metadata, &t) // no tag: the zero one
+	return t
+}
+
+// output is what Extend reads from a file. Some of it is hard to keep as it is.
+func (w *world) output(r fakeextend.RunInfo) json.RawMessage {
+	dice := w.dice("output", r.ID)
+	number := "12345678901234567890.10"
+	if w.strike(dice, outputInexact) {
+		number = "1234567890123456789012345678901234567890.5" // 41 digits
+	}
+	out := json.RawMessage(fmt.Sprintf(`{"run": %q, "n": %d, "total": %s, "none": null, "text": "<a> & \u00e9", "list": [1.0, {}, []]}`, r.ID, dice.IntN(1000), number))
+	w.produced(r.ID, out)
+	return out
+}
+
+// produced notes what a run's output was at some time.
+func (w *world) produced(runID string, output json.RawMessage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outputs[runID] = append(w.outputs[runID], output)
+}
+
+// An outageSpan is a time in which every request gets the same answer.
+type outageSpan struct {
+	from, until time.Time
+	status      int
+}
+
+// apiFault is what goes wrong with one request to Extend.
+func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
+	dice := w.dice("api", c.Route, c.N)
+	f := fakeextend.Fault{Delay: w.latency(dice), AnswerDelay: w.latency(dice)}
+	create := c.Route == fakeextend.RouteCreate
+	var t tag
+	if create {
+		var body struct {
+			Metadata json.RawMessage `json:"metadata"`
+		}
+		_ = json.Unmarshal(c.Body, &body) // Extend itself says what is wrong with it
+		t = tagOf(body.Metadata)
+		w.fate(dice, &f.Fate)
+		if t.Stack == stackName {
+			defer func() { w.noteLag(c.FileName, f) }()
+		}
+	}
+	for _, o := range w.outages {
+		if now := time.Now(); !now.Before(o.from) && now.Before(o.until) {
+			w.strike(dice, outage)
+			f.Status = o.status
+			return f
+		}
+	}
+	if u := w.expectedUpload(t.DocumentID); create && u != nil && u.refused != 0 {
+		f.Status = u.refused
+		return f
+	}
+	broken := []int{500, 502, 503, 504, 408}[dice.IntN(5)]
+	switch {
+	case w.strike(dice, rateLimited):
+		f.Status = 429
+		f.RetryAfter = []string{"", "0", "7", "120", "86400", "soon"}[dice.IntN(6)]
+		if f.RetryAfter == "soon" {
+			f.RetryAfter = time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat)
+		}
+		if f.RetryAfter == "86400" && dice.IntN(10) > 0 {
+			f.RetryAfter = "1"
+		}
+	case w.strike(dice, failsBefore):
+		f.Status = broken
+	case w.strike(dice, failsAfter):
+		f.Status, f.After = broken, true
+	case w.strike(dice, cutBefore):
+		f.Cut = true
+	case w.strike(dice, cutAfter):
+		f.Cut, f.After = true, true
+	case w.strike(dice, slowBefore):
+		f.Delay = between(dice, 21*time.Second, 60*time.Second)
+	case w.strike(dice, slowAfter):
+		f.AnswerDelay = between(dice, 21*time.Second, 40*time.Second)
+	case create && w.strike(dice, webhookEarly):
+		f.HoldAnswer = true
+	}
+	if f.Status != 0 && dice.IntN(3) == 0 {
+		f.HTML = "<html><body><h1>A gateway</h1></body></html>"
+	}
+	return f
+}
+
+// fate is what becomes of a run.
+func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate) {
+	f.FetchDelay = w.latency(dice)
+	f.NullOutput = dice.IntN(2) == 0
+	if w.strike(dice, listLags) {
+		f.ListLag = between(dice, 0, w.set.confirm-skews-time.Minute) // a minute: the request itself may be late
+	}
+	if w.strike(dice, listLagsTooLong) {
+		f.ListLag = between(dice, w.set.confirm, 3*w.set.confirm)
+	}
+	if w.strike(dice, runWaits) {
+		f.Pending = between(dice, 0, 20*time.Minute)
+	}
+	switch {
+	case w.strike(dice, runFailsTransiently):
+		f.End = fakeextend.EndFailed
+		f.FailureReason = []string{"INTERNAL_ERROR", "PARSING_ERROR", "PRE_PROCESSING_FAILURE"}[dice.IntN(3)]
+	case w.strike(dice, runFails):
+		f.End, f.FailureReason = fakeextend.EndFailed, "PASSWORD_PROTECTED_FILE"
+	case w.strike(dice, runCancelled):
+		f.End = fakeextend.EndCancelled
+	case w.strike(dice, runDeleted):
+		f.End = fakeextend.EndDeleted
+	case w.strike(dice, runHangs):
+		f.End = fakeextend.EndNever // until extendStep finishes it
+	}
+}
+
+// noteLag notes how long a run can stay invisible to a search after its POST was sent.
+func (w *world) noteLag(fileName string, f fakeextend.Fault) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f.Delay+f.Fate.ListLag > w.set.confirm-skews {
+		w.hidden[fileName] = "the list lags longer than the confirm window"
+	}
+}
+
+// deliveryFault is what is odd about one try to deliver a webhook.
+func (w *world) deliveryFault(d fakeextend.Delivery) fakeextend.DeliveryFault {
+	dice := w.dice("delivery", d.EventID, d.Try)
+	f := fakeextend.DeliveryFault{Delay: w.latency(dice)}
+	if w.strike(dice, webhookLost) {
+		f.Drop = true
+		return f
+	}
+	if w.strike(dice, webhookRepeated) {
+		f.Copies = 1 + dice.IntN(2)
+	}
+	if w.strike(dice, webhookLate) {
+		f.Delay += between(dice, 0, 10*time.Minute)
+	}
+	if w.strike(dice, webhookHoursLate) {
+		f.Delay += between(dice, 0, 6*time.Hour)
+	}
+	if w.strike(dice, webhookPointer) {
+		f.Pointer = fakeextend.Pointer(1 + dice.IntN(3))
+		f.Envelope, f.Expired = dice.IntN(2) == 0, dice.IntN(3) == 0
+	}
+	f.WrongSignature = w.strike(dice, webhookWrongSignature)
+	if w.strike(dice, webhookStale) {
+		f.Age = between(dice, 310*time.Second, time.Hour)
+		if dice.IntN(3) == 0 {
+			f.Age = -between(dice, 70*time.Second, time.Hour)
+		}
+	}
+	if w.strike(dice, webhookOtherType) {
+		f.EventType = "processor_run.something_new"
+	}
+	return f
+}
+
+// extendStep watches Extend, and is where people see what they act on.
+func (w *world) extendStep(s fakeextend.Step) {
+	document := documentOf(s.FileName)
+	run := ""
+	if s.RunID != "" {
+		run = s.RunID[:8]
+	}
+	if w.trace != nil {
+		status := ""
+		if s.Status != 0 {
+			status = strconv.Itoa(s.Status)
+		}
+		w.tell("Extend", document, "%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", s.Kind, run, status, s.Detail)), " "))
+	}
+	dice := w.dice("people", s.RunID, string(s.Kind))
+	switch s.Kind {
+	case fakeextend.RunCreated:
+		w.mu.Lock()
+		w.made++
+		hangs := w.faults.p[runHangs] > 0
+		w.mu.Unlock()
+		if hangs {
+			w.later(between(dice, 10*time.Minute, 3*time.Hour), func() {
+				go func() { _ = w.extend.FinishRun(s.RunID) }() // it may be gone
+			})
+		}
+	case fakeextend.RunDeleted:
+		w.mu.Lock()
+		if rec, ok := w.records[document]; ok && !knows(rec, s.RunID) {
+			w.hidden[s.FileName] = "the run was deleted before anything told of it"
+		}
+		w.mu.Unlock()
+	case fakeextend.RunFinished:
+		if s.Detail == "PROCESSED" {
+			for i := range 2 {
+				if w.strike(dice, reviewed) {
+					after := []time.Duration{5 * time.Second, time.Minute, 2 * time.Hour}[dice.IntN(3)]
+					w.later(between(dice, time.Millisecond, after), func() {
+						output := json.RawMessage(fmt.Sprintf(`{"reviewed": %d, "run": %q}`, i, s.RunID))
+						if w.extend.ReviewRun(s.RunID, output) == nil {
+							w.produced(s.RunID, output)
+						}
+					})
+				}
+			}
+		}
+		if w.strike(dice, deletedLater) {
+			w.later(between(dice, time.Second, 3*time.Hour), func() { _ = w.extend.DeleteRun(s.RunID) }) // it may be gone
+		}
+	}
+}
+
+// documentOf finds the document by the token in a file name.
+func documentOf(fileName string) string {
+	i := strings.Index(fileName, "doc_")
+	if i < 0 {
+		return ""
+	}
+	id, _, _ := strings.Cut(fileName[i:], "-")
+	return id
+}
+
+// gateway is the HTTP API in front of webhook, and the network before it.
+type gateway struct{ w *world }
+
+var errLost = errors.New("connection lost")
+
+// RoundTrip hands a request to the function.
+func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := g.w
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	w.deliveries++
+	dice := w.dice("gateway", w.deliveries)
+	w.mu.Unlock()
+	time.Sleep(w.latency(dice))
+	if w.strike(dice, gatewayLost) {
+		if dice.IntN(2) == 0 {
+			return nil, errLost
+		}
+		return answer(r, http.StatusServiceUnavailable, nil), nil
+	}
+	in := events.APIGatewayV2HTTPRequest{Version: "2.0", RawPath: "/webhook", Headers: map[string]string{}, Body: string(body)}
+	for name := range r.Header {
+		in.Headers[strings.ToLower(name)] = r.Header.Get(name)
+	}
+	if dice.IntN(3) == 0 {
+		in.Body, in.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
+	}
+	done := make(chan *http.Response, 1)
+	w.webhook.invoke(in, func(result any, err error) {
+		if err != nil {
+			done <- answer(r, http.StatusInternalServerError, []byte(`{"message":"Internal Server Error"}`))
+			return
+		}
+		out := result.(events.APIGatewayV2HTTPResponse)
+		done <- answer(r, out.StatusCode, []byte(out.Body))
+	})
+	timer := time.NewTimer(30*time.Second - time.Millisecond)
+	defer timer.Stop()
+	var response *http.Response
+	select {
+	case response = <-done:
+	case <-timer.C:
+		response = answer(r, http.StatusServiceUnavailable, nil)
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	time.Sleep(w.latency(dice))
+	if w.strike(dice, gatewayAnswerLost) {
+		return nil, errLost
+	}
+	return response, nil
+}
+
+// post sends a stranger's request to the webhook and returns the answer's status, or 0.
+func (w *world) post(header http.Header, body []byte) int {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, webhookURL, bytes.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	r.Header = header
+	response, err := (&gateway{w}).RoundTrip(r)
+	if err != nil {
+		return 0
+	}
+	return response.StatusCode
+}

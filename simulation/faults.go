@@ -1,0 +1,177 @@
+package simulation
+
+import "math/rand/v2"
+
+// A kind is a kind of fault. To add one: a line here, a line in kinds, and one
+// call of [world.strike] at the place where it happens.
+type kind int
+
+const (
+	// Machines.
+	crash kind = iota
+	stall
+	coldStart
+	clockSkew
+	// The ledger's table.
+	ledgerThrottled
+	ledgerAnswerLost
+	recordUnreadable
+	// S3.
+	eventRepeated
+	eventLate
+	linkFails
+	fileUnavailable
+	putFails
+	putAnswerLost
+	// SQS.
+	deliveredTwice
+	deleteLost
+	delayFails
+	delayAnswerLost
+	deadLetterFails
+	deadLetterAnswerLost
+	requeueFails
+	requeueAnswerLost
+	// The secret and the schedule.
+	secretUnavailable
+	tickSkipped
+	tickTwice
+	// Extend's API.
+	outage
+	rateLimited
+	failsBefore
+	failsAfter
+	cutBefore
+	cutAfter
+	slowBefore
+	slowAfter
+	neverSent
+	finalNo
+	smallPlan
+	// Extend's lists.
+	listLags
+	listLagsTooLong
+	// What becomes of a run.
+	runWaits
+	runFailsTransiently
+	runFails
+	runCancelled
+	runDeleted
+	runHangs
+	outputInexact
+	// Webhooks.
+	webhookLost
+	webhookRepeated
+	webhookLate
+	webhookHoursLate
+	webhookEarly
+	webhookPointer
+	webhookWrongSignature
+	webhookStale
+	webhookOtherType
+	gatewayLost
+	gatewayAnswerLost
+	// People.
+	reviewed
+	reprocessed
+	deletedLater
+	forged
+	replayed
+	foreignRun
+	untaggedRun
+	nKinds
+)
+
+// kinds says of each kind how it is called and how often it strikes, where it is
+// switched on, per place where it can.
+var kinds = [nKinds]struct {
+	name string
+	p    float64
+}{
+	crash:                {"machine crashes at a side effect", 0.02},
+	stall:                {"machine stalls, up to its time-out", 0.01},
+	coldStart:            {"cold start although an instance is idle", 0.3},
+	clockSkew:            {"machine's clock is off, up to 5 s", 0.7},
+	ledgerThrottled:      {"ledger: throttled", 0.05},
+	ledgerAnswerLost:     {"ledger: written, answer lost", 0.05},
+	recordUnreadable:     {"ledger: record can't be understood, for once", 0.02},
+	eventRepeated:        {"upload event repeated", 0.3},
+	eventLate:            {"upload event late, out of order", 0.3},
+	linkFails:            {"presigning fails", 0.1},
+	fileUnavailable:      {"Extend can't fetch the file", 0.1},
+	putFails:             {"large output not stored", 0.2},
+	putAnswerLost:        {"large output stored, answer lost", 0.2},
+	deliveredTwice:       {"message delivered to two at once", 0.1},
+	deleteLost:           {"message not deleted though done", 0.1},
+	delayFails:           {"message's delay not set", 0.2},
+	delayAnswerLost:      {"message's delay set, answer lost", 0.2},
+	deadLetterFails:      {"dead letter not sent", 0.3},
+	deadLetterAnswerLost: {"dead letter sent, answer lost", 0.3},
+	requeueFails:         {"message not requeued", 0.2},
+	requeueAnswerLost:    {"message requeued, answer lost", 0.2},
+	secretUnavailable:    {"secret can't be read", 0.05},
+	tickSkipped:          {"reconcile not invoked", 0.2},
+	tickTwice:            {"reconcile invoked twice at once", 0.1},
+	outage:               {"account refused or Extend down for minutes", 0.6},
+	rateLimited:          {"429, with and without Retry-After", 0.15},
+	failsBefore:          {"5xx or 408 before the request took effect", 0.1},
+	failsAfter:           {"5xx or 408 after it took effect", 0.15},
+	cutBefore:            {"connection cut before it took effect", 0.1},
+	cutAfter:             {"connection cut after it took effect", 0.15},
+	slowBefore:           {"request arrives after the client gave up", 0.1},
+	slowAfter:            {"answer after the client gave up", 0.1},
+	neverSent:            {"no connection", 0.1},
+	finalNo:              {"upload that Extend refuses for good", 0.3},
+	smallPlan:            {"plan is smaller than configured", 0.5},
+	listLags:             {"list lags, below the confirm window", 0.5},
+	listLagsTooLong:      {"list lags longer than the confirm window", 0.5},
+	runWaits:             {"run PENDING for long", 0.2},
+	runFailsTransiently:  {"run fails curably", 0.2},
+	runFails:             {"run fails for good", 0.15},
+	runCancelled:         {"run cancelled", 0.15},
+	runDeleted:           {"run deleted while under way", 0.1},
+	runHangs:             {"run ends only hours later", 0.1},
+	outputInexact:        {"output that the table can't hold", 0.3},
+
+	webhookLost:           {"webhook lost", 0.25},
+	webhookRepeated:       {"webhook repeated", 0.3},
+	webhookLate:           {"webhook minutes late", 0.3},
+	webhookHoursLate:      {"webhook hours late", 0.1},
+	webhookEarly:          {"webhook before the POST's answer", 0.3},
+	webhookPointer:        {"webhook points to its payload", 0.2},
+	webhookWrongSignature: {"webhook with another secret's signature", 0.1},
+	webhookStale:          {"webhook with an old timestamp", 0.1},
+	webhookOtherType:      {"webhook of an unknown type", 0.05},
+	gatewayLost:           {"gateway loses the webhook", 0.1},
+	gatewayAnswerLost:     {"gateway loses the answer", 0.1},
+
+	reviewed:     {"person reviews the output", 0.3},
+	reprocessed:  {"person wants the document read again", 0.2},
+	deletedLater: {"person deletes a run that ended", 0.1},
+	forged:       {"stranger forges a webhook", 0.7},
+	replayed:     {"stranger replays an old webhook", 0.7},
+	foreignRun:   {"another stack's run of the same file", 0.6},
+	untaggedRun:  {"run from the dashboard", 0.6},
+}
+
+// faults says how often each kind strikes in one schedule, and counts.
+type faults struct {
+	p [nKinds]float64
+	n [nKinds]int
+}
+
+// swarm switches on a random subset of the kinds: faults that hide each other
+// are then apart in some schedule.
+func swarm(dice *rand.Rand) (f faults) {
+	density := []float64{0, 0.1, 0.3, 0.3, 0.6, 1}[dice.IntN(6)]
+	for k := range f.p {
+		strength := []float64{0.3, 1, 1, 3}[dice.IntN(4)]
+		if dice.Float64() < density {
+			f.p[k] = min(kinds[k].p*strength, 0.9)
+		}
+	}
+	if dice.Float64() < 0.9 {
+		f.p[listLagsTooLong] = 0 // the undecidable case is looked at in a tenth of the schedules
+	}
+	return f
+}
