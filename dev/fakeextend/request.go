@@ -180,27 +180,5 @@ func cleanTags(metadata json.RawMessage) (json.RawMessage, bool) {
 			clean = append(clean, quote(kept))
 		}
 	}
-	return replaceMember(metadata, usageTags, list(clean)), true
-}
-
-// replaceMember replaces the value of a member in the text of a JSON object,
-// which is known to be one.
-func replaceMember(text json.RawMessage, name string, value []byte) json.RawMessage {
-	dec := json.NewDecoder(strings.NewReader(string(text)))
-	_, _ = dec.Token() // {
-	var out []byte
-	copied := 0
-	for dec.More() {
-		key, _ := dec.Token()
-		var old json.RawMessage
-		if err := dec.Decode(&old); err != nil {
-			return text
-		}
-		if key == name {
-			end := int(dec.InputOffset())
-			out = append(append(out, text[copied:end-len(old)]...), value...)
-			copied = end
-		}
-	}
-	return append(out, text[copied:]...)
+	return setMember(metadata, usageTags, list(clean)), true
 }
