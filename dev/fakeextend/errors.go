@@ -73,53 +73,62 @@ func (s *Server) requestID() string {
 	return s.id("req_", idLength, strconv.Itoa(n))
 }
 
-func (s *Server) write(w http.ResponseWriter, status int, requestID string, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Extend-Request-Id", requestID)
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a caller that has gone away is its own affair
+func (x *exchange) count(status int) {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	x.s.requests[RequestCount{Route: x.route, Status: status}]++
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, route string, ref *refusal) {
-	s.count(route, ref.status)
+func (x *exchange) write(status int, requestID string, body []byte) {
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.Header().Set("X-Extend-Request-Id", requestID)
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body) // a caller that has gone away is its own affair
+}
+
+// refuse answers as the rules of the API want it.
+func (x *exchange) refuse(ref *refusal) {
+	s := x.s
+	x.count(ref.status)
 	code := cmp.Or(ref.code, errorCode(ref.status))
 	s.mu.Lock()
-	s.refused = append(s.refused, Refusal{Method: r.Method, Path: r.URL.Path, Status: ref.status, Code: code, Reason: ref.message})
+	s.refused = append(s.refused, Refusal{Method: x.r.Method, Path: x.r.URL.Path, Status: ref.status, Code: code, Reason: ref.message})
 	s.mu.Unlock()
-	s.step(Step{Kind: RequestRefused, Status: ref.status, Detail: r.Method + " " + r.URL.Path + ": " + ref.message})
+	s.step(Step{Kind: RequestRefused, Status: ref.status, Detail: x.r.Method + " " + x.r.URL.Path + ": " + ref.message})
 	if ref.retryAfter != "" {
-		w.Header().Set("Retry-After", ref.retryAfter)
+		x.w.Header().Set("Retry-After", ref.retryAfter)
 	}
 	id := s.requestID()
-	s.write(w, ref.status, id, s.errorBody(ref.status, code, ref.message, id))
+	x.write(ref.status, id, s.errorBody(ref.status, code, ref.message, id))
 }
 
-// serveFault answers as a Fault wants it.
-func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, route, runID string, f Fault) {
+// serveFault answers as the Fault wants it.
+func (x *exchange) serveFault() {
+	s, f := x.s, x.fault
 	when := "before"
 	if f.After {
 		when = "after"
 	}
 	if f.Cut {
-		s.count(route, 0)
-		s.step(Step{Kind: FaultInjected, RunID: runID, Detail: route + ": connection cut " + when + " the work"})
+		x.count(0)
+		s.step(Step{Kind: FaultInjected, RunID: x.id, Detail: x.route + ": connection cut " + when + " the work"})
 		panic(http.ErrAbortHandler)
 	}
-	s.count(route, f.Status)
-	s.step(Step{Kind: FaultInjected, RunID: runID, Status: f.Status, Detail: route + ": answered " + when + " the work"})
+	x.count(f.Status)
+	s.step(Step{Kind: FaultInjected, RunID: x.id, Status: f.Status, Detail: x.route + ": answered " + when + " the work"})
 	for name, values := range f.Header {
-		w.Header()[http.CanonicalHeaderKey(name)] = values
+		x.w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
 	if f.RetryAfter != "" {
-		w.Header().Set("Retry-After", f.RetryAfter)
+		x.w.Header().Set("Retry-After", f.RetryAfter)
 	}
 	if f.HTML != "" {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(f.Status)
-		_, _ = w.Write([]byte(f.HTML))
+		x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		x.w.WriteHeader(f.Status)
+		_, _ = x.w.Write([]byte(f.HTML))
 		return
 	}
 	id := s.requestID()
 	message := cmp.Or(f.Message, http.StatusText(f.Status), "Fault.")
-	s.write(w, f.Status, id, s.errorBody(f.Status, cmp.Or(f.Code, errorCode(f.Status)), message, id))
+	x.write(f.Status, id, s.errorBody(f.Status, cmp.Or(f.Code, errorCode(f.Status)), message, id))
 }

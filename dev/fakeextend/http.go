@@ -21,69 +21,89 @@ const (
 // configured for something else.
 var otherVersions = []string{"2026-02-09", "2024-12-23", "2024-11-14", "2024-07-30", "2024-02-01"}
 
+// An exchange is one request and its answer.
+type exchange struct {
+	s     *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	route string
+	id    string // of a run, from the path
+	body  []byte // none of RouteUpload
+	query map[string]string
+	fault Fault
+}
+
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if token, ok := strings.CutPrefix(r.URL.Path, payloadPath); ok && r.Method == http.MethodGet {
 		s.servePayload(w, token)
 		return
 	}
-	route, id := routeOf(r)
-	var body []byte
-	if route != RouteUpload { // which is read as it comes
+	x := &exchange{s: s, w: w, r: r}
+	x.route, x.id = routeOf(r)
+	if x.route != RouteUpload { // which is read as it comes
 		var err error
-		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes)); err != nil {
-			body = nil // refused below, as an empty one is
+		if x.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes)); err != nil {
+			x.body = nil // refused below, as an empty one is
 		}
 	}
-	if ref := s.authenticate(r); ref != nil {
-		s.refuse(w, r, route, ref)
+	x.serve()
+}
+
+// serve answers by the rules of the API, and as Options.Fault wants it.
+func (x *exchange) serve() {
+	s := x.s
+	if ref := s.authenticate(x.r); ref != nil {
+		x.refuse(ref)
 		return
 	}
-	query, err := parseQuery(r)
-	if err != nil {
-		s.refuse(w, r, route, invalid("Malformed query string."))
+	var err error
+	if x.query, err = parseQuery(x.r); err != nil {
+		x.refuse(invalid("Malformed query string."))
 		return
 	}
-	var fault Fault
 	if s.opts.Fault != nil {
-		fault = s.opts.Fault(s.call(r, route, id, query, body))
+		x.fault = s.opts.Fault(x.call())
 	}
-	if !pause(s.ctx, fault.Delay) {
+	if !pause(s.ctx, x.fault.Delay) {
 		panic(http.ErrAbortHandler) // closed meanwhile
 	}
-	if fault.replaces() && !fault.After {
-		s.serveFault(w, r, route, id, fault)
+	if x.fault.replaces() && !x.fault.After {
+		x.serveFault()
 		return
 	}
-
-	answer, run, ref := s.serve(r, route, id, query, body, fault.Fate)
+	answer, run, ref := x.carryOut()
 	if ref != nil {
-		s.refuse(w, r, route, ref)
+		x.refuse(ref)
 		return
 	}
-	if fault.HoldAnswer && run != nil {
+	x.waitWithAnswer(run)
+	if x.fault.replaces() {
+		if run != nil {
+			x.id = run.id
+		}
+		x.serveFault()
+		return
+	}
+	x.count(http.StatusOK)
+	x.write(http.StatusOK, s.requestID(), answer)
+}
+
+// waitWithAnswer lets the time pass that the fault puts before the answer.
+func (x *exchange) waitWithAnswer(run *run) {
+	if x.fault.HoldAnswer && run != nil {
 		select {
 		case <-run.told:
-		case <-r.Context().Done():
-		case <-s.ctx.Done():
+		case <-x.r.Context().Done():
+		case <-x.s.ctx.Done():
 		}
 	}
-	if fault.AnswerDelay > 0 {
-		ctx, cancel := context.WithCancel(r.Context())
-		stop := context.AfterFunc(s.ctx, cancel)
-		pause(ctx, fault.AnswerDelay)
-		stop()
-		cancel()
+	if x.fault.AnswerDelay > 0 {
+		ctx, cancel := context.WithCancel(x.r.Context())
+		defer cancel()
+		defer context.AfterFunc(x.s.ctx, cancel)()
+		pause(ctx, x.fault.AnswerDelay)
 	}
-	if fault.replaces() {
-		if run != nil {
-			id = run.id
-		}
-		s.serveFault(w, r, route, id, fault)
-		return
-	}
-	s.count(route, http.StatusOK)
-	s.write(w, http.StatusOK, s.requestID(), answer)
 }
 
 // routeOf reads method and path; RouteUnknown covers everything that this API
@@ -111,32 +131,30 @@ func routeOf(r *http.Request) (route, id string) {
 	return RouteUnknown, ""
 }
 
-// serve carries out a request and returns the body of a 200, or why not. run is
-// set when one was made.
-func (s *Server) serve(r *http.Request, route, id string, query map[string]string, body []byte, fate Fate) ([]byte, *run, *refusal) {
+// carryOut does what a request asks for, and returns the body of a 200, or why
+// not. run is set when one was made.
+func (x *exchange) carryOut() (answer []byte, run *run, ref *refusal) {
+	s := x.s
 	if ref := s.spendRequest(); ref != nil {
 		return nil, nil, ref
 	}
-	switch route {
+	switch x.route {
 	case RouteCreate:
-		return s.create(r, body, fate)
+		return s.create(x.r, x.body, x.fault.Fate)
 	case RouteUpload:
-		answer, ref := s.upload(r)
-		return answer, nil, ref
+		answer, ref = s.upload(x.r)
 	case RouteList:
-		answer, ref := s.list(query)
-		return answer, nil, ref
+		answer, ref = s.list(x.query)
 	case RouteGet:
-		answer, ref := s.get(id)
-		return answer, nil, ref
+		answer, ref = s.get(x.id)
 	case RouteCancel:
-		answer, ref := s.cancelRun(id)
-		return answer, nil, ref
+		answer, ref = s.cancelRun(x.id)
 	case RouteDelete:
-		answer, ref := s.deleteRun(id)
-		return answer, nil, ref
+		answer, ref = s.deleteRun(x.id)
+	default:
+		ref = &refusal{status: http.StatusNotFound, message: "Route not found."}
 	}
-	return nil, nil, &refusal{status: http.StatusNotFound, message: "Route not found."}
+	return answer, nil, ref
 }
 
 // authenticate holds a request against rules that come before all others:
@@ -171,15 +189,16 @@ func (s *Server) authenticate(r *http.Request) *refusal {
 	return nil
 }
 
-// call describes a request to Options.Fault.
-func (s *Server) call(r *http.Request, route, id string, query map[string]string, body []byte) Call {
+// call describes the request to Options.Fault.
+func (x *exchange) call() Call {
+	s := x.s
 	s.mu.Lock()
-	s.calls[route]++
-	n := s.calls[route]
+	s.calls[x.route]++
+	n := s.calls[x.route]
 	s.mu.Unlock()
-	c := Call{Route: route, N: n, RunID: id, Header: r.Header.Clone(), Query: r.URL.Query(), Body: body}
-	if route == RouteCreate {
-		fields, _ := members(body)
+	c := Call{Route: x.route, N: n, RunID: x.id, Header: x.r.Header.Clone(), Query: x.r.URL.Query(), Body: x.body}
+	if x.route == RouteCreate {
+		fields, _ := members(x.body)
 		file, _ := members(fields["file"])
 		c.FileName, _ = text(file["fileName"])
 	}

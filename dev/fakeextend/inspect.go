@@ -130,12 +130,6 @@ func (s *Server) UnknownFields() map[string]int {
 	return maps.Clone(s.unknown)
 }
 
-func (s *Server) count(route string, status int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests[RequestCount{Route: route, Status: status}]++
-}
-
 func (s *Server) info(r *run) RunInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
