@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // A refusal is an answer other than 200 by the rules of the API.
@@ -77,6 +78,9 @@ func (x *exchange) count(status int) {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
 	x.s.requests[RequestCount{Route: x.route, Status: status}]++
+	if x.post != nil {
+		x.post.Status = status
+	}
 }
 
 func (x *exchange) write(status int, requestID string, body []byte) {
@@ -109,26 +113,45 @@ func (x *exchange) serveFault() {
 	if f.After {
 		when = "after"
 	}
-	if f.Cut {
-		x.count(0)
-		s.step(Step{Kind: FaultInjected, RunID: x.id, Detail: x.route + ": connection cut " + when + " the work"})
+	tell := func(status int, what string) {
+		x.count(status)
+		s.step(Step{Kind: FaultInjected, RunID: x.id, Status: status, Detail: x.route + ": " + what + " " + when + " the work"})
+	}
+	switch {
+	case f.Refused:
+		tell(0, "stream refused")
+		refuseStream(x.r)
+	case f.Cut:
+		tell(0, "connection cut")
 		panic(http.ErrAbortHandler)
 	}
-	x.count(f.Status)
-	s.step(Step{Kind: FaultInjected, RunID: x.id, Status: f.Status, Detail: x.route + ": answered " + when + " the work"})
+	header := x.w.Header()
 	for name, values := range f.Header {
-		x.w.Header()[http.CanonicalHeaderKey(name)] = values
+		header[http.CanonicalHeaderKey(name)] = values
 	}
 	if f.RetryAfter != "" {
-		x.w.Header().Set("Retry-After", f.RetryAfter)
+		header.Set("Retry-After", f.RetryAfter)
 	}
-	if f.HTML != "" {
-		x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		x.w.WriteHeader(f.Status)
-		_, _ = x.w.Write([]byte(f.HTML))
+	a := f.Answer
+	if a == nil && f.HTML != "" {
+		a = &Answer{Status: f.Status, ContentType: "text/html; charset=utf-8", Body: f.HTML}
+	}
+	if a == nil {
+		tell(f.Status, "answered")
+		id := s.requestID()
+		message := cmp.Or(f.Message, http.StatusText(f.Status), "Fault.")
+		x.write(f.Status, id, f.ChangeBody.apply(s.errorBody(f.Status, cmp.Or(f.Code, errorCode(f.Status)), message, id)))
 		return
 	}
-	id := s.requestID()
-	message := cmp.Or(f.Message, http.StatusText(f.Status), "Fault.")
-	x.write(f.Status, id, s.errorBody(f.Status, cmp.Or(f.Code, errorCode(f.Status)), message, id))
+	status := cmp.Or(a.Status, http.StatusOK)
+	tell(status, strings.TrimSpace("answered by another "+a.Name))
+	header["Content-Type"] = nil // so that nobody guesses one
+	if a.ContentType != "" {
+		header.Set("Content-Type", a.ContentType)
+	}
+	for name, values := range a.Header {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(f.ChangeBody.apply([]byte(a.Body))) // a 204 has none
 }

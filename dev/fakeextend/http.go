@@ -1,6 +1,7 @@
 package fakeextend
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"io"
@@ -31,6 +32,7 @@ type exchange struct {
 	body  []byte // none of RouteUpload
 	query map[string]string
 	fault Fault
+	post  *Post // of RouteCreate
 }
 
 // ServeHTTP answers one request.
@@ -42,9 +44,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{s: s, w: w, r: r}
 	x.route, x.id = routeOf(r)
 	if x.route != RouteUpload { // which is read as it comes
-		var err error
-		if x.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes)); err != nil {
-			x.body = nil // refused below, as an empty one is
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+		if err == nil {
+			x.body = body // else it is refused below, as an empty one is
+		}
+		if x.route == RouteCreate {
+			x.arrived(err == nil)
 		}
 	}
 	x.serve()
@@ -86,7 +91,10 @@ func (x *exchange) serve() {
 		return
 	}
 	x.count(http.StatusOK)
-	x.write(http.StatusOK, s.requestID(), answer)
+	if changed := cmp.Or(x.fault.ChangeRuns.Name, x.fault.ChangeBody.Name); changed != "" {
+		s.step(Step{Kind: FaultInjected, RunID: x.id, Status: http.StatusOK, Detail: x.route + ": " + changed})
+	}
+	x.write(http.StatusOK, s.requestID(), x.fault.ChangeBody.apply(answer))
 }
 
 // waitWithAnswer lets the time pass that the fault puts before the answer.
@@ -140,15 +148,21 @@ func (x *exchange) carryOut() (answer []byte, run *run, ref *refusal) {
 	}
 	switch x.route {
 	case RouteCreate:
-		return s.create(x.r, x.body, x.fault.Fate)
+		answer, run, ref = s.create(x.r, x.body, x.fault)
+		if run != nil {
+			s.mu.Lock()
+			x.post.RunID = run.id
+			s.mu.Unlock()
+		}
+		return answer, run, ref
 	case RouteUpload:
 		answer, ref = s.upload(x.r)
 	case RouteList:
-		answer, ref = s.list(x.query)
+		answer, ref = s.list(x.query, x.fault.ChangeRuns)
 	case RouteGet:
-		answer, ref = s.get(x.id)
+		answer, ref = x.get()
 	case RouteCancel:
-		answer, ref = s.cancelRun(x.id)
+		answer, ref = s.cancelRun(x.id, x.fault.ChangeRuns)
 	case RouteDelete:
 		answer, ref = s.deleteRun(x.id)
 	default:
@@ -197,10 +211,15 @@ func (x *exchange) call() Call {
 	n := s.calls[x.route]
 	s.mu.Unlock()
 	c := Call{Route: x.route, N: n, RunID: x.id, Header: x.r.Header.Clone(), Query: x.r.URL.Query(), Body: x.body}
-	if x.route == RouteCreate {
-		fields, _ := members(x.body)
-		file, _ := members(fields["file"])
-		c.FileName, _ = text(file["fileName"])
+	switch {
+	case x.post != nil:
+		c.FileName, c.FileURL = x.post.FileName, x.post.FileURL
+	case x.route == RouteUpload:
+		c.FileName = peekFileName(x.r)
+	case x.id != "":
+		if run, ok := s.Run(x.id); ok {
+			c.FileName = run.FileName
+		}
 	}
 	return c
 }

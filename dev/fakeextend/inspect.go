@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -26,7 +27,12 @@ type RunInfo struct {
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	Deleted        bool
-	Fetches        int // GETs of the file URL that were begun
+	Source         string    // API, or what [NewRun] says
+	Other          bool      // made by [Server.AddRun]
+	Fetches        int       // GETs of the file URL that were begun
+	FetchedAt      time.Time // when the last one was begun
+	FetchPath      string    // of the file URL, as it is sent, without the query
+	FetchVersionID string    // versionId in the file URL's query
 	FetchedBytes   int64
 	FetchedSHA256  string // lower-case hex, "" until the file is there
 	MediaType      string // as the bytes look
@@ -93,11 +99,18 @@ func (s *Server) Run(id string) (RunInfo, bool) {
 	return RunInfo{}, false
 }
 
-// Accepted returns how many POSTs made a run, which is how many were paid for.
+// Accepted returns how many POSTs made a run, which is how many were paid for,
+// whatever their answer was and however the runs ended.
 func (s *Server) Accepted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.runs)
+	n := 0
+	for _, r := range s.runs {
+		if !r.other {
+			n++
+		}
+	}
+	return n
 }
 
 // Requests returns how often each route was answered with each status, sorted.
@@ -143,10 +156,14 @@ func (r *run) info() RunInfo {
 		Type: r.processor.Type, Status: r.status, Priority: r.priority, Metadata: slices.Clone(r.metadata),
 		FileName: r.fileName, FileURL: r.fileURL, RawText: r.rawText,
 		CreatedAt: r.createdAt, UpdatedAt: r.updatedAt, Deleted: r.deleted, Fetches: r.fetches,
+		Source: r.source, Other: r.other, FetchedAt: r.fetchedAt,
 		Output: slices.Clone(r.output), FailureReason: r.failureReason, FailureMessage: r.failureMessage,
 	}
 	if r.uploaded != nil {
 		info.FileID = r.fileID
+	}
+	if u, err := url.Parse(r.fileURL); err == nil && r.fetches > 0 {
+		info.FetchPath, info.FetchVersionID = u.EscapedPath(), u.Query().Get("versionId")
 	}
 	if c := r.content; c != nil {
 		info.FetchedBytes, info.FetchedSHA256, info.MediaType, info.TextExcerpt = c.size, c.sha256, c.mediaType, c.excerpt

@@ -35,10 +35,14 @@ var listEnums = []struct {
 }{
 	{"status", []string{pending, processing, processed, failed, cancelled}},
 	{"processorType", processorTypes},
-	{"source", []string{"ADMIN", "BATCH_PROCESSOR_RUN", "PLAYGROUND", "WORKFLOW_CONFIGURATION", "WORKFLOW_RUN", "STUDIO", "API"}},
+	{"source", sources},
 	{"sortBy", []string{"updatedAt", "createdAt"}},
 	{"sortDir", []string{"asc", "desc"}},
 }
+
+const sourceAPI = "API"
+
+var sources = []string{"ADMIN", "BATCH_PROCESSOR_RUN", "PLAYGROUND", "WORKFLOW_CONFIGURATION", "WORKFLOW_RUN", "STUDIO", sourceAPI}
 
 var listParameters = []string{
 	"status", "processorId", "processorType", "sourceId", "source", "fileNameContains",
@@ -48,7 +52,7 @@ var listParameters = []string{
 // list answers GET /processor_runs. Unknown and empty parameters are refused,
 // which the vendor does not say: a misspelt filter would otherwise find
 // everything.
-func (s *Server) list(query map[string]string) ([]byte, *refusal) {
+func (s *Server) list(query map[string]string, change Change) ([]byte, *refusal) {
 	size, token, ref := checkList(query)
 	if ref != nil {
 		return nil, ref
@@ -95,7 +99,7 @@ func (s *Server) list(query map[string]string) ([]byte, *refusal) {
 	}
 	items := make([][]byte, len(found))
 	for i, r := range found {
-		items[i] = s.summary(r)
+		items[i] = change.apply(r.fate.Changes[InList].apply(s.summary(r)))
 	}
 	o.raw("processorRuns", list(items))
 	switch {
@@ -137,8 +141,7 @@ func (r *run) listed(now time.Time) bool {
 	return !r.deleted && !now.Before(r.createdAt.Add(r.fate.ListLag))
 }
 
-// matches holds a run against the filters. Every run here was made through the
-// API, which is the source API without a source id.
+// matches holds a run against the filters. No run here has a source id.
 func (r *run) matches(query map[string]string) bool {
 	equal := func(name, value string) bool {
 		want, given := query[name]
@@ -147,7 +150,7 @@ func (r *run) matches(query map[string]string) bool {
 	return equal("status", r.status) &&
 		equal("processorId", r.processor.ID) &&
 		equal("processorType", r.processor.Type) &&
-		equal("source", "API") &&
+		equal("source", r.source) &&
 		equal("sourceId", "") &&
 		strings.Contains(r.fileName, query["fileNameContains"]) // case-sensitive: the stricter reading
 }

@@ -64,6 +64,10 @@ type Options struct {
 	// WebhookURL and WebhookSecret are the webhook endpoint; see also
 	// [Server.SetWebhook].
 	WebhookURL, WebhookSecret string
+	// WebhookVersion is the API version that the endpoint was made for, which
+	// shapes what is delivered: 2025-04-21, which "" means, or 2026-02-09.
+	// [Server.SetWebhookVersion] changes it.
+	WebhookVersion string
 	// WebhookSchedule holds the pauses between the tries of one delivery. The
 	// vendor's own schedule is unpublished; nil takes [DefaultSchedule], an
 	// empty slice means one try only.
@@ -79,6 +83,10 @@ type Options struct {
 	// Output replaces the output that the fake makes up. It must return a
 	// JSON object; anything else fails the run.
 	Output func(RunInfo) json.RawMessage
+	// RewritesPaths makes the fetching client resolve . and .. and double slashes
+	// in the path of a file URL before it sends it, as most HTTP clients do; the
+	// signature of a presigned URL does not fit after that.
+	RewritesPaths bool
 	// MaxFileBytes is the largest file; 0 means 100 MiB. The vendor publishes no number.
 	MaxFileBytes int64
 
@@ -159,6 +167,9 @@ func (o *Options) check() error {
 	if err := checkWebhook(o.WebhookURL, o.WebhookSecret); err != nil {
 		errs = append(errs, err)
 	}
+	if err := checkWebhookVersion(o.WebhookVersion); err != nil {
+		errs = append(errs, err)
+	}
 	if o.PayloadBaseURL != "" {
 		if err := checkURL(o.PayloadBaseURL); err != nil {
 			errs = append(errs, fmt.Errorf("payload base URL: %w", err))
@@ -185,6 +196,13 @@ func checkWebhook(address, secret string) error {
 	}
 	if err := checkURL(address); err != nil {
 		return fmt.Errorf("webhook: %w", err)
+	}
+	return nil
+}
+
+func checkWebhookVersion(version string) error {
+	if version != "" && version != apiVersion && version != laterVersion {
+		return fmt.Errorf("webhook: deliveries of API version %q are not known", version)
 	}
 	return nil
 }

@@ -1,12 +1,14 @@
 package fakeextend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -16,15 +18,31 @@ const (
 	fetchTimeout         = time.Minute
 	failedToProcessFile  = "FAILED_TO_PROCESS_FILE"
 	postProcessingFailed = "POST_PROCESSING_FAILURE"
+	corruptFile          = "CORRUPT_FILE"
 )
 
-// process takes a run from its acceptance to its end.
+// process takes a run from its acceptance to its end, and to its second end if
+// it has one.
 func (s *Server) process(r *run) {
-	defer func() {
-		if len(s.info(r).Deliveries) == 0 {
-			r.tell() // there will be no delivery to wait for
-		}
-	}()
+	s.workOn(r)
+	info := s.info(r)
+	if len(info.Deliveries) == 0 {
+		r.tell() // there will be no delivery to wait for
+	}
+	lag := time.Duration(0)
+	switch info.Status {
+	case processed:
+		lag = r.fate.OutputLag
+	case failed:
+		lag = r.fate.Recovery
+	}
+	if lag > 0 && pause(s.ctx, lag) {
+		_ = s.CompleteRun(r.id) // unless there is nothing to complete
+	}
+}
+
+// workOn takes a run to its end.
+func (s *Server) workOn(r *run) {
 	if !pause(r.ctx, r.fate.FetchDelay) {
 		return
 	}
@@ -43,6 +61,10 @@ func (s *Server) process(r *run) {
 	if r.fileURL != "" {
 		s.step(Step{Kind: FileFetched, RunID: r.id, FileName: r.fileName, Bytes: c.size, Status: http.StatusOK})
 	}
+	if c.size == 0 {
+		s.conclude(r, failed, nil, corruptFile, "The file is empty.")
+		return
+	}
 
 	select {
 	case <-r.slot:
@@ -54,25 +76,21 @@ func (s *Server) process(r *run) {
 	}
 	switch r.fate.End {
 	case EndFailed:
-		reason, message := r.fate.FailureReason, r.fate.FailureMessage
-		if reason == "" {
-			reason = "INTERNAL_ERROR"
-		}
-		if message == "" {
-			message = "The run failed, as it was told to."
-		}
-		s.conclude(r, failed, nil, reason, message)
+		s.conclude(r, failed, nil, cmp.Or(r.fate.FailureReason, "INTERNAL_ERROR"), cmp.Or(r.fate.FailureMessage, "The run failed, as it was told to."))
 	case EndCancelled:
 		_ = s.CancelRun(r.id) // unless somebody was faster
 	case EndDeleted:
 		_ = s.DeleteRun(r.id)
 	default:
 		output, err := s.output(r)
-		if err != nil {
+		switch {
+		case err != nil:
 			s.conclude(r, failed, nil, postProcessingFailed, err.Error())
-			return
+		case r.fate.OutputLag > 0:
+			s.conclude(r, processed, nil, "", "")
+		default:
+			s.conclude(r, processed, output, "", "")
 		}
-		s.conclude(r, processed, output, "", "")
 	}
 }
 
@@ -85,8 +103,8 @@ func (s *Server) start(r *run) bool {
 	}
 	waited := r.status == pending
 	if waited {
+		r.turn()
 		r.status = processing
-		r.updatedAt = time.Now()
 	}
 	s.mu.Unlock()
 	if waited {
@@ -125,8 +143,8 @@ func (s *Server) conclude(r *run, status string, output []byte, reason, message 
 		s.mu.Unlock()
 		return // cancelled or deleted at the last moment
 	}
-	r.output, r.failureReason, r.failureMessage = output, reason, message
 	s.end(r, status)
+	r.output, r.failureReason, r.failureMessage = output, reason, message
 	ev := s.announce(r)
 	s.mu.Unlock()
 	s.step(Step{Kind: RunFinished, RunID: r.id, FileName: r.fileName, Detail: strings.TrimSpace(status + " " + reason)})
@@ -135,8 +153,8 @@ func (s *Server) conclude(r *run, status string, output []byte, reason, message 
 
 // end stops a run's work. The caller holds mu.
 func (s *Server) end(r *run, status string) {
+	r.turn()
 	r.status = status
-	r.updatedAt = time.Now()
 	s.waiting = slices.DeleteFunc(s.waiting, func(w *run) bool { return w == r })
 	r.cancel()
 }
@@ -207,7 +225,10 @@ func (s *Server) drain() {
 // fetch reads the file once, with a plain GET, and keeps what the output tells
 // of it. Its errors hold no URL.
 func (s *Server) fetch(r *run) (*content, error) {
-	if r.uploaded != nil {
+	switch {
+	case r.given != nil:
+		return r.given, nil
+	case r.uploaded != nil:
 		return r.uploaded.content, nil
 	}
 	in := newInspector(r.fileName)
@@ -217,12 +238,16 @@ func (s *Server) fetch(r *run) (*content, error) {
 	}
 	s.mu.Lock()
 	r.fetches++
+	r.fetchedAt = time.Now()
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(r.ctx, fetchTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.fileURL, nil)
 	if err != nil {
 		return nil, errors.New("invalid URL")
+	}
+	if s.opts.RewritesPaths {
+		rewritePath(req.URL)
 	}
 	req.Header.Set("User-Agent", "fakeextend")
 	// The bytes as they are stored, not as a transport would unpack them.
@@ -243,6 +268,16 @@ func (s *Server) fetch(r *run) (*content, error) {
 		return nil, fmt.Errorf("larger than %d bytes", s.opts.MaxFileBytes)
 	}
 	return in.content(), nil
+}
+
+// rewritePath resolves the segments of a path that mean directories.
+func rewritePath(u *url.URL) {
+	clean := path.Clean("/" + u.EscapedPath())
+	if strings.HasSuffix(u.Path, "/") && clean != "/" {
+		clean += "/"
+	}
+	u.Path, _ = url.PathUnescape(clean) // it was escaped well before
+	u.RawPath = clean
 }
 
 // withoutURL takes the URL out of an error: file URLs and webhook URLs are

@@ -21,6 +21,8 @@ const (
 	cancelled  = "CANCELLED"
 )
 
+const runNotFound = "Processor run not found."
+
 var null = []byte("null")
 
 // A run is a processor run. Its fields are guarded by Server.mu, save those
@@ -40,6 +42,9 @@ type run struct {
 	metadata  json.RawMessage // nil: none was sent
 	config    json.RawMessage
 	fate      Fate
+	source    string // API, STUDIO and so on
+	other     bool   // made by AddRun
+	given     *content
 	baseURL   string // where the run was created
 	createdAt time.Time
 
@@ -50,11 +55,13 @@ type run struct {
 	told   chan struct{} // closed after the first try of the first delivery
 	tell   func()        // closes told; once
 
+	before         *run // as it was before its last change; nil at first
 	status         string
 	updatedAt      time.Time
 	deleted        bool
 	finishAsked    bool
 	fetches        int
+	fetchedAt      time.Time
 	content        *content // nil until the file is there
 	output         json.RawMessage
 	initialOutput  json.RawMessage // these two only once reviewed
@@ -66,11 +73,17 @@ type run struct {
 
 // create answers POST /processor_runs. Two equal requests make two runs: the
 // API has no idempotency key, and a header of that name is ignored.
-func (s *Server) create(hr *http.Request, body []byte, fate Fate) ([]byte, *run, *refusal) {
+func (s *Server) create(hr *http.Request, body []byte, fault Fault) ([]byte, *run, *refusal) {
 	req, ref := parseCreate(hr.Header, body)
 	if ref != nil {
 		return nil, nil, ref
 	}
+	return s.begin(req, &run{fate: fault.Fate, source: sourceAPI, baseURL: baseURL(hr)}, fault.ChangeRuns)
+}
+
+// begin makes a run of a request whose members are right, and returns the
+// answer. Of r, it takes what the request does not say.
+func (s *Server) begin(req *createRequest, r *run, change Change) ([]byte, *run, *refusal) {
 	s.mu.Lock()
 	p, uploaded := s.processors[req.processorID], s.files[req.fileID]
 	s.mu.Unlock()
@@ -104,30 +117,14 @@ func (s *Server) create(hr *http.Request, body []byte, fate Fate) ([]byte, *run,
 	for _, name := range req.unknown {
 		s.unknown[name]++
 	}
-	n := len(s.runs) + 1
-	r := &run{
-		n:         n,
-		id:        s.id("dpr_", idLength, strconv.Itoa(n)),
-		fileID:    cmp.Or(req.fileID, s.id("file_", idLength, strconv.Itoa(n))),
-		processor: p,
-		version:   version,
-		versionID: s.id("dpv_", idLength, p.ID, version),
-		fileName:  req.fileName,
-		uploaded:  uploaded,
-		fileURL:   req.fileURL,
-		rawText:   req.rawText,
-		priority:  req.priority,
-		metadata:  req.metadata,
-		config:    req.config,
-		fate:      fate,
-		baseURL:   baseURL(hr),
-		createdAt: now,
-		updatedAt: now,
-		status:    processing,
-		slot:      make(chan struct{}),
-		finish:    make(chan struct{}),
-		told:      make(chan struct{}),
-	}
+	r.n = len(s.runs) + 1
+	r.id = s.id("dpr_", idLength, strconv.Itoa(r.n))
+	r.fileID = cmp.Or(req.fileID, s.id("file_", idLength, strconv.Itoa(r.n)))
+	r.processor, r.version, r.versionID = p, version, s.id("dpv_", idLength, p.ID, version)
+	r.fileName, r.fileURL, r.uploaded, r.rawText = req.fileName, req.fileURL, uploaded, req.rawText
+	r.priority, r.metadata, r.config = req.priority, req.metadata, req.config
+	r.createdAt, r.updatedAt, r.status = now, now, processing
+	r.slot, r.finish, r.told = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	if r.fileName == "" {
 		r.fileName = uploaded.name
 	}
@@ -135,10 +132,10 @@ func (s *Server) create(hr *http.Request, body []byte, fate Fate) ([]byte, *run,
 	r.ctx, r.cancel = context.WithCancel(s.ctx)
 	s.runs = append(s.runs, r)
 	s.byID[r.id] = r
-	if !s.admit(r, now) || fate.Pending > 0 {
+	if !s.admit(r, now) || r.fate.Pending > 0 {
 		r.status = pending
 	}
-	answer := s.runAnswer(r)
+	answer := s.runAnswer(r, InAnswers, change)
 	status := r.status
 	s.mu.Unlock()
 
@@ -197,24 +194,65 @@ func baseURL(r *http.Request) string {
 func (s *Server) find(id string) (*run, *refusal) {
 	r := s.byID[id]
 	if r == nil || r.deleted {
-		return nil, &refusal{status: http.StatusNotFound, message: "Processor run not found."}
+		return nil, &refusal{status: http.StatusNotFound, message: runNotFound}
 	}
 	return r, nil
 }
 
-func (s *Server) get(id string) ([]byte, *refusal) {
+// get answers GET /processor_runs/{id}, with an older state if the fault or the
+// run's fate says so.
+func (x *exchange) get() ([]byte, *refusal) {
+	s := x.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ref := s.find(id)
+	r, ref := s.find(x.id)
 	if ref != nil {
 		return nil, ref
 	}
-	return s.runAnswer(r), nil
+	view := x.fault.View
+	if view == ViewNow && time.Now().Before(r.updatedAt.Add(r.fate.ReadLag)) {
+		view = cmp.Or(r.fate.ReadView, ViewBefore)
+	}
+	seen := r.seen(view)
+	if seen == nil {
+		x.fault.Status, x.fault.Message = http.StatusNotFound, runNotFound
+		return nil, nil
+	}
+	return s.runAnswer(seen, InGet, x.fault.ChangeRuns), nil
+}
+
+// seen is the run in one of its states; nil means that it is missing.
+func (r *run) seen(view View) *run {
+	switch view {
+	case ViewBefore:
+		return cmp.Or(r.before, r)
+	case ViewPending, ViewProcessing:
+		old := *r
+		old.status = pending
+		if view == ViewProcessing {
+			old.status = processing
+		}
+		old.updatedAt = r.createdAt
+		old.output, old.initialOutput, old.reviewedOutput = nil, nil, nil
+		old.failureReason, old.failureMessage = "", ""
+		return &old
+	case ViewMissing:
+		return nil
+	}
+	return r
+}
+
+// turn keeps the run as it is, for it is about to change. The caller holds mu.
+func (r *run) turn() {
+	old := *r
+	old.before = nil
+	r.before = &old
+	r.updatedAt = time.Now()
 }
 
 // cancelRun cancels a run in PROCESSING. No event tells of it: this API version
 // has none. That other statuses get a 400 is our reading.
-func (s *Server) cancelRun(id string) ([]byte, *refusal) {
+func (s *Server) cancelRun(id string, change Change) ([]byte, *refusal) {
 	s.mu.Lock()
 	r, ref := s.find(id)
 	if ref == nil && r.status != processing {
@@ -225,7 +263,7 @@ func (s *Server) cancelRun(id string) ([]byte, *refusal) {
 		return nil, ref
 	}
 	s.end(r, cancelled)
-	answer := s.runAnswer(r)
+	answer := s.runAnswer(r, InAnswers, change)
 	s.mu.Unlock()
 	s.step(Step{Kind: RunFinished, RunID: r.id, FileName: r.fileName, Detail: cancelled})
 	return answer, nil
@@ -251,7 +289,7 @@ func (s *Server) deleteRun(id string) ([]byte, *refusal) {
 
 // CancelRun is a person who cancels a run in the dashboard.
 func (s *Server) CancelRun(id string) error {
-	_, ref := s.cancelRun(id)
+	_, ref := s.cancelRun(id, Change{})
 	return ref.err()
 }
 
@@ -297,12 +335,12 @@ func (s *Server) ReviewRun(id string, output json.RawMessage) error {
 		s.mu.Unlock()
 		return ref.err()
 	}
+	r.turn()
 	if !r.reviewed() {
 		r.initialOutput = r.output
 	}
 	r.reviewedOutput = slices.Clone(output)
 	r.output = r.reviewedOutput
-	r.updatedAt = time.Now()
 	ev := s.announce(r)
 	s.mu.Unlock()
 	s.step(Step{Kind: RunReviewed, RunID: r.id, FileName: r.fileName})
@@ -320,10 +358,37 @@ func (ref *refusal) err() error {
 	return fmt.Errorf("fakeextend: %d %s", ref.status, ref.message)
 }
 
+// CompleteRun gives an output to a run that ended without one: FAILED, or
+// PROCESSED all the same. It is PROCESSED from then on, and an event tells of it.
+func (s *Server) CompleteRun(id string) error {
+	s.mu.Lock()
+	r, ref := s.find(id)
+	s.mu.Unlock()
+	if ref != nil {
+		return ref.err()
+	}
+	output, err := s.output(r)
+	if err != nil {
+		return fmt.Errorf("fakeextend: run %s: %w", id, err)
+	}
+	s.mu.Lock()
+	if r.deleted || r.status != failed && r.status != processed || r.output != nil {
+		defer s.mu.Unlock()
+		return fmt.Errorf("fakeextend: run %s did not end without an output", id)
+	}
+	r.turn()
+	r.status, r.output, r.failureReason, r.failureMessage = processed, output, "", ""
+	ev := s.announce(r)
+	s.mu.Unlock()
+	s.step(Step{Kind: RunFinished, RunID: r.id, FileName: r.fileName, Detail: processed})
+	s.launch(ev)
+	return nil
+}
+
 // runAnswer is the body of every answer that holds a run. The caller holds mu.
-func (s *Server) runAnswer(r *run) []byte {
+func (s *Server) runAnswer(r *run, in Place, change Change) []byte {
 	var o object
-	o.flag("success", true).raw("processorRun", s.runObject(r))
+	o.flag("success", true).raw("processorRun", change.apply(r.fate.Changes[in].apply(s.runObject(r))))
 	return s.extra(&o).bytes()
 }
 

@@ -1,6 +1,7 @@
 package fakeextend
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -37,8 +38,9 @@ type Server struct {
 	runs       []*run // in the order of creation
 	byID       map[string]*run
 	events     map[string]*event
-	payloads   map[string]payload
+	payloads   map[string]downloadable
 	calls      map[string]int // by route, for Call.N
+	posts      []*Post
 	requestN   int
 	requests   map[RequestCount]int // Count is 0 in the keys
 	refused    []Refusal
@@ -64,10 +66,10 @@ func New(opts Options) (*Server, error) {
 		schedule:   opts.WebhookSchedule,
 		processors: make(map[string]*Processor),
 		files:      make(map[string]*file),
-		webhook:    endpoint{opts.WebhookURL, opts.WebhookSecret},
+		webhook:    endpoint{opts.WebhookURL, opts.WebhookSecret, cmp.Or(opts.WebhookVersion, apiVersion)},
 		byID:       make(map[string]*run),
 		events:     make(map[string]*event),
-		payloads:   make(map[string]payload),
+		payloads:   make(map[string]downloadable),
 		calls:      make(map[string]int),
 		requests:   make(map[RequestCount]int),
 		unknown:    make(map[string]int),
@@ -123,7 +125,19 @@ func (s *Server) SetWebhook(url, secret string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.webhook = endpoint{url, secret}
+	s.webhook.url, s.webhook.secret = url, secret
+	return nil
+}
+
+// SetWebhookVersion makes the endpoint one of another version of the API; see
+// [Options.WebhookVersion]. Tries made from now on use it.
+func (s *Server) SetWebhookVersion(version string) error {
+	if err := checkWebhookVersion(version); err != nil {
+		return fmt.Errorf("fakeextend: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.webhook.version = cmp.Or(version, apiVersion)
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package fakeextend
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -58,6 +60,27 @@ func (s *Server) upload(r *http.Request) ([]byte, *refusal) {
 
 	var answer object
 	return answer.raw("success", []byte("true")).raw("file", s.uploadedObject(f)).bytes(), nil
+}
+
+// peekFileName reads the name of an uploaded file before anything is taken of
+// the body; what can't be read is left to upload to refuse.
+func peekFileName(r *http.Request) string {
+	buffered := bufio.NewReader(r.Body)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{buffered, r.Body}
+	head, _ := buffered.Peek(buffered.Size())
+	_, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || parameters["boundary"] == "" {
+		return ""
+	}
+	part, err := multipart.NewReader(bytes.NewReader(head), parameters["boundary"]).NextPart()
+	if err != nil {
+		return ""
+	}
+	name, _ := fileNameOf(part)
+	return name
 }
 
 // fileNameOf is the name that browsers and the vendor's SDKs write: UTF-8, a quote as

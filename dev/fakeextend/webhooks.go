@@ -2,6 +2,7 @@ package fakeextend
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -21,22 +22,23 @@ const (
 	payloadLife     = time.Hour
 )
 
-// An endpoint is where webhooks go.
-type endpoint struct{ url, secret string }
+// An endpoint is where webhooks go, and the API version that it is made for.
+type endpoint struct{ url, secret, version string }
 
 // An event is what happened to a run; its payload never changes. Its tries are
 // guarded by Server.mu.
 type event struct {
 	id      string
-	kind    string
+	kind    string // as this version of the API names it
 	run     *run
-	payload json.RawMessage
-	asked   int // tries begun
+	state   *run            // the run as it was
+	payload json.RawMessage // the state as this version of the API shows it
+	asked   int             // tries begun
 	tries   []Try
 }
 
-// A payload is what a signed URL leads to.
-type payload struct {
+// A downloadable is what a signed URL leads to.
+type downloadable struct {
 	body    []byte
 	expires time.Time
 }
@@ -51,10 +53,13 @@ func (s *Server) announce(r *run) *event {
 	if r.status == failed {
 		kind = "processor_run.failed"
 	}
+	state := *r
+	state.before = nil
 	ev := &event{
 		id:      s.id("event_", idLength, r.id, strconv.Itoa(len(r.events)+1)),
 		kind:    kind,
 		run:     r,
+		state:   &state,
 		payload: s.runObject(r),
 	}
 	r.events = append(r.events, ev)
@@ -168,7 +173,26 @@ func (s *Server) try(ctx context.Context, ev *event, fault DeliveryFault, n int)
 		s.step(Step{Kind: WebhookNotSent, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: detail})
 		return Try{}, false
 	}
-	body := s.deliveryBody(ev, fault, n)
+	to.version = cmp.Or(fault.Version, to.version)
+	body := s.deliveryBody(ev, to.version, fault, n)
+	if changed := cmp.Or(fault.ChangeRun.Name, fault.ChangeBody.Name); changed != "" {
+		s.step(Step{Kind: FaultInjected, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: "webhook: " + changed})
+	}
+	try := s.post(ctx, to, fault, body)
+
+	s.mu.Lock()
+	ev.tries = append(ev.tries, try)
+	s.mu.Unlock()
+	kind := WebhookDelivered
+	if !try.ok() {
+		kind = WebhookRefused
+	}
+	s.step(Step{Kind: kind, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Bytes: int64(len(body)), Status: try.Status, Detail: try.Err})
+	return try, true
+}
+
+// post signs a body and sends it once.
+func (s *Server) post(ctx context.Context, to endpoint, fault DeliveryFault, body []byte) Try {
 	secret := to.secret
 	if fault.WrongSignature {
 		secret += "_other"
@@ -178,23 +202,21 @@ func (s *Server) try(ctx context.Context, ev *event, fault DeliveryFault, n int)
 	try := Try{At: now, Body: body, Header: http.Header{}}
 	try.Header.Set("Content-Type", "application/json")
 	try.Header.Set("User-Agent", "fakeextend")
+	try.Header.Set("X-Extend-Api-Version", to.version)
 	try.Header.Set("X-Extend-Request-Timestamp", timestamp)
 	try.Header.Set("X-Extend-Request-Signature", sign(secret, timestamp, body))
+	for name, values := range fault.Header {
+		name = http.CanonicalHeaderKey(name)
+		if try.Header[name] = values; len(values) == 0 {
+			delete(try.Header, name)
+		}
+	}
 	status, err := s.send(ctx, to.url, try.Header, body)
 	try.Status = status
 	if err != nil {
 		try.Err = err.Error()
 	}
-
-	s.mu.Lock()
-	ev.tries = append(ev.tries, try)
-	s.mu.Unlock()
-	kind := WebhookDelivered
-	if !try.ok() {
-		kind = WebhookRefused
-	}
-	s.step(Step{Kind: kind, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Bytes: int64(len(body)), Status: status, Detail: try.Err})
-	return try, true
+	return try
 }
 
 func (s *Server) send(ctx context.Context, url string, header http.Header, body []byte) (int, error) {
@@ -224,9 +246,14 @@ func sign(secret, timestamp string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// deliveryBody writes the envelope, around the payload or a pointer to it.
-func (s *Server) deliveryBody(ev *event, fault DeliveryFault, n int) []byte {
-	kind := ev.kind
+// deliveryBody writes the envelope, around the payload or a pointer to it, as the
+// version of the API that the endpoint is made for shows it.
+func (s *Server) deliveryBody(ev *event, version string, fault DeliveryFault, n int) []byte {
+	kind, payload := ev.kind, []byte(ev.payload)
+	if version == laterVersion {
+		kind, payload = s.later(ev)
+	}
+	payload = fault.ChangeRun.apply(ev.run.fate.Changes[InDelivery].apply(payload))
 	if fault.EventType != "" {
 		kind = fault.EventType
 	}
@@ -234,13 +261,21 @@ func (s *Server) deliveryBody(ev *event, fault DeliveryFault, n int) []byte {
 		var o object
 		return s.extra(o.text("eventId", ev.id).text("eventType", kind).raw("payload", payload)).bytes()
 	}
-	if fault.Pointer == PointerNone {
-		return envelope(ev.payload)
+	sent := payload
+	if fault.Pointer != PointerNone {
+		kept := payload
+		if fault.Envelope {
+			kept = envelope(payload)
+		}
+		sent = s.pointer(ev, payload, kept, fault, n)
 	}
-	p := payload{body: ev.payload, expires: time.Now().Add(payloadLife)}
-	if fault.Envelope {
-		p.body = envelope(ev.payload)
-	}
+	return fault.ChangeBody.apply(envelope(sent))
+}
+
+// pointer keeps a body for download and returns what stands in place of the
+// payload.
+func (s *Server) pointer(ev *event, payload, kept []byte, fault DeliveryFault, n int) []byte {
+	p := downloadable{body: kept, expires: time.Now().Add(payloadLife)}
 	if fault.Expired {
 		p.expires = time.Now()
 	}
@@ -258,13 +293,18 @@ func (s *Server) deliveryBody(ev *event, fault DeliveryFault, n int) []byte {
 	var o object
 	switch fault.Pointer {
 	case PointerString:
-		return envelope(address)
+		return address
 	case PointerBare:
-		return envelope(o.raw("data", address).bytes())
+		return o.raw("data", address).bytes()
 	}
-	o.text("object", "signed_data_url").text("id", ev.run.id).raw("data", address)
-	s.optional(&o, "metadata", ev.run.metadata)
-	return envelope(s.extra(&o).bytes())
+	o.text("object", "signed_data_url")
+	if id, ok := rawMember(payload, "id"); ok {
+		o.raw("id", id)
+	}
+	o.raw("data", address)
+	metadata, _ := rawMember(payload, "metadata")
+	s.optional(&o, "metadata", metadata)
+	return s.extra(&o).bytes()
 }
 
 // servePayload answers a GET of a signed payload URL: no key, only the token.
