@@ -1,0 +1,80 @@
+package fakeextend
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// A NewRun is a run that somebody else in the same workspace makes, in the
+// dashboard or through the API with a key of their own. They can write anything
+// that the API takes, so also metadata and a file name copied from another run.
+type NewRun struct {
+	ProcessorID string
+	Version     string // "" means latest
+	FileName    string
+	FileURL     string          // where the file is fetched, or
+	Content     []byte          // what it holds
+	Metadata    json.RawMessage // nil sends none
+	Priority    int             // 0 means 50
+	Source      string          // as lists filter by it, such as STUDIO; "" means API
+	Fate        Fate
+}
+
+// AddRun makes a run as somebody else would. It is in GET and in lists, and it is
+// delivered like any other; it counts neither as a POST nor as paid by us.
+func (s *Server) AddRun(n NewRun) (id string, err error) {
+	if (n.FileURL == "") == (n.Content == nil) {
+		return "", errors.New("fakeextend: a run needs a FileURL or Content, not both")
+	}
+	req := &createRequest{
+		processorID: n.ProcessorID, version: cmp.Or(n.Version, "latest"),
+		fileName: cmp.Or(n.FileName, "file"), fileURL: n.FileURL, priority: cmp.Or(n.Priority, 50),
+	}
+	if n.FileURL != "" {
+		if err := checkURL(n.FileURL); err != nil {
+			return "", fmt.Errorf("fakeextend: FileURL: %w", err)
+		}
+	}
+	if n.Metadata != nil {
+		var ok bool
+		if req.metadata, ok = cleanTags(slices.Clone(n.Metadata)); !ok || len(n.Metadata) > maxMetadataBytes {
+			return "", errors.New("fakeextend: Metadata is no JSON object that the API takes")
+		}
+	}
+	source := cmp.Or(n.Source, sourceAPI)
+	if !slices.Contains(sources, source) {
+		return "", fmt.Errorf("fakeextend: Source %q is not known", source)
+	}
+	r := &run{fate: n.Fate, source: source, other: true, baseURL: s.opts.PayloadBaseURL}
+	if n.Content != nil {
+		in := newInspector(req.fileName)
+		_, _ = io.WriteString(in, string(n.Content)) // an inspector takes everything
+		r.given = in.content()
+	}
+	_, r, ref := s.begin(req, r, Change{})
+	if ref != nil {
+		return "", ref.err()
+	}
+	return r.id, nil
+}
+
+// Send delivers any body to the webhook endpoint, once, rightly signed, as the
+// dashboard's test button does; see [Pings]. It returns the status of the answer.
+func (s *Server) Send(ctx context.Context, body []byte) (int, error) {
+	s.mu.Lock()
+	to := s.webhook
+	s.mu.Unlock()
+	if to.url == "" {
+		return 0, errors.New("fakeextend: there is no webhook endpoint")
+	}
+	try := s.post(ctx, to, DeliveryFault{}, body)
+	if try.Err != "" {
+		return 0, fmt.Errorf("fakeextend: %s", try.Err)
+	}
+	return try.Status, nil
+}
