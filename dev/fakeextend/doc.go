@@ -19,8 +19,10 @@
 // The fake refuses what Extend refuses, and where the documentation is
 // silent, it takes the reading that is harder on a client. Every refusal is kept
 // ([Server.Refused]), every request counted ([Server.Requests]).
-// Two equal POSTs make two runs, for the API has no idempotency key;
-// [Server.Accepted] says how many would have been paid for.
+// Two equal POSTs make two runs, for the API has no idempotency key. Every POST
+// that arrives is kept, with what was answered and which run it made
+// ([Server.Posts]); [Server.Accepted] and [Server.Paid] say what would have been
+// paid for, however the runs ended.
 //
 // # What the vendor documents
 //
@@ -37,6 +39,8 @@
 //     the signature over the exact bytes, the 30 s for an answer, repeated tries
 //     with backoff; no event for a cancelled run
 //   - the pointer in place of a large payload, good for an hour
+//   - deliveries name the API version of their endpoint; the events and members of
+//     2026-02-09, for [Options.WebhookVersion]
 //   - that new response fields may appear: every object here has one
 //
 // # What is our reading
@@ -48,6 +52,7 @@
 //   - another known API version gets 400, lest a wrongly configured client passes
 //   - the file is fetched by one GET right after the run is accepted, redirects
 //     are not followed, and anything but 200 ends the run with FAILED_TO_PROCESS_FILE
+//   - its path is sent as it stands in the URL, save with [Options.RewritesPaths]
 //   - only a PROCESSING run can be cancelled, else 400; a deleted run ends silently
 //   - requests over the plan get 429, files over it wait as PENDING
 //   - fileNameContains minds case; a page token serves only the query it came from
@@ -56,16 +61,43 @@
 //     event id; 4xx is tried again; the pauses are [DefaultSchedule]
 //   - a review sends a second processed event
 //   - the error body: three shapes have been published or seen ([ErrorShape])
+//   - an empty file can be uploaded; its run is FAILED with CORRUPT_FILE, and paid
+//   - the two versions' ids of a run differ in their prefix only, and its output is
+//     the same text in both
+//   - runs of the dashboard send the same events as others; a page of the later
+//     version says that they send none
+//   - what the dashboard's test button sends: [Pings] lists what others' buttons send
 //   - config of an unchanged processor, credits, page counts and outputs are made up
 //
-// It does not do: sync runs, workflows, parse, edit, batches.
+// It does not do: sync runs, workflows, parse, edit, batches, requests of another
+// API version.
 //
 // # Misbehaviour
 //
-// [Options.Fault] is asked once per request and [Options.DeliveryFault] once per
-// try of a delivery; [Fault], [Fate] and [DeliveryFault] list what can go wrong.
-// [Server.CancelRun], [Server.DeleteRun], [Server.ReviewRun] and
-// [Server.Redeliver] are what a person does in the dashboard.
+// No documentation knows of what follows: it is what has been seen in the field,
+// with Extend or with others like it.
+//
+//   - [Fault]: one request. [Options.Fault] is asked once per request; [Script],
+//     [ForFile], [Firewall] and [First] make such functions. An error in the API's
+//     own shape, an [Answer] that somebody else gave, a lost one, a late one, one
+//     that shows an older state ([View]) or a changed one ([Change]).
+//   - [Fate]: one run, decided when it is made. How and when it ends, perhaps
+//     twice, what reads show of it meanwhile, and how it is shown in each [Place].
+//   - [DeliveryFault]: one try of a delivery. [Options.DeliveryFault] is asked once
+//     per try.
+//   - [Server.CancelRun], [Server.DeleteRun], [Server.ReviewRun], [Server.CompleteRun],
+//     [Server.Redeliver] and [Server.Send]: what people do in the dashboard.
+//   - [Server.AddRun]: what anybody else with a key of the workspace does.
+//
+// [ForeignAnswers], [AnswersWithoutRun], [UnreadableRuns], [UnreadableBodies],
+// [TypeDrifts], [EnvelopeDrifts], [TagEchoes], [RetryAfters], [LinkTexts] and
+// [Pings] list examples of one kind each, to range over:
+//
+//	for _, change := range fakeextend.TagEchoes() {
+//		t.Run(change.Name, func(t *testing.T) {
+//			fate := fakeextend.Fate{Changes: map[fakeextend.Place]fakeextend.Change{fakeextend.InGet: change}}
+//			opts.Fault = fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{Status: 504, After: true, Fate: fate})
+//			…
 //
 // # Time
 //

@@ -143,8 +143,14 @@ func (x *exchange) serveFault() {
 		x.write(f.Status, id, f.ChangeBody.apply(s.errorBody(f.Status, cmp.Or(f.Code, errorCode(f.Status)), message, id)))
 		return
 	}
-	status := cmp.Or(a.Status, http.StatusOK)
-	tell(status, strings.TrimSpace("answered by another "+a.Name))
+	tell(a.status(), strings.TrimSpace("answered by another "+a.Name))
+	a.write(x.w, f.ChangeBody)
+}
+
+func (a *Answer) status() int { return cmp.Or(a.Status, http.StatusOK) }
+
+func (a *Answer) write(w http.ResponseWriter, change Change) {
+	header := w.Header()
 	header["Content-Type"] = nil // so that nobody guesses one
 	if a.ContentType != "" {
 		header.Set("Content-Type", a.ContentType)
@@ -152,6 +158,6 @@ func (x *exchange) serveFault() {
 	for name, values := range a.Header {
 		header[http.CanonicalHeaderKey(name)] = values
 	}
-	x.w.WriteHeader(status)
-	_, _ = x.w.Write(f.ChangeBody.apply([]byte(a.Body))) // a 204 has none
+	w.WriteHeader(a.status())
+	_, _ = w.Write(change.apply([]byte(a.Body))) // a 204 has none
 }

@@ -223,6 +223,7 @@ type DeliveryFault struct {
 	Pointer  Pointer // send a URL in place of the payload
 	Expired  bool    // that URL is too old: 403
 	Envelope bool    // that URL holds the whole envelope, not only the payload
+	Download *Answer // that URL is answered like this, whenever it is asked
 
 	EventType      string        // in place of the real one
 	Version        string        // of the API that shapes this try, in place of the endpoint's; see [Options.WebhookVersion]

@@ -217,11 +217,19 @@ func (x *exchange) call() Call {
 	case x.route == RouteUpload:
 		c.FileName = peekFileName(x.r)
 	case x.id != "":
-		if run, ok := s.Run(x.id); ok {
-			c.FileName = run.FileName
-		}
+		c.FileName = s.fileName(x.id)
 	}
 	return c
+}
+
+// fileName is that of a run, if there is one.
+func (s *Server) fileName(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.byID[id]; r != nil {
+		return r.fileName // it never changes
+	}
+	return ""
 }
 
 // spendRequest takes one request from the plan's budget, which spans all routes.

@@ -41,6 +41,7 @@ type event struct {
 type downloadable struct {
 	body    []byte
 	expires time.Time
+	answer  *Answer // in place of the body
 }
 
 // announce makes the event of a run that ended or was reviewed. Without a
@@ -275,7 +276,7 @@ func (s *Server) deliveryBody(ev *event, version string, fault DeliveryFault, n 
 // pointer keeps a body for download and returns what stands in place of the
 // payload.
 func (s *Server) pointer(ev *event, payload, kept []byte, fault DeliveryFault, n int) []byte {
-	p := downloadable{body: kept, expires: time.Now().Add(payloadLife)}
+	p := downloadable{body: kept, expires: time.Now().Add(payloadLife), answer: fault.Download}
 	if fault.Expired {
 		p.expires = time.Now()
 	}
@@ -315,11 +316,17 @@ func (s *Server) servePayload(w http.ResponseWriter, token string) {
 	switch {
 	case !ok:
 		status = http.StatusNotFound
+	case p.answer != nil:
+		status = p.answer.status()
 	case !time.Now().Before(p.expires):
 		status = http.StatusForbidden
 	}
 	s.requests[RequestCount{Route: RoutePayload, Status: status}]++
 	s.mu.Unlock()
+	if p.answer != nil {
+		p.answer.write(w, Change{})
+		return
+	}
 	if status != http.StatusOK {
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(status)

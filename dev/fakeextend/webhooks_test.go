@@ -191,6 +191,12 @@ func TestDeliveryFaults(t *testing.T) {
 			_, body := download(t, w, p["data"])
 			eq(t, "envelope", string(object(t, []byte(body))["eventId"]), string(object(t, d.body)["eventId"]))
 		}},
+		{"pointer to a gateway's error", fakeextend.DeliveryFault{Pointer: fakeextend.PointerFull, Download: &fakeextend.Answer{Status: 502, Body: "<html>"}}, 1, func(t *testing.T, w *world, d delivery) {
+			for range 2 {
+				status, body := download(t, w, object(t, object(t, d.body)["payload"])["data"])
+				eq(t, "answer", fmt.Sprintf("%d %s", status, body), "502 <html>")
+			}
+		}},
 		{"string pointer, expired", fakeextend.DeliveryFault{Pointer: fakeextend.PointerString, Expired: true}, 1, func(t *testing.T, w *world, d delivery) {
 			status, _ := download(t, w, object(t, d.body)["payload"])
 			eq(t, "status", status, 403)
