@@ -87,7 +87,7 @@ func TestReplayOfTheBadDay(t *testing.T) {
 		w.set.calmAfter = 6 * time.Hour
 		for _, k := range []kind{crash, stall, coldStart, clockSkew, ledgerThrottled, ledgerAnswerLost, eventRepeated, eventLate,
 			linkFails, deliveredTwice, deleteLost, delayFails, secretUnavailable, rateLimited, failsBefore, failsAfter, cutBefore, cutAfter,
-			slowBefore, slowAfter, neverSent, listLags, webhookLost, webhookRepeated, webhookLate, webhookEarly, gatewayLost, gatewayAnswerLost} {
+			slowBefore, slowAfter, neverSent, listLags, streamLate, batchRepeated, busFails, busAnswerLost, busEntryFails, busRefusesRequest, webhookLost, webhookRepeated, webhookLate, webhookEarly, gatewayLost, gatewayAnswerLost} {
 			w.faults.p[k] = kinds[k].p / 10
 		}
 		w.faults.p[eventRepeated], w.faults.p[deliveredTwice] = 0.9, 0.2
@@ -96,11 +96,11 @@ func TestReplayOfTheBadDay(t *testing.T) {
 		t.Error(v)
 	}
 	batches := w.submit.calls
-	fmt.Printf("the bad day: %d uploads, %d notices, %d batches of which %d failed, %d POSTs accepted, %.3f runs per upload; virtual time %v, wall time %v\n",
-		len(w.expected), w.queue.sent, batches, w.submit.failed, w.made, float64(w.made)/float64(len(w.expected)),
+	fmt.Printf("the bad day: %d uploads, %d notices, %d batches of which %d failed, %d POSTs accepted, %.3f runs per upload, %d events; virtual time %v, wall time %v\n",
+		len(w.expected), w.queue.sent, batches, w.submit.failed, w.made, float64(w.made)/float64(len(w.expected)), len(w.bus.taken),
 		w.took.Round(time.Second), time.Since(begin).Round(10*time.Millisecond))
-	if len(w.expected) != uploads || w.made != uploads || w.extend.Accepted() != uploads {
-		t.Errorf("%d uploads, %d runs", len(w.expected), w.extend.Accepted())
+	if len(w.expected) != uploads || w.made != uploads || w.extend.Accepted() != uploads || len(w.bus.taken) != uploads {
+		t.Errorf("%d uploads, %d runs, %d events", len(w.expected), w.extend.Accepted(), len(w.bus.taken))
 	}
 	for _, c := range w.extend.Requests() {
 		if c.Route == fakeextend.RouteCreate {

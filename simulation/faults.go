@@ -32,6 +32,15 @@ const (
 	deadLetterAnswerLost
 	requeueFails
 	requeueAnswerLost
+	// The table's stream.
+	streamLate
+	batchRepeated
+	// EventBridge.
+	busFails
+	busAnswerLost
+	busEntryFails
+	busRefusesRequest
+	busRefusesEvent
 	// The secret and the schedule.
 	secretUnavailable
 	tickSkipped
@@ -79,6 +88,7 @@ const (
 	replayed
 	foreignRun
 	untaggedRun
+	handWritten
 	nKinds
 )
 
@@ -133,6 +143,14 @@ var kinds = [nKinds]struct {
 	runHangs:             {"run ends only hours later", 0.1},
 	outputInexact:        {"output that the table can't hold", 0.3},
 
+	streamLate:        {"stream read minutes late", 0.2},
+	batchRepeated:     {"stream batch repeated though done", 0.2},
+	busFails:          {"event bus: request fails", 0.2},
+	busAnswerLost:     {"event bus: events taken, answer lost", 0.2},
+	busEntryFails:     {"event bus: some events of a request fail", 0.3},
+	busRefusesRequest: {"event bus: refuses events together, takes each alone", 0.3},
+	busRefusesEvent:   {"event bus: refuses an event for good", 0.1},
+
 	webhookLost:           {"webhook lost", 0.25},
 	webhookRepeated:       {"webhook repeated", 0.3},
 	webhookLate:           {"webhook minutes late", 0.3},
@@ -152,6 +170,7 @@ var kinds = [nKinds]struct {
 	replayed:     {"stranger replays an old webhook", 0.7},
 	foreignRun:   {"another stack's run of the same file", 0.6},
 	untaggedRun:  {"run from the dashboard", 0.6},
+	handWritten:  {"item written by hand that nobody understands", 0.3},
 }
 
 // faults says how often each kind strikes in one schedule, and counts.

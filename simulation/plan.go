@@ -66,7 +66,10 @@ func (w *world) plan() {
 			sometime(w.replay)
 		}
 	}
-	for range 2 {
+	for n := range 2 {
+		if w.strike(dice, handWritten) {
+			sometime(func(*rand.Rand) { w.byHand(n) })
+		}
 		if w.strike(dice, foreignRun) {
 			sometime(w.foreign)
 		}

@@ -90,6 +90,7 @@ func (w *world) promises() {
 			w.violate("Extend refused a request: %+v", r)
 		}
 	}
+	w.announced()
 	if unknown := w.extend.UnknownFields(); len(unknown) > 0 {
 		w.violate("requests with fields that Extend does not know: %v", unknown)
 	}

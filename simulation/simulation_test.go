@@ -94,6 +94,8 @@ type summary struct {
 	schedules   int
 	uploads     int
 	runs        int
+	events      int // of the bus, each once
+	repeated    int // of these, once more
 	violations  int
 	broken      int // schedules with violations
 	first       int // how many schedules it took to the first of these
@@ -108,6 +110,8 @@ func (s *summary) add(w *world) {
 	s.schedules++
 	s.uploads += len(w.expected)
 	s.runs += w.made
+	s.events += len(w.bus.taken)
+	s.repeated += w.bus.repeated
 	s.virtual += w.took
 	s.violations += len(w.violations)
 	if len(w.violations) > 0 {
@@ -147,7 +151,7 @@ func (s *summary) line() string {
 
 func (s *summary) print() {
 	fmt.Println(s.line())
-	fmt.Printf("virtual time: %.0f days\n", s.virtual.Hours()/24)
+	fmt.Printf("virtual time: %.0f days; %d events announced, and %d repetitions of them\n", s.virtual.Hours()/24, s.events, s.repeated)
 	for k, n := range s.faults {
 		fmt.Printf("%9d  %s\n", n, kinds[k].name)
 	}

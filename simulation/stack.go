@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/functions/publish"
 	"extend-intake/functions/reconcile"
 	"extend-intake/functions/submit"
 	"extend-intake/functions/webhook"
@@ -43,7 +44,7 @@ func (w *world) config() stackConfig {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	env := map[string]string{
 		"STACK": stackName, "TABLE_NAME": "documents", "SECRET_ID": "secret", "EXTEND_BASE_URL": extendURL,
-		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.test",
+		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "EVENT_BUS_NAME": busName, "PAYLOAD_HOSTS": "extend.test",
 		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "UPLOAD_BUCKET": bucketName(w.seed), "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "MAX_CONCURRENCY": strconv.Itoa(concurrency),
 		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause), "STALLED_AFTER_SECONDS": "21600",
@@ -53,10 +54,11 @@ func (w *world) config() stackConfig {
 	s, err := submit.LoadConfig(getenv)
 	h, err2 := webhook.LoadConfig(getenv)
 	r, err3 := reconcile.LoadConfig(getenv)
-	if err := errors.Join(err, err2, err3); err != nil {
+	p, err4 := publish.LoadConfig(getenv)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		panic(err)
 	}
-	return stackConfig{submit: s, webhook: h, reconcile: r}
+	return stackConfig{submit: s, webhook: h, reconcile: r, publish: p}
 }
 
 // stackConfig is what the template's parameters are for the functions.
@@ -64,9 +66,10 @@ type stackConfig struct {
 	submit    submit.Config
 	webhook   webhook.Config
 	reconcile reconcile.Config
+	publish   publish.Config
 }
 
-// wireSubmit, wireWebhook and wireReconcile make the functions' handlers as New does in
+// wireSubmit, wireWebhook, wireReconcile and wirePublish make the functions' handlers as New does in
 // their packages, with the simulated world in place of AWS and of the network.
 
 func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error) {
@@ -115,6 +118,14 @@ func (w *world) wireReconcile(in *instance) func(context.Context, any) (any, err
 		panic(err)
 	}
 	return func(ctx context.Context, _ any) (any, error) { return h.Handle(ctx, json.RawMessage(`{}`)) }
+}
+
+func (w *world) wirePublish(in *instance) func(context.Context, any) (any, error) {
+	h, err := publish.NewHandler(w.stack.publish, publish.Parts{Bus: eventBus{in}, Put: in.put, SendDeadLetter: in.sendDeadLetter})
+	if err != nil {
+		panic(err)
+	}
+	return func(ctx context.Context, event any) (any, error) { return h.Handle(ctx, event.(json.RawMessage)) }
 }
 
 // put stores a large output in the results bucket.

@@ -30,7 +30,10 @@ type world struct {
 	submit    *function
 	webhook   *function
 	reconcile *function
+	publish   *function
 	queue     *queue
+	stream    *stream
+	bus       *bus
 	bucket    *bucket
 	extend    *fakeextend.Server
 	table     *ledger.Ledger
@@ -42,10 +45,11 @@ type world struct {
 	pending    int // actions to come
 	running    int // invocations
 	ticks      int
-	records    map[string]ledger.Record // as last written
-	open       int                      // how many of them are not terminal
-	expected   map[string]*upload       // by document id
-	names      map[string]string        // of documents, for the trace
+	records    map[string]ledger.Record // as last written, with the output that is inline
+	revisions  map[string][]*ledger.Record
+	open       int                // how many of them are not terminal
+	expected   map[string]*upload // by document id
+	names      map[string]string  // of documents, for the trace
 	uploaded   []*object
 	garbage    []string                     // bodies that must end in the dead letters
 	outages    []outageSpan                 //
@@ -238,9 +242,20 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 	case next.State.Terminal() && old != nil && !was.State.Terminal():
 		w.open--
 	}
-	kept := *next
-	kept.Output = nil
-	w.records[next.DocumentID] = kept
+	before := &was
+	if old == nil {
+		before = nil
+	}
+	was.Output = w.records[next.DocumentID].Output
+	now := *next
+	if now.Output == nil && now.OutputLocation == "" {
+		now.Output = was.Output // a write leaves it where it is
+	}
+	if now.Revision > was.Revision {
+		w.revisions[next.DocumentID] = append(w.revisions[next.DocumentID], &now)
+	}
+	w.records[next.DocumentID] = now
+	w.stream.wrote(before, &now)
 }
 
 // visible is what a consumer can see of a record in a terminal state.
@@ -279,6 +294,8 @@ func (w *world) drained() (bool, string) {
 	case why != "":
 	case w.open > 0:
 		why = fmt.Sprintf("%d documents are not terminal", w.open)
+	case !w.stream.idle():
+		why = "the stream has records that are not announced"
 	case len(w.queue.messages) > 0:
 		why = fmt.Sprintf("%d messages are in the upload queue", len(w.queue.messages))
 	case w.pending > 0 || w.running > 0 || w.queue.polling > 0 || w.queue.busy > 0:
@@ -301,6 +318,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 		seed: seed, start: time.Now(),
 		records: map[string]ledger.Record{}, expected: map[string]*upload{}, names: map[string]string{},
 		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, results: map[string][]byte{},
+		revisions: map[string][]*ledger.Record{},
 	}
 	dice := w.dice("settings")
 	pick := func(d ...time.Duration) time.Duration { return d[dice.IntN(len(d))] }
@@ -330,6 +348,9 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	w.submit = w.newFunction("submit", time.Minute, w.wireSubmit)
 	w.webhook = w.newFunction("webhook", 29*time.Second, w.wireWebhook)
 	w.reconcile = w.newFunction("reconcile", time.Minute, w.wireReconcile)
+	w.publish = w.newFunction("publish", time.Minute, w.wirePublish)
+	w.stream = w.newStream()
+	w.bus = &bus{w: w, taken: map[string]*announcement{}, refusals: map[string]string{}}
 	w.queue = &queue{w: w, handed: map[string]*message{}}
 	w.bucket = &bucket{w: w, objects: map[string]*object{}}
 	w.extend = w.newExtend()
@@ -404,8 +425,13 @@ func (l logs) Handle(ctx context.Context, r slog.Record) error {
 	in := ctx.Value(actorKey{}).(*instance)
 	text := strings.ToLower(r.Level.String()) + ": " + r.Message
 	document := ""
-	add := func(a slog.Attr) bool {
+	var add func(slog.Attr) bool
+	add = func(a slog.Attr) bool {
 		switch a.Key {
+		case "": // a group whose attributes are the line's own
+			for _, inner := range a.Value.Resolve().Group() {
+				add(inner)
+			}
 		case "document_id":
 			document = a.Value.String()
 		case "object", "stack", "event_type":
