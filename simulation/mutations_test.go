@@ -67,6 +67,26 @@ var mutations = []struct {
 			`{ledger.Unconfirmed, overdue, in.sendBack}, // a run that may have been made comes first`,
 			``},
 	}},
+	{"publish: put two revisions of a document into one request", []edit{{"functions/publish/bus.go",
+		`c.entry != nil && other.documentID == c.documentID`,
+		`false`}}},
+	{"publish: forget the last event of a request when the bus fails it", []edit{{"functions/publish/bus.go",
+		`		default:
+			failed = append(failed, c)`,
+		`		default:
+			if i == len(group)-1 {
+				continue
+			}
+			failed = append(failed, c)`}}},
+	{"publish: go on from the last event that the bus failed, not from the first", []edit{{"functions/publish/bus.go",
+		`return failed[0], fmt.Errorf(`,
+		`return failed[len(failed)-1], fmt.Errorf(`}}},
+	{"publish: take a busy bus for a refusal of the event", []edit{{"functions/publish/bus.go",
+		`[]string{"MalformedDetail",`,
+		`[]string{"ThrottlingException", "MalformedDetail",`}}},
+	{"publish: store an output under another name on each repetition", []edit{{"functions/publish/announce.go",
+		`"announced/"+d.ID+".json"`,
+		`fmt.Sprintf("announced/%s.%p.json", d.ID, d)`}}},
 }
 
 type edit struct{ file, old, new string }
@@ -94,6 +114,7 @@ func TestMutationsAreCurrent(t *testing.T) {
 // how many schedules it takes until the simulation finds it.
 //
 //	go test ./simulation -run TestMutations -mutations -v -timeout 0
+//	go test ./simulation -run TestMutations/publish -mutations -v -timeout 0
 func TestMutations(t *testing.T) {
 	if !*mutationsFlag {
 		t.Skip("it takes minutes: -mutations")
@@ -102,27 +123,28 @@ func TestMutations(t *testing.T) {
 	found := regexp.MustCompile(`first violation after (\d+) schedules`)
 	what := regexp.MustCompile(`seed \d+: .*`)
 	for _, m := range mutations {
-		dir := copyOfModule(t)
-		for _, e := range m.edits {
-			path := filepath.Join(dir, e.file)
-			text, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(m.name, func(t *testing.T) {
+			dir := copyOfModule(t)
+			for _, e := range m.edits {
+				path := filepath.Join(dir, e.file)
+				text, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if err := os.WriteFile(path, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
+			cmd := exec.CommandContext(t.Context(), "go", "test", "./simulation", "-run=TestSimulation", "-v", "-timeout=0",
+				fmt.Sprintf("-schedules=%d", most), "-stop=1")
+			cmd.Dir = dir
+			output, _ := cmd.CombinedOutput() // it is meant to fail
+			after := found.FindSubmatch(output)
+			if after == nil {
+				t.Fatalf("not found in %d schedules:\n%.2000s", most, output)
 			}
-		}
-		cmd := exec.CommandContext(t.Context(), "go", "test", "./simulation", "-run=TestSimulation", "-v", "-timeout=0",
-			fmt.Sprintf("-schedules=%d", most), "-stop=1")
-		cmd.Dir = dir
-		output, _ := cmd.CombinedOutput() // it is meant to fail
-		after := found.FindSubmatch(output)
-		if after == nil {
-			t.Errorf("%s: not found in %d schedules:\n%.2000s", m.name, most, output)
-			continue
-		}
-		fmt.Printf("%-75s found after %4s schedules: %.150s\n", m.name, after[1], what.Find(output))
+			fmt.Printf("%-75s found after %4s schedules: %.150s\n", m.name, after[1], what.Find(output))
+		})
 	}
 }
 
