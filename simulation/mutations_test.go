@@ -84,7 +84,7 @@ var mutations = []struct {
 	{"publish: take a busy bus for a refusal of the event", []edit{{"functions/publish/bus.go",
 		`[]string{"MalformedDetail",`,
 		`[]string{"ThrottlingException", "MalformedDetail",`}}},
-	{"publish: store an output under another name on each repetition", []edit{{"functions/publish/announce.go",
+	{"publish: store an output under another name on each repetition", []edit{{"functions/publish/event.go",
 		`"announced/"+d.ID+".json"`,
 		`fmt.Sprintf("announced/%s.%p.json", d.ID, d)`}}},
 }

@@ -1,11 +1,7 @@
 package publish
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,30 +9,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-
-	"extend-intake/shared/metric"
 )
 
 // Handler announces changes. Make one with [NewHandler].
 type Handler struct {
 	parts   Parts
 	busName string
-}
-
-// DeadLetter is a stream record that can't be announced.
-type DeadLetter struct {
-	// Body is an input of this function with the record alone in it, so that whoever
-	// has mended the cause can invoke the function with it:
-	//
-	//	{"Records": […]}
-	//
-	// What is too large for a message is in the results bucket, and the body is
-	//
-	//	{"recordsLocation": "s3://…"}
-	Body   string
-	Reason string
-	// The others are empty if the record does not say.
-	DocumentID, Revision, SequenceNumber string
 }
 
 // reserve is the time that is kept for the answer. A function that ends without one
@@ -107,13 +85,6 @@ func (h *Handler) publish(ctx context.Context, records []json.RawMessage) (*chan
 	return flush()
 }
 
-// fault is a fault of a record itself: trying again does not help.
-type fault struct{ reason string }
-
-func (f *fault) Error() string { return f.reason }
-
-func faultf(format string, args ...any) *fault { return &fault{fmt.Sprintf(format, args...)} }
-
 // prepare reads a record and makes its event. The change has no entry when there is
 // nothing to announce. A *fault is the record's; any other error passes.
 func (h *Handler) prepare(ctx context.Context, raw json.RawMessage) (c *change, err error) {
@@ -130,31 +101,4 @@ func (h *Handler) prepare(ctx context.Context, raw json.RawMessage) (c *change, 
 		return c, err
 	}
 	return c, h.compose(ctx, c, rec)
-}
-
-// maxLetter keeps a letter below the size that any queue takes, 256 KB with attributes.
-const maxLetter = 200_000
-
-// bury sends a record to the dead-letter queue.
-func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
-	body := fmt.Appendf(nil, `{"Records":[%s]}`, c.raw)
-	// SQS refuses two characters that JSON allows.
-	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-	if len(body) > maxLetter || bytes.ContainsAny(body, "\uFFFE\uFFFF") {
-		sum := sha256.Sum256(c.raw)
-		location, err := h.parts.Put(ctx, "announced/dead/"+cmp.Or(c.sequenceNumber, hex.EncodeToString(sum[:16]))+".json", body)
-		if err != nil {
-			return fmt.Errorf("keep the dead letter: %w", err)
-		}
-		if body, err = json.Marshal(map[string]string{"recordsLocation": location}); err != nil {
-			return err
-		}
-	}
-	reason := f.reason[:min(len(f.reason), 1000)]
-	err := h.parts.SendDeadLetter(ctx, DeadLetter{Body: string(body), Reason: reason, DocumentID: c.documentID, Revision: c.revision, SequenceNumber: c.sequenceNumber})
-	if err != nil {
-		return fmt.Errorf("dead-letter queue: %w", err)
-	}
-	c.log().ErrorContext(ctx, "sent to the dead-letter queue", "reason", reason, metric.DeadLetters.One())
-	return nil
 }

@@ -4,7 +4,7 @@
 // function itself, in lambda/, only serves what [New] returns.
 //
 // To learn what happens to a batch, read handler.go downward; what a stored record
-// becomes is in announce.go, and how it gets on the bus in bus.go. What consumers rely
+// becomes is in record.go and event.go, and how it gets on the bus in bus.go. What consumers rely
 // on is in shared/event.
 package publish
 

@@ -1,22 +1,16 @@
 package publish
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/big"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
-	"extend-intake/shared/event"
 	"extend-intake/shared/ledger"
 )
 
@@ -43,10 +37,6 @@ func (c *change) log() *slog.Logger {
 // String names the change in errors.
 func (c *change) String() string {
 	return fmt.Sprintf("%s.%s (record %s)", c.documentID, c.revision, c.sequenceNumber)
-}
-
-var detailTypes = map[ledger.State]string{
-	ledger.Processed: event.Processed, ledger.Failed: event.Failed, ledger.Cancelled: event.Cancelled, ledger.Refused: event.Refused,
 }
 
 // read returns the document as it is after the change, or nil if the change is
@@ -162,133 +152,4 @@ func value(v events.DynamoDBAttributeValue) (types.AttributeValue, error) {
 		return &types.AttributeValueMemberM{Value: members}, err
 	}
 	return nil, fmt.Errorf("unknown type %v", v.DataType())
-}
-
-const (
-	// maxBytes bounds an entry, and all entries of a request. EventBridge takes 1 MB of
-	// each since January 2026, but what stands behind a rule may not: 256 KB was the
-	// limit of everything for years, and the envelope comes on top.
-	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
-	maxBytes = 200_000
-	// maxMessage bounds Extend's words about a failure.
-	maxMessage = 4096
-)
-
-// compose makes the event of a document. An output that an event can't hold goes to
-// the results bucket.
-func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) error {
-	d := detail(rec)
-	body, err := marshal(d)
-	if err != nil {
-		return faultf("%v", err)
-	}
-	detailType := detailTypes[rec.State]
-	size := func() int { return 14 + len(event.Source) + len(detailType) + len(body) } // 14: the time
-	if d.Output != nil && (size() > maxBytes || !survives(d.Output)) {
-		// The name is that of the event, so that a repetition stores the same again.
-		if d.OutputLocation, err = h.parts.Put(ctx, "announced/"+d.ID+".json", d.Output); err != nil {
-			return fmt.Errorf("keep the output: %w", err)
-		}
-		d.Output = nil
-		if body, err = marshal(d); err != nil {
-			return faultf("%v", err)
-		}
-	}
-	if c.size = size(); c.size > maxBytes {
-		return faultf("the event takes %d bytes without the output, over %d: shorten what is long in the item", c.size, maxBytes)
-	}
-	c.entry = &bustypes.PutEventsRequestEntry{
-		EventBusName: &h.busName, Source: aws.String(event.Source), DetailType: &detailType,
-		Detail: aws.String(string(body)), Time: &d.FinishedAt,
-	}
-	return nil
-}
-
-// detail is what the event says of a document.
-func detail(rec *ledger.Record) *event.Detail {
-	d := &event.Detail{
-		SchemaVersion: event.SchemaVersion, ID: fmt.Sprintf("%s.%d", rec.DocumentID, rec.Revision),
-		DocumentID: rec.DocumentID, Revision: rec.Revision, State: string(rec.State), Attempt: rec.Attempt,
-		RunID: rec.RunID, RunURL: rec.RunURL, Route: rec.Route, Processor: rec.ProcessorID,
-		Credits: json.Number(rec.Credits), SubmittedAt: rec.SubmittedAt, FinishedAt: rec.FinishedAt,
-	}
-	if rec.Bucket != "" {
-		d.Object = &event.Object{Bucket: rec.Bucket, Key: rec.Key, VersionID: rec.VersionID, ETag: rec.ETag, Size: rec.Size, Sequence: rec.Sequence}
-	}
-	// An item can still have of an earlier attempt what the newest did not come to.
-	switch rec.State {
-	case ledger.Processed:
-		d.Type, d.Reviewed, d.Edited = rec.Type, rec.Reviewed, rec.Edited
-		d.Output, d.OutputLocation = rec.Output, rec.OutputLocation
-	case ledger.Failed:
-		d.Type, d.Reviewed, d.Edited = rec.Type, rec.Reviewed, rec.Edited
-		d.Failure = failure(rec)
-	case ledger.Refused:
-		d.Failure = failure(rec)
-	case ledger.Cancelled:
-		if rec.FailureReason != "" || rec.FailureMessage != "" {
-			d.Failure = failure(rec)
-		}
-	}
-	return d
-}
-
-func failure(rec *ledger.Record) *event.Failure {
-	message := rec.FailureMessage
-	if len(message) > maxMessage {
-		cut := maxMessage
-		for !utf8.RuneStart(message[cut]) {
-			cut--
-		}
-		message = message[:cut] + "…"
-	}
-	return &event.Failure{Reason: rec.FailureReason, Message: message}
-}
-
-// marshal keeps the output as it is; json.Marshal would escape HTML in it.
-func marshal(d *event.Detail) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(d); err != nil {
-		return nil, fmt.Errorf("event %s: %w", d.ID, err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// survives reports whether every number of an output comes through EventBridge as it
-// is. Of whole numbers it promises 64 bits, of others nothing: what a float64 holds
-// is what every JSON parser on the way keeps.
-// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-func survives(output json.RawMessage) bool {
-	d := json.NewDecoder(bytes.NewReader(output))
-	d.UseNumber()
-	for {
-		t, err := d.Token()
-		if err != nil {
-			return true // the end: the ledger wrote it, so it is JSON
-		}
-		if n, ok := t.(json.Number); ok && !numberSurvives(n.String()) {
-			return false
-		}
-	}
-}
-
-func numberSurvives(text string) bool {
-	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return true
-	}
-	exact, ok := new(big.Rat).SetString(text)
-	if !ok {
-		return false
-	}
-	if exact.IsInt() {
-		return exact.Num().IsInt64()
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return false
-	}
-	shortest, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
-	return ok && shortest.Cmp(exact) == 0
 }
