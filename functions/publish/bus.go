@@ -28,10 +28,10 @@ func fits(group []*change, size int, c *change) bool {
 		!slices.ContainsFunc(group, func(other *change) bool { return c.entry != nil && other.documentID == c.documentID })
 }
 
-// entryFaults are the codes by which the bus refuses an entry for what it is. All
+// entryRefusals are the codes with which the bus refuses an entry for its contents. All
 // others are about the bus, the role or the moment.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
-var entryFaults = []string{"MalformedDetail", "InvalidArgument", "RedactionFailure"}
+var entryRefusals = []string{"MalformedDetail", "InvalidArgument", "RedactionFailure"}
 
 // put puts a group on the bus. What the bus fails is tried again entry by entry; if
 // some of it is still not there in the end, the first of that is returned.
@@ -83,8 +83,8 @@ func (h *Handler) request(ctx context.Context, group []*change) (failed []*chang
 		switch {
 		case code == "":
 			h.published(ctx, c, result)
-		case slices.Contains(entryFaults, code):
-			if err := h.bury(ctx, c, faultf("the event bus refuses the event: %s: %s", code, aws.ToString(result.ErrorMessage))); err != nil {
+		case slices.Contains(entryRefusals, code):
+			if err := h.sendDeadLetter(ctx, c, poisonf("the event bus refuses the event: %s: %s", code, aws.ToString(result.ErrorMessage))); err != nil {
 				failed, reason = append(failed, c), err
 			}
 		default:
@@ -98,18 +98,18 @@ func (h *Handler) request(ctx context.Context, group []*change) (failed []*chang
 // oneByOne finds the entry for which EventBridge refuses a request as a whole.
 func (h *Handler) oneByOne(ctx context.Context, group []*change, refusal error) (failed []*change, reason error) {
 	if len(group) == 1 {
-		if err := h.bury(ctx, group[0], faultf("the event bus refuses the event: %v", refusal)); err != nil {
+		if err := h.sendDeadLetter(ctx, group[0], poisonf("the event bus refuses the event: %v", refusal)); err != nil {
 			return group, err
 		}
 		return nil, nil
 	}
 	for i := range group {
-		again, err := h.request(ctx, group[i:i+1])
-		if err != nil && len(again) == 0 {
+		alone, err := h.request(ctx, group[i:i+1])
+		if err != nil && len(alone) == 0 {
 			return append(failed, group[i:]...), err
 		}
 		if err != nil {
-			failed, reason = append(failed, again...), err
+			failed, reason = append(failed, alone...), err
 		}
 	}
 	return failed, reason

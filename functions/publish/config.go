@@ -7,7 +7,7 @@ type Config struct {
 	EventBus, ResultsBucket, DeadLetters string
 }
 
-// LoadConfig reads the environment and reports every fault at once.
+// LoadConfig reads the environment and reports every error at once.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
 	c := Config{

@@ -12,10 +12,10 @@ import (
 	"extend-intake/shared/metric"
 )
 
-// DeadLetter is a stream record that can't be announced.
+// DeadLetter is a stream record that can't be published.
 type DeadLetter struct {
-	// Body is an input of this function with the record alone in it, so that whoever
-	// has mended the cause can invoke the function with it:
+	// Body is an input of this function with only this record in it, so that the
+	// function can be invoked with it once the cause is fixed:
 	//
 	//	{"Records": […]}
 	//
@@ -28,32 +28,32 @@ type DeadLetter struct {
 	DocumentID, Revision, SequenceNumber string
 }
 
-// fault is a fault of a record itself: trying again does not help.
-type fault struct{ reason string }
+// poison is why a record can't be published, however often it is tried.
+type poison struct{ reason string }
 
-func (f *fault) Error() string { return f.reason }
+func (p *poison) Error() string { return p.reason }
 
-func faultf(format string, args ...any) *fault { return &fault{fmt.Sprintf(format, args...)} }
+func poisonf(format string, args ...any) *poison { return &poison{fmt.Sprintf(format, args...)} }
 
-// maxLetter keeps a letter below the size that any queue takes, 256 KB with attributes.
-const maxLetter = 200_000
+// maxDeadLetter keeps a dead letter below the size that any queue takes, 256 KB with attributes.
+const maxDeadLetter = 200_000
 
-// bury sends a record to the dead-letter queue.
-func (h *Handler) bury(ctx context.Context, c *change, f *fault) error {
+// sendDeadLetter sends a poison record to the dead-letter queue.
+func (h *Handler) sendDeadLetter(ctx context.Context, c *change, p *poison) error {
 	body := fmt.Appendf(nil, `{"Records":[%s]}`, c.raw)
 	// SQS refuses two characters that JSON allows.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-	if len(body) > maxLetter || bytes.ContainsAny(body, "\uFFFE\uFFFF") {
+	if len(body) > maxDeadLetter || bytes.ContainsAny(body, "\uFFFE\uFFFF") {
 		sum := sha256.Sum256(c.raw)
 		location, err := h.parts.Put(ctx, "announced/dead/"+cmp.Or(c.sequenceNumber, hex.EncodeToString(sum[:16]))+".json", body)
 		if err != nil {
-			return fmt.Errorf("keep the dead letter: %w", err)
+			return fmt.Errorf("store the dead letter: %w", err)
 		}
 		if body, err = json.Marshal(map[string]string{"recordsLocation": location}); err != nil {
 			return err
 		}
 	}
-	reason := f.reason[:min(len(f.reason), 1000)]
+	reason := p.reason[:min(len(p.reason), 1000)]
 	err := h.parts.SendDeadLetter(ctx, DeadLetter{Body: string(body), Reason: reason, DocumentID: c.documentID, Revision: c.revision, SequenceNumber: c.sequenceNumber})
 	if err != nil {
 		return fmt.Errorf("dead-letter queue: %w", err)

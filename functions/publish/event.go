@@ -36,22 +36,22 @@ func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) er
 	d := detail(rec)
 	body, err := marshal(d)
 	if err != nil {
-		return faultf("%v", err)
+		return poisonf("%v", err)
 	}
 	detailType := detailTypes[rec.State]
 	size := func() int { return 14 + len(event.Source) + len(detailType) + len(body) } // 14: the time
 	if d.Output != nil && (size() > maxBytes || !survives(d.Output)) {
 		// The name is that of the event, so that a repetition stores the same again.
 		if d.OutputLocation, err = h.parts.Put(ctx, "announced/"+d.ID+".json", d.Output); err != nil {
-			return fmt.Errorf("keep the output: %w", err)
+			return fmt.Errorf("store the output: %w", err)
 		}
 		d.Output = nil
 		if body, err = marshal(d); err != nil {
-			return faultf("%v", err)
+			return poisonf("%v", err)
 		}
 	}
 	if c.size = size(); c.size > maxBytes {
-		return faultf("the event takes %d bytes without the output, over %d: shorten what is long in the item", c.size, maxBytes)
+		return poisonf("the event takes %d bytes without the output, over %d: shorten what is long in the item", c.size, maxBytes)
 	}
 	c.entry = &bustypes.PutEventsRequestEntry{
 		EventBusName: &h.busName, Source: aws.String(event.Source), DetailType: &detailType,

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Handler announces changes. Make one with [NewHandler].
+// Handler publishes the changes of documents. Make one with [NewHandler].
 type Handler struct {
 	parts   Parts
 	busName string
@@ -21,8 +21,8 @@ type Handler struct {
 // has its whole batch repeated.
 const reserve = 5 * time.Second
 
-// Handle takes a batch of the table's stream, in its order. What it could not
-// announce, and all after it, comes again.
+// Handle publishes a batch of the table's stream, in its order. The first record that
+// it could not publish is in the answer: the stream repeats it and all after it.
 func (h *Handler) Handle(ctx context.Context, input json.RawMessage) (events.DynamoDBEventResponse, error) {
 	answer := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
 	// Record by record: one that is no stream record must not take the others with it.
@@ -43,16 +43,16 @@ func (h *Handler) Handle(ctx context.Context, input json.RawMessage) (events.Dyn
 		return answer, nil
 	}
 	err = fmt.Errorf("publish %s: %w", stopped, err)
-	stopped.log().ErrorContext(ctx, "not published, it comes again", "error", err)
+	stopped.log().ErrorContext(ctx, "not published, the stream repeats it", "error", err)
 	if stopped.sequenceNumber == "" {
-		return answer, err // the whole batch comes again
+		return answer, err // the stream repeats the whole batch
 	}
 	answer.BatchItemFailures = append(answer.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: stopped.sequenceNumber})
 	return answer, nil
 }
 
-// publish announces records until one can't be, and returns that one. Everything
-// before it is done.
+// publish publishes records until one fails, and returns that one. Everything before
+// it is done.
 func (h *Handler) publish(ctx context.Context, records []json.RawMessage) (*change, error) {
 	var group []*change // to be put on the bus by one request
 	size := 0
@@ -68,9 +68,8 @@ func (h *Handler) publish(ctx context.Context, records []json.RawMessage) (*chan
 				return stopped, err
 			}
 		}
-		if f, ok := errors.AsType[*fault](err); ok {
-			err = h.bury(ctx, c, f)
-			if err != nil {
+		if p, ok := errors.AsType[*poison](err); ok {
+			if err := h.sendDeadLetter(ctx, c, p); err != nil {
 				return c, err
 			}
 			continue
@@ -86,14 +85,15 @@ func (h *Handler) publish(ctx context.Context, records []json.RawMessage) (*chan
 }
 
 // prepare reads a record and makes its event. The change has no entry when there is
-// nothing to announce. A *fault is the record's; any other error passes.
+// nothing to publish. The error is a *poison if the record itself is the reason; any
+// other may be gone at the next try.
 func (h *Handler) prepare(ctx context.Context, raw json.RawMessage) (c *change, err error) {
 	c = &change{raw: raw}
 	defer func() {
 		if p := recover(); p != nil {
-			// Left to Lambda, it would stop the stream for hours.
+			// Left to Lambda, it would block the record's shard for hours.
 			c.log().ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
-			err = faultf("panic: %v", p)
+			err = poisonf("panic: %v", p)
 		}
 	}()
 	rec, err := c.read()

@@ -27,18 +27,18 @@ import (
 
 var update = flag.Bool("update", false, "write events/event-….json anew")
 
-// a town is a Handler with a bus, a results bucket and a dead-letter queue in memory.
-// Every event that its bus takes is held against the contract.
-type town struct {
+// harness is a Handler with a bus, a results bucket and a dead-letter queue in memory.
+// Every event that its bus takes is checked against the contract.
+type harness struct {
 	*Handler
 	t *testing.T
 	// fail is asked about every request: what it returns for an entry is its result.
 	fail func(ids []string) ([]bustypes.PutEventsResultEntry, error)
 
-	requests  [][]string // the ids in each request
-	published []published
-	kept      map[string]string
-	letters   []DeadLetter
+	requests    [][]string // the ids in each request
+	published   []published
+	stored      map[string]string
+	deadLetters []DeadLetter
 }
 
 type published struct {
@@ -46,16 +46,16 @@ type published struct {
 	detail     string
 }
 
-func newTown(t *testing.T) *town {
-	w := &town{t: t, kept: make(map[string]string)}
+func newHarness(t *testing.T) *harness {
+	w := &harness{t: t, stored: make(map[string]string)}
 	var err error
 	w.Handler, err = NewHandler(Config{EventBus: "intake"}, Parts{
 		Bus: w,
 		Put: func(_ context.Context, name string, body []byte) (string, error) {
-			w.kept[name] = string(body)
+			w.stored[name] = string(body)
 			return "s3://results/" + name, nil
 		},
-		SendDeadLetter: func(_ context.Context, l DeadLetter) error { w.letters = append(w.letters, l); return nil },
+		SendDeadLetter: func(_ context.Context, l DeadLetter) error { w.deadLetters = append(w.deadLetters, l); return nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func newTown(t *testing.T) *town {
 }
 
 // PutEvents is the bus.
-func (w *town) PutEvents(_ context.Context, in *eventbridge.PutEventsInput, _ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
+func (w *harness) PutEvents(_ context.Context, in *eventbridge.PutEventsInput, _ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
 	var ids []string
 	total := 0
 	documents := make(map[string]bool)
@@ -119,7 +119,7 @@ func entrySize(e bustypes.PutEventsRequestEntry) int {
 }
 
 // handle returns the sequence number from which the stream repeats, if any.
-func (w *town) handle(records ...any) string {
+func (w *harness) handle(records ...any) string {
 	w.t.Helper()
 	input, err := json.Marshal(map[string]any{"Records": records})
 	if err != nil {
@@ -128,7 +128,7 @@ func (w *town) handle(records ...any) string {
 	return w.handleJSON(input)
 }
 
-func (w *town) handleJSON(input []byte) string {
+func (w *harness) handleJSON(input []byte) string {
 	w.t.Helper()
 	answer, err := w.Handle(w.t.Context(), input)
 	if err != nil {
@@ -151,7 +151,7 @@ func (w *town) handleJSON(input []byte) string {
 }
 
 // ids are those of the events on the bus, in their order.
-func (w *town) ids() []string {
+func (w *harness) ids() []string {
 	var ids []string
 	for _, p := range w.published {
 		var d event.Detail
@@ -212,7 +212,7 @@ func record(sequenceNumber int, old, next item) item {
 }
 
 // samples are the files of events/ that belong to this function: the events that come
-// of each, and why records go to the dead letters.
+// of each, and why records go to the dead-letter queue.
 var samples = map[string]struct {
 	ids, dead []string
 	event     string // the events/event-….json that is the first of them
@@ -242,21 +242,21 @@ func TestSampleEvents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := newTown(t)
-			if again := w.handleJSON(input); again != "" {
-				t.Errorf("it comes again from %s", again)
+			w := newHarness(t)
+			if repeated := w.handleJSON(input); repeated != "" {
+				t.Errorf("it is repeated from %s", repeated)
 			}
 			if d := cmp.Diff(want.ids, w.ids()); d != "" {
 				t.Errorf("events (-want +got):\n%s", d)
 			}
-			checkLetters(t, w.letters, want.dead...)
+			checkDeadLetters(t, w.deadLetters, want.dead...)
 			if want.event != "" {
 				compareEvent(t, want.event, w.published[0])
 			}
 
-			// What is delivered twice is announced twice, to the letter.
+			// What is delivered twice is published twice, byte for byte.
 			first := slices.Clone(w.published)
-			w.published, w.letters = nil, nil
+			w.published, w.deadLetters = nil, nil
 			w.handleJSON(input)
 			if d := cmp.Diff(first, w.published, cmp.AllowUnexported(published{})); d != "" {
 				t.Errorf("the second time (-first +second):\n%s", d)
@@ -321,13 +321,13 @@ func TestEverySampleIsInTheTable(t *testing.T) {
 	}
 }
 
-// checkLetters checks the reasons, and that each letter is an input of this function.
-func checkLetters(t *testing.T, letters []DeadLetter, reasons ...string) {
+// checkDeadLetters checks the reasons, and that each dead letter is an input of this function.
+func checkDeadLetters(t *testing.T, deadLetters []DeadLetter, reasons ...string) {
 	t.Helper()
-	if len(letters) != len(reasons) {
-		t.Fatalf("%d dead letters, want %d: %+v", len(letters), len(reasons), letters)
+	if len(deadLetters) != len(reasons) {
+		t.Fatalf("%d dead letters, want %d: %+v", len(deadLetters), len(reasons), deadLetters)
 	}
-	for i, l := range letters {
+	for i, l := range deadLetters {
 		if !strings.Contains(l.Reason, reasons[i]) {
 			t.Errorf("dead letter %d: %q, want %q", i, l.Reason, reasons[i])
 		}
@@ -338,7 +338,7 @@ func checkLetters(t *testing.T, letters []DeadLetter, reasons ...string) {
 	}
 }
 
-func TestWhatIsAnnounced(t *testing.T) {
+func TestWhatIsPublished(t *testing.T) {
 	t.Parallel()
 	reviewed := processed.with(item{"revision": num(2), "recordVersion": num(4), "reviewed": item{"BOOL": true}})
 	waitingAgain := processed.with(item{"state": str("WAITING"), "attempt": num(2), "recordVersion": num(4), "runId": nil})
@@ -354,7 +354,7 @@ func TestWhatIsAnnounced(t *testing.T) {
 		{"a claim", nil, processing.with(item{"state": str("SUBMITTING"), "leaseUntil": str("2026-07-14T09:18:20.104Z")}), ""},
 		{"a run", processing.with(item{"state": str("SUBMITTING")}), processing, ""},
 		{"a failure that is being cured", processing, processing.with(item{"state": str("WAITING"), "attempt": num(2)}), ""},
-		{"a wish to have it read again", processed, waitingAgain, ""},
+		{"somebody wants it reprocessed", processed, waitingAgain, ""},
 		{"the result of that", waitingAgain, processed.with(item{"revision": num(2), "attempt": num(2), "runId": str("dpr_2"), "outputRunId": str("dpr_2")}), "doc_a.2"},
 		{"its failure: the old output is still there", waitingAgain, failed.with(item{"revision": num(2), "attempt": num(2), "output": processed["output"], "outputRunId": str("dpr_1")}), "doc_a.2"},
 		{"an unknown attribute", processing, processed.with(item{"colour": str("red"), "ours": item{"SS": []string{"a"}}, "theirs": item{"B": "AAEC"}}), "doc_a.1"},
@@ -363,26 +363,26 @@ func TestWhatIsAnnounced(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newTown(t)
-			if again := w.handle(record(1, c.old, c.next)); again != "" {
-				t.Errorf("it comes again")
+			w := newHarness(t)
+			if repeated := w.handle(record(1, c.old, c.next)); repeated != "" {
+				t.Errorf("it is repeated")
 			}
-			checkLetters(t, w.letters)
+			checkDeadLetters(t, w.deadLetters)
 			if got := strings.Join(w.ids(), " "); got != c.want {
-				t.Errorf("announced %q, want %q", got, c.want)
+				t.Errorf("published %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-func TestDeletedRecordIsNotAnnounced(t *testing.T) {
+func TestDeletedRecordIsNotPublished(t *testing.T) {
 	t.Parallel()
-	w := newTown(t)
+	w := newHarness(t)
 	r := record(1, processed, processed)
 	r["eventName"] = "REMOVE"
 	delete(r["dynamodb"].(item), "NewImage")
-	if again := w.handle(r); again != "" || len(w.published)+len(w.letters) > 0 {
-		t.Errorf("comes again: %q; %v, %v", again, w.published, w.letters)
+	if repeated := w.handle(r); repeated != "" || len(w.published)+len(w.deadLetters) > 0 {
+		t.Errorf("repeated: %q; %v, %v", repeated, w.published, w.deadLetters)
 	}
 }
 
@@ -397,7 +397,7 @@ func TestPoisonRecordsBlockNothing(t *testing.T) {
 		name   string
 		poison any
 		reason string
-		letter DeadLetter // besides the body and the reason
+		dead   DeadLetter // besides the body and the reason
 	}{
 		{"unknown state", record(7, processing, processed.with(item{"state": str("ARCHIVED")})), "from a newer version of this software?", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
 		{"no state", record(7, processing, processed.with(item{"state": nil})), "state is missing", DeadLetter{DocumentID: "doc_a", Revision: "1", SequenceNumber: "7"}},
@@ -419,17 +419,17 @@ func TestPoisonRecordsBlockNothing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newTown(t)
-			if again := w.handle(record(6, processing.of("doc_before"), processed.of("doc_before")), c.poison, record(8, processing.of("doc_after"), processed.of("doc_after"))); again != "" {
-				t.Errorf("it comes again from %s", again)
+			w := newHarness(t)
+			if repeated := w.handle(record(6, processing.of("doc_before"), processed.of("doc_before")), c.poison, record(8, processing.of("doc_after"), processed.of("doc_after"))); repeated != "" {
+				t.Errorf("it is repeated from %s", repeated)
 			}
 			if d := cmp.Diff([]string{"doc_before.1", "doc_after.1"}, w.ids()); d != "" {
 				t.Errorf("events (-want +got):\n%s", d)
 			}
-			if len(w.letters) != 1 {
-				t.Fatalf("dead letters %+v, want one", w.letters)
+			if len(w.deadLetters) != 1 {
+				t.Fatalf("dead letters %+v, want one", w.deadLetters)
 			}
-			got := w.letters[0]
+			got := w.deadLetters[0]
 			if !strings.Contains(got.Reason, c.reason) {
 				t.Errorf("reason %q, want %q", got.Reason, c.reason)
 			}
@@ -443,54 +443,54 @@ func TestPoisonRecordsBlockNothing(t *testing.T) {
 			}
 			replay := got.Body
 			if body.RecordsLocation != "" {
-				replay = w.kept[strings.TrimPrefix(body.RecordsLocation, "s3://results/")]
+				replay = w.stored[strings.TrimPrefix(body.RecordsLocation, "s3://results/")]
 			}
-			if d := cmp.Diff(c.letter, DeadLetter{DocumentID: got.DocumentID, Revision: got.Revision, SequenceNumber: got.SequenceNumber}); d != "" {
-				t.Errorf("letter (-want +got):\n%s", d)
+			if d := cmp.Diff(c.dead, DeadLetter{DocumentID: got.DocumentID, Revision: got.Revision, SequenceNumber: got.SequenceNumber}); d != "" {
+				t.Errorf("dead letter (-want +got):\n%s", d)
 			}
-			// And the letter is an input that leads to the same.
-			w.letters = nil
-			if again := w.handleJSON([]byte(replay)); again != "" || len(w.letters) != 1 || w.letters[0] != got {
-				t.Errorf("replayed: %q, %+v", again, w.letters)
+			// And the dead letter is an input that leads to the same.
+			w.deadLetters = nil
+			if repeated := w.handleJSON([]byte(replay)); repeated != "" || len(w.deadLetters) != 1 || w.deadLetters[0] != got {
+				t.Errorf("replayed: %q, %+v", repeated, w.deadLetters)
 			}
 		})
 	}
 }
 
-func TestLetterIsReplayedOnceTheCauseIsGone(t *testing.T) {
+func TestDeadLetterIsReplayedOnceTheCauseIsGone(t *testing.T) {
 	t.Parallel()
-	w := newTown(t)
+	w := newHarness(t)
 	w.handle(record(1, processing, processed.with(item{"attempt": str("one")})))
-	if len(w.letters) != 1 {
-		t.Fatalf("dead letters %+v", w.letters)
+	if len(w.deadLetters) != 1 {
+		t.Fatalf("dead letters %+v", w.deadLetters)
 	}
-	mended := strings.Replace(w.letters[0].Body, `"attempt":{"S":"one"}`, `"attempt":{"N":"1"}`, 1)
-	if again := w.handleJSON([]byte(mended)); again != "" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
-		t.Errorf("comes again from %q, events %v", again, w.ids())
+	mended := strings.Replace(w.deadLetters[0].Body, `"attempt":{"S":"one"}`, `"attempt":{"N":"1"}`, 1)
+	if repeated := w.handleJSON([]byte(mended)); repeated != "" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
+		t.Errorf("repeated from %q, events %v", repeated, w.ids())
 	}
 }
 
 func TestPanicIsThatRecordsOnly(t *testing.T) {
 	t.Parallel()
-	w := newTown(t)
-	keep := w.parts.Put
+	w := newHarness(t)
+	put := w.parts.Put
 	w.parts.Put = func(ctx context.Context, name string, body []byte) (string, error) {
 		if strings.Contains(name, "doc_bad.") {
-			panic("a fault of ours")
+			panic("a mistake of ours")
 		}
-		return keep(ctx, name, body)
+		return put(ctx, name, body)
 	}
 	big := item{"output": str(strings.Repeat("x", maxBytes))}
-	again := w.handle(record(1, processing.of("doc_bad"), processed.of("doc_bad").with(big)), record(2, processing, processed))
-	if again != "" || !slices.Equal(w.ids(), []string{"doc_a.1"}) || len(w.letters) != 1 || !strings.Contains(w.letters[0].Reason, "a fault of ours") {
-		t.Errorf("comes again from %q, events %v, letters %+v", again, w.ids(), w.letters)
+	repeated := w.handle(record(1, processing.of("doc_bad"), processed.of("doc_bad").with(big)), record(2, processing, processed))
+	if repeated != "" || !slices.Equal(w.ids(), []string{"doc_a.1"}) || len(w.deadLetters) != 1 || !strings.Contains(w.deadLetters[0].Reason, "a mistake of ours") {
+		t.Errorf("repeated from %q, events %v, dead letters %+v", repeated, w.ids(), w.deadLetters)
 	}
 }
 
 func TestWhatIsNoBatchIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, input := range []string{``, `null`, `{}`, `[]`, `"hello"`, `{"Records": 5}`, `{"recordsLocation": "s3://results/announced/dead/1.json"}`} {
-		if answer, err := newTown(t).Handle(t.Context(), []byte(input)); err == nil || !strings.Contains(err.Error(), "not a batch of a DynamoDB stream") {
+		if answer, err := newHarness(t).Handle(t.Context(), []byte(input)); err == nil || !strings.Contains(err.Error(), "not a batch of a DynamoDB stream") {
 			t.Errorf("%q: %+v, %v", input, answer, err)
 		}
 	}
@@ -503,7 +503,7 @@ func TestOutputsInEvents(t *testing.T) {
 		name   string
 		output item
 		inline string // the JSON in the event, or
-		kept   string // in the results bucket
+		stored string // in the results bucket
 	}{
 		{name: "nothing", output: item{"NULL": true}, inline: `null`},
 		{name: "empty values", output: item{"M": item{"a": item{"L": []any{}}, "b": item{"M": item{}}, "c": str("")}}, inline: `{"a":[],"b":{},"c":""}`},
@@ -512,19 +512,19 @@ func TestOutputsInEvents(t *testing.T) {
 		{name: "beyond floats", output: num("9007199254740993"), inline: `9007199254740993`},
 		{name: "money", output: item{"L": []any{num("0.1"), num("-1234.56"), num("1.0875"), num("99999999999.99")}}, inline: `[0.1,-1234.56,1.0875,99999999999.99]`},
 		{name: "what float64 printed", output: item{"L": []any{num("0.9876543210123456"), num("5E-7"), num("1.7976931348623157")}}, inline: `[0.9876543210123456,5E-7,1.7976931348623157]`},
-		{name: "a whole number too large", output: num("9223372036854775808"), kept: `9223372036854775808`},
-		{name: "a whole number too small", output: item{"L": []any{num("-9223372036854775809")}}, kept: `[-9223372036854775809]`},
-		{name: "a large whole number that a float holds", output: num("1E+30"), kept: `1E+30`},
-		{name: "more digits than a float holds", output: item{"M": item{"deep": item{"L": []any{num("0.12345678901234567890123456789012345678")}}}}, kept: `{"deep":[0.12345678901234567890123456789012345678]}`},
+		{name: "a whole number too large", output: num("9223372036854775808"), stored: `9223372036854775808`},
+		{name: "a whole number too small", output: item{"L": []any{num("-9223372036854775809")}}, stored: `[-9223372036854775809]`},
+		{name: "a large whole number that a float holds", output: num("1E+30"), stored: `1E+30`},
+		{name: "more digits than a float holds", output: item{"M": item{"deep": item{"L": []any{num("0.12345678901234567890123456789012345678")}}}}, stored: `{"deep":[0.12345678901234567890123456789012345678]}`},
 		{name: "just small enough", output: str(strings.Repeat("x", maxBytes-600)), inline: `"` + strings.Repeat("x", maxBytes-600) + `"`},
-		{name: "too large", output: str(strings.Repeat("x", maxBytes)), kept: `"` + strings.Repeat("x", maxBytes) + `"`},
-		{name: "too large in bytes, not in characters", output: str(strings.Repeat("é", maxBytes/2)), kept: `"` + strings.Repeat("é", maxBytes/2) + `"`},
+		{name: "too large", output: str(strings.Repeat("x", maxBytes)), stored: `"` + strings.Repeat("x", maxBytes) + `"`},
+		{name: "too large in bytes, not in characters", output: str(strings.Repeat("é", maxBytes/2)), stored: `"` + strings.Repeat("é", maxBytes/2) + `"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newTown(t)
-			if again := w.handle(record(1, processing, processed.with(item{"output": c.output}))); again != "" || len(w.letters) > 0 {
-				t.Fatalf("comes again: %q, letters %+v", again, w.letters)
+			w := newHarness(t)
+			if repeated := w.handle(record(1, processing, processed.with(item{"output": c.output}))); repeated != "" || len(w.deadLetters) > 0 {
+				t.Fatalf("repeated: %q, dead letters %+v", repeated, w.deadLetters)
 			}
 			var d event.Detail
 			if err := json.Unmarshal([]byte(w.published[0].detail), &d); err != nil {
@@ -533,14 +533,14 @@ func TestOutputsInEvents(t *testing.T) {
 			if string(d.Output) != c.inline {
 				t.Errorf("inline %.100s, want %.100s", d.Output, c.inline)
 			}
-			if c.kept == "" {
-				if d.OutputLocation != "" || len(w.kept) > 0 {
+			if c.stored == "" {
+				if d.OutputLocation != "" || len(w.stored) > 0 {
 					t.Errorf("location %q", d.OutputLocation)
 				}
 				return
 			}
-			if d.OutputLocation != "s3://results/announced/doc_a.1.json" || w.kept["announced/doc_a.1.json"] != c.kept {
-				t.Errorf("location %q, kept %.100v", d.OutputLocation, w.kept)
+			if d.OutputLocation != "s3://results/announced/doc_a.1.json" || w.stored["announced/doc_a.1.json"] != c.stored {
+				t.Errorf("location %q, stored %.100v", d.OutputLocation, w.stored)
 			}
 		})
 	}
@@ -548,7 +548,7 @@ func TestOutputsInEvents(t *testing.T) {
 
 func TestLongFailureMessageIsShortened(t *testing.T) {
 	t.Parallel()
-	w := newTown(t)
+	w := newHarness(t)
 	w.handle(record(1, processing, failed.with(item{"failureMessage": str("x" + strings.Repeat("é", 150_000))})))
 	var d event.Detail
 	if err := json.Unmarshal([]byte(w.published[0].detail), &d); err != nil {
@@ -559,17 +559,17 @@ func TestLongFailureMessageIsShortened(t *testing.T) {
 	}
 }
 
-func TestLargeLetterGoesToTheBucket(t *testing.T) {
+func TestLargeDeadLetterGoesToTheBucket(t *testing.T) {
 	t.Parallel()
-	w := newTown(t)
+	w := newHarness(t)
 	w.handle(record(7, processing, processed.with(item{"state": str("ARCHIVED"), "output": str(strings.Repeat("x", 300_000))})))
-	if len(w.letters) != 1 || w.letters[0].Body != `{"recordsLocation":"s3://results/announced/dead/7.json"}` {
-		t.Fatalf("%.300v", w.letters)
+	if len(w.deadLetters) != 1 || w.deadLetters[0].Body != `{"recordsLocation":"s3://results/announced/dead/7.json"}` {
+		t.Fatalf("%.300v", w.deadLetters)
 	}
-	w.letters = nil
-	w.handleJSON([]byte(w.kept["announced/dead/7.json"]))
-	if len(w.letters) != 1 {
-		t.Error("what is kept is no input of the function")
+	w.deadLetters = nil
+	w.handleJSON([]byte(w.stored["announced/dead/7.json"]))
+	if len(w.deadLetters) != 1 {
+		t.Error("what is stored is no input of the function")
 	}
 }
 
@@ -585,12 +585,12 @@ func many(n int) []any {
 
 func TestRequestsAreFilled(t *testing.T) {
 	t.Parallel()
-	w := newTown(t)
+	w := newHarness(t)
 	w.handle(many(25)...)
 	if len(w.requests) != 3 || len(w.requests[0]) != 10 || len(w.requests[2]) != 5 {
 		t.Errorf("%v", w.requests)
 	}
-	w = newTown(t)
+	w = newHarness(t)
 	big := item{"output": str(strings.Repeat("x", maxBytes/3))}
 	w.handle(record(1, nil, processed.of("doc_1").with(big)), record(2, nil, processed.of("doc_2").with(big)), record(3, nil, processed.of("doc_3").with(big)))
 	if len(w.requests) != 2 {
@@ -601,7 +601,7 @@ func TestRequestsAreFilled(t *testing.T) {
 func TestOrderOfOneDocument(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newHarness(t)
 		var records []any
 		old := processing
 		for i := range 4 {
@@ -618,8 +618,8 @@ func TestOrderOfOneDocument(t *testing.T) {
 			}
 			return results, nil
 		}
-		if again := w.handle(records...); again != "" {
-			t.Errorf("comes again from %s", again)
+		if repeated := w.handle(records...); repeated != "" {
+			t.Errorf("repeated from %s", repeated)
 		}
 		var got []string
 		for _, id := range w.ids() {
@@ -640,7 +640,7 @@ func refusal(code string) bustypes.PutEventsResultEntry {
 func TestFailedEntriesAreTriedAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newHarness(t)
 		tries := make(map[string]int)
 		w.fail = func(ids []string) ([]bustypes.PutEventsResultEntry, error) {
 			results := make([]bustypes.PutEventsResultEntry, len(ids))
@@ -652,8 +652,8 @@ func TestFailedEntriesAreTriedAlone(t *testing.T) {
 			return results, nil
 		}
 		start := time.Now()
-		if again := w.handle(many(12)...); again != "" {
-			t.Errorf("comes again from %s", again)
+		if repeated := w.handle(many(12)...); repeated != "" {
+			t.Errorf("repeated from %s", repeated)
 		}
 		want := [][]string{w.requests[0], {"doc_03.1", "doc_07.1"}, {"doc_03.1"}, {"doc_10.1", "doc_11.1"}}
 		if d := cmp.Diff(want, w.requests); d != "" {
@@ -665,11 +665,11 @@ func TestFailedEntriesAreTriedAlone(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotPublishedComesAgain(t *testing.T) {
+func TestWhatIsNotPublishedIsRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, code := range []string{"ThrottlingException", "InternalFailure", "AccessDeniedException", "NotAuthorizedForSourceException", "SomethingNew"} {
-			w := newTown(t)
+			w := newHarness(t)
 			w.fail = func(ids []string) ([]bustypes.PutEventsResultEntry, error) {
 				results := make([]bustypes.PutEventsResultEntry, len(ids))
 				for i, id := range ids {
@@ -679,50 +679,50 @@ func TestWhatIsNotPublishedComesAgain(t *testing.T) {
 				}
 				return results, nil
 			}
-			if again := w.handle(many(40)...); again != "13" {
-				t.Errorf("%s: comes again from %q, want the first that is not on the bus, 13", code, again)
+			if repeated := w.handle(many(40)...); repeated != "13" {
+				t.Errorf("%s: repeated from %q, want the first that is not on the bus, 13", code, repeated)
 			}
-			if len(w.requests) != 1+maxTries || len(w.published) != 18 || len(w.letters) > 0 {
-				t.Errorf("%s: %d requests, %d events, letters %v", code, len(w.requests), len(w.published), w.letters)
+			if len(w.requests) != 1+maxTries || len(w.published) != 18 || len(w.deadLetters) > 0 {
+				t.Errorf("%s: %d requests, %d events, dead letters %v", code, len(w.requests), len(w.published), w.deadLetters)
 			}
 		}
 	})
 }
 
-func TestRequestThatFailsComesAgain(t *testing.T) {
+func TestRequestThatFailsIsRepeated(t *testing.T) {
 	t.Parallel()
-	w := newTown(t)
+	w := newHarness(t)
 	w.fail = func(ids []string) ([]bustypes.PutEventsResultEntry, error) {
 		if ids[0] == "doc_10.1" {
 			return nil, errors.New("connection reset")
 		}
 		return nil, nil
 	}
-	if again := w.handle(many(25)...); again != "10" || len(w.published) != 10 || len(w.requests) != 2 {
-		t.Errorf("comes again from %q, %d events, %d requests", again, len(w.published), len(w.requests))
+	if repeated := w.handle(many(25)...); repeated != "10" || len(w.published) != 10 || len(w.requests) != 2 {
+		t.Errorf("repeated from %q, %d events, %d requests", repeated, len(w.published), len(w.requests))
 	}
 }
 
 func TestEntryThatTheBusRefuses(t *testing.T) {
 	t.Parallel()
-	for _, code := range entryFaults {
-		w := newTown(t)
+	for _, code := range entryRefusals {
+		w := newHarness(t)
 		w.fail = func(ids []string) ([]bustypes.PutEventsResultEntry, error) {
 			results := make([]bustypes.PutEventsResultEntry, len(ids))
 			results[1] = refusal(code)
 			return results, nil
 		}
-		if again := w.handle(many(3)...); again != "" || !slices.Equal(w.ids(), []string{"doc_00.1", "doc_02.1"}) {
-			t.Errorf("%s: comes again from %q, events %v", code, again, w.ids())
+		if repeated := w.handle(many(3)...); repeated != "" || !slices.Equal(w.ids(), []string{"doc_00.1", "doc_02.1"}) {
+			t.Errorf("%s: repeated from %q, events %v", code, repeated, w.ids())
 		}
-		checkLetters(t, w.letters, code+": because")
+		checkDeadLetters(t, w.deadLetters, code+": because")
 	}
 }
 
 func TestRequestThatIsRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newHarness(t)
 		throttled := false
 		w.fail = func(ids []string) ([]bustypes.PutEventsResultEntry, error) {
 			if slices.Contains(ids, "doc_01.1") {
@@ -734,13 +734,13 @@ func TestRequestThatIsRefusedAsAWhole(t *testing.T) {
 			}
 			return nil, nil
 		}
-		if again := w.handle(many(4)...); again != "" || !slices.Equal(w.ids(), []string{"doc_00.1", "doc_03.1", "doc_02.1"}) {
-			t.Errorf("comes again from %q, events %v", again, w.ids())
+		if repeated := w.handle(many(4)...); repeated != "" || !slices.Equal(w.ids(), []string{"doc_00.1", "doc_03.1", "doc_02.1"}) {
+			t.Errorf("repeated from %q, events %v", repeated, w.ids())
 		}
-		checkLetters(t, w.letters, "over the limit")
+		checkDeadLetters(t, w.deadLetters, "over the limit")
 
 		// The network ends between the single ones.
-		w = newTown(t)
+		w = newHarness(t)
 		w.fail = func(ids []string) ([]bustypes.PutEventsResultEntry, error) {
 			switch {
 			case len(ids) > 1:
@@ -750,28 +750,28 @@ func TestRequestThatIsRefusedAsAWhole(t *testing.T) {
 			}
 			return nil, nil
 		}
-		if again := w.handle(many(4)...); again != "2" || len(w.ids()) != 2 {
-			t.Errorf("comes again from %q, events %v", again, w.ids())
+		if repeated := w.handle(many(4)...); repeated != "2" || len(w.ids()) != 2 {
+			t.Errorf("repeated from %q, events %v", repeated, w.ids())
 		}
 	})
 }
 
-func TestFaultsOfTheSurroundingsComeAgain(t *testing.T) {
+func TestErrorsOfOtherServicesAreRepeated(t *testing.T) {
 	t.Parallel()
 	away := errors.New("away")
-	w := newTown(t)
+	w := newHarness(t)
 	w.parts.Put = func(context.Context, string, []byte) (string, error) { return "", away }
 	large := processed.of("doc_large").with(item{"output": str(strings.Repeat("x", maxBytes))})
-	if again := w.handle(record(1, nil, processed), record(2, nil, large), record(3, nil, failed.of("doc_c"))); again != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
-		t.Errorf("S3 is away: comes again from %q, events %v", again, w.ids())
+	if repeated := w.handle(record(1, nil, processed), record(2, nil, large), record(3, nil, failed.of("doc_c"))); repeated != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
+		t.Errorf("S3 is away: repeated from %q, events %v", repeated, w.ids())
 	}
-	w = newTown(t)
+	w = newHarness(t)
 	w.parts.SendDeadLetter = func(context.Context, DeadLetter) error { return away }
 	poison := processed.of("doc_poison").with(item{"state": str("ARCHIVED")})
-	if again := w.handle(record(1, nil, processed), record(2, nil, poison), record(3, nil, failed.of("doc_c"))); again != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
-		t.Errorf("SQS is away: comes again from %q, events %v", again, w.ids())
+	if repeated := w.handle(record(1, nil, processed), record(2, nil, poison), record(3, nil, failed.of("doc_c"))); repeated != "2" || !slices.Equal(w.ids(), []string{"doc_a.1"}) {
+		t.Errorf("SQS is away: repeated from %q, events %v", repeated, w.ids())
 	}
-	// Without a sequence number there is nothing to name: the whole batch comes again.
+	// Without a sequence number there is nothing to name: the whole batch is repeated.
 	if answer, err := w.Handle(t.Context(), []byte(`{"Records":["hello"]}`)); !errors.Is(err, away) {
 		t.Errorf("%+v, %v", answer, err)
 	}
@@ -780,7 +780,7 @@ func TestFaultsOfTheSurroundingsComeAgain(t *testing.T) {
 func TestAnswersBeforeTheFunctionEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t)
+		w := newHarness(t)
 		w.fail = func(ids []string) ([]bustypes.PutEventsResultEntry, error) {
 			time.Sleep(time.Second)
 			return []bustypes.PutEventsResultEntry{refusal("InternalFailure")}, nil

@@ -1,11 +1,12 @@
-// Package publish announces what became of documents: it reads the table's stream and
-// puts one event on the bus for every change of a result. The stream is the outbox:
-// nothing is announced that is not stored, and nothing stored goes unannounced. The
-// function itself, in lambda/, only serves what [New] returns.
+// Package publish puts one event on the bus for every change of a document's result. It
+// reads the table's stream, which is the outbox: nothing is published that is not stored,
+// and nothing stored goes unpublished. The function itself, in lambda/, only serves what
+// [New] returns.
 //
-// To learn what happens to a batch, read handler.go downward; what a stored record
-// becomes is in record.go and event.go, and how it gets on the bus in bus.go. What consumers rely
-// on is in shared/event.
+// To learn what happens to a batch, read handler.go downward. What a stream record says
+// is read in record.go and becomes an event in event.go; bus.go puts it on the bus, and
+// deadletter.go sends away what can't be published. What consumers rely on is in
+// shared/event.
 package publish
 
 import (
@@ -26,7 +27,7 @@ import (
 )
 
 // New returns the function's handler, wired from the environment. The error names
-// every fault of it.
+// every problem with it.
 func New(ctx context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (events.DynamoDBEventResponse, error), error) {
 	cfg, err := LoadConfig(getenv)
 	if err != nil {
@@ -56,7 +57,7 @@ type Parts struct {
 	Bus Bus
 	// Put stores bytes in the results bucket and says where.
 	Put func(ctx context.Context, name string, body []byte) (location string, err error)
-	// SendDeadLetter sends what can't be announced to the dead-letter queue.
+	// SendDeadLetter sends what can't be published to the dead-letter queue.
 	SendDeadLetter func(context.Context, DeadLetter) error
 }
 
@@ -82,7 +83,7 @@ func checkBus(ctx context.Context, client *eventbridge.Client, name string) erro
 		return fmt.Errorf("event bus %q does not exist: let the parameter EventBusName name a bus of this account and region, or leave it empty: %w", name, err)
 	}
 	if err != nil {
-		// Not knowing is no reason to announce nothing.
+		// Not knowing is no reason to publish nothing.
 		slog.WarnContext(ctx, "event bus not checked", "bus", name, "error", err)
 	}
 	return nil
@@ -90,9 +91,9 @@ func checkBus(ctx context.Context, client *eventbridge.Client, name string) erro
 
 // deadLetters sends dead letters to the dead-letter queue.
 func deadLetters(q *queue.Queue) func(context.Context, DeadLetter) error {
-	return func(ctx context.Context, l DeadLetter) error {
-		return q.Send(ctx, queue.Message{Body: l.Body, Attributes: map[string]string{
-			"reason": l.Reason, "documentId": l.DocumentID, "revision": l.Revision, "sequenceNumber": l.SequenceNumber,
+	return func(ctx context.Context, d DeadLetter) error {
+		return q.Send(ctx, queue.Message{Body: d.Body, Attributes: map[string]string{
+			"reason": d.Reason, "documentId": d.DocumentID, "revision": d.Revision, "sequenceNumber": d.SequenceNumber,
 		}})
 	}
 }

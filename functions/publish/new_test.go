@@ -28,10 +28,10 @@ type cloud struct {
 	// fail is the ErrorCode for a document, taken once each time.
 	fail map[string][]string
 
-	mu      sync.Mutex
-	puts    [][]string // the documents in each PutEvents
-	objects map[string]string
-	letters []map[string]any
+	mu          sync.Mutex
+	puts        [][]string // the documents in each PutEvents
+	objects     map[string]string
+	deadLetters []map[string]any
 }
 
 func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +73,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(body, &in); err != nil {
 			c.t.Error(err)
 		}
-		c.letters = append(c.letters, in)
+		c.deadLetters = append(c.deadLetters, in)
 		_, _ = io.WriteString(w, `{"MessageId":"1"}`)
 	default:
 		c.t.Errorf("unexpected call of %s", target)
@@ -156,18 +156,18 @@ func TestOnTheWire(t *testing.T) {
 	if d := cmp.Diff(map[string]string{"/results/announced/doc_02.1.json": "12345678901234567890"}, c.objects); d != "" {
 		t.Errorf("results bucket (-want +got):\n%s", d)
 	}
-	if len(c.letters) != 2 {
-		t.Fatalf("dead letters %v", c.letters)
+	if len(c.deadLetters) != 2 {
+		t.Fatalf("dead letters %v", c.deadLetters)
 	}
 	attribute := func(value string) map[string]any { return map[string]any{"DataType": "String", "StringValue": value} }
 	want := map[string]any{
 		"reason":     attribute("the event bus refuses the event: MalformedDetail: because"),
 		"documentId": attribute("doc_03"), "revision": attribute("1"), "sequenceNumber": attribute("3"),
 	}
-	if d := cmp.Diff(want, c.letters[0]["MessageAttributes"]); d != "" || c.letters[0]["QueueUrl"] != server.URL+"/123456789012/dead" {
-		t.Errorf("queue %v, attributes (-want +got):\n%s", c.letters[0]["QueueUrl"], d)
+	if d := cmp.Diff(want, c.deadLetters[0]["MessageAttributes"]); d != "" || c.deadLetters[0]["QueueUrl"] != server.URL+"/123456789012/dead" {
+		t.Errorf("queue %v, attributes (-want +got):\n%s", c.deadLetters[0]["QueueUrl"], d)
 	}
-	if got := c.letters[1]["MessageAttributes"].(map[string]any)["documentId"]; !cmp.Equal(got, any(attribute("doc_?bad"))) {
+	if got := c.deadLetters[1]["MessageAttributes"].(map[string]any)["documentId"]; !cmp.Equal(got, any(attribute("doc_?bad"))) {
 		t.Errorf("SQS would refuse %v", got)
 	}
 
@@ -186,7 +186,7 @@ func TestBusIsCheckedAtTheStart(t *testing.T) {
 		want   string
 	}{
 		{400, "ResourceNotFoundException", "parameter EventBusName"},
-		{400, "AccessDeniedException", ""}, // not knowing is no reason to announce nothing
+		{400, "AccessDeniedException", ""}, // not knowing is no reason to publish nothing
 		{500, "InternalException", ""},
 	} {
 		server := httptest.NewServer(&cloud{t: t, busStatus: tt.status, busError: tt.name})
@@ -198,7 +198,7 @@ func TestBusIsCheckedAtTheStart(t *testing.T) {
 	}
 }
 
-func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
+func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := New(t.Context(), func(string) string { return "" })
 	if err == nil || strings.Count(err.Error(), "is missing") != 3 {
@@ -206,7 +206,7 @@ func TestConfigNamesEveryFaultAtOnce(t *testing.T) {
 	}
 }
 
-// The event source must let through what is to be announced, and also what this
+// The event source must let through what is to be published, and also what this
 // version does not know, but none of the states in between: each of those would be
 // an invocation for nothing.
 func TestEventSourceFilter(t *testing.T) {

@@ -14,14 +14,14 @@ import (
 	"extend-intake/shared/ledger"
 )
 
-// change is one stream record and what becomes of it.
+// change is one stream record, and the event that is made of it.
 type change struct {
 	raw json.RawMessage
 	// As the record says: empty if it does not.
 	sequenceNumber, documentID, revision string
 	rec                                  *ledger.Record // nil if it can't be read
 
-	entry *bustypes.PutEventsRequestEntry // nil if there is nothing to announce
+	entry *bustypes.PutEventsRequestEntry // nil if there is nothing to publish
 	size  int                             // of the entry, as EventBridge counts
 }
 
@@ -40,9 +40,9 @@ func (c *change) String() string {
 }
 
 // read returns the document as it is after the change, or nil if the change is
-// nobody's concern. An error is a *fault.
+// nobody's concern. An error is a *poison.
 func (c *change) read() (*ledger.Record, error) {
-	// First what a letter wants to say, from whatever is there.
+	// First what a dead letter says of it, from whatever is there.
 	var lenient struct {
 		Change struct {
 			SequenceNumber string
@@ -57,16 +57,16 @@ func (c *change) read() (*ledger.Record, error) {
 
 	var r events.DynamoDBEventRecord
 	if err := json.Unmarshal(c.raw, &r); err != nil {
-		return nil, faultf("not a stream record: %v", err)
+		return nil, poisonf("not a stream record: %v", err)
 	}
 	switch {
 	// Versions grow with the API; what grows within 1 is added to it.
 	case !strings.HasPrefix(r.EventVersion, "1."):
-		return nil, faultf("stream record of version %q, only 1.x is known: deploy a newer version of this software", r.EventVersion)
+		return nil, poisonf("stream record of version %q, only 1.x is known: deploy a newer version of this software", r.EventVersion)
 	case r.EventName == string(events.DynamoDBOperationTypeRemove):
 		return nil, nil // the event source filters these, and the others that are ignored below
 	case r.Change.NewImage == nil:
-		return nil, faultf("%s without a new image: the table's stream must have NEW_AND_OLD_IMAGES", r.EventName)
+		return nil, poisonf("%s without a new image: the table's stream must have NEW_AND_OLD_IMAGES", r.EventName)
 	}
 	before, after := revision(r.Change.OldImage), revision(r.Change.NewImage)
 	if before != nil && after != nil && before.Cmp(after) == 0 {
@@ -74,23 +74,23 @@ func (c *change) read() (*ledger.Record, error) {
 	}
 	item, err := values(r.Change.NewImage)
 	if err != nil {
-		return nil, faultf("%v", err)
+		return nil, poisonf("%v", err)
 	}
 	rec, err := ledger.FromItem(item)
 	c.rec = rec
 	switch {
 	case err != nil:
-		return nil, faultf("%v", err)
+		return nil, poisonf("%v", err)
 	case !rec.State.Terminal():
 		return nil, nil
 	case rec.Revision < 1:
-		return nil, faultf("revision %d of a %s document: it must be at least 1", rec.Revision, rec.State)
+		return nil, poisonf("revision %d of a %s document: it must be at least 1", rec.Revision, rec.State)
 	case before != nil && before.Cmp(after) > 0:
-		return nil, faultf("revision went back from %v to %v: consumers have seen it already; set it to more than %[1]v", before, after)
+		return nil, poisonf("revision went back from %v to %v: consumers have seen it already; set it to more than %[1]v", before, after)
 	case rec.State == ledger.Processed && rec.OutputRunID != rec.RunID:
-		return nil, faultf("the stored output is of run %q, the document of run %q", rec.OutputRunID, rec.RunID)
+		return nil, poisonf("the stored output is of run %q, the document of run %q", rec.OutputRunID, rec.RunID)
 	case rec.State == ledger.Processed && (rec.Output == nil) == (rec.OutputLocation == ""):
-		return nil, faultf("a processed document must have either output or outputLocation")
+		return nil, poisonf("a processed document must have either output or outputLocation")
 	}
 	return rec, nil
 }
