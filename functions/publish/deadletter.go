@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"extend-intake/shared/metric"
+	"extend-intake/shared/queue"
 )
 
 // DeadLetter is a stream record that can't be published.
@@ -35,8 +36,12 @@ func (p *poison) Error() string { return p.reason }
 
 func poisonf(format string, args ...any) *poison { return &poison{fmt.Sprintf(format, args...)} }
 
-// maxDeadLetter keeps a dead letter below the size that any queue takes, 256 KB with attributes.
-const maxDeadLetter = 200_000
+const (
+	// maxDeadLetter keeps a dead letter below the size that any queue takes, 256 KB with attributes.
+	maxDeadLetter = 200_000
+	// maxReason bounds the reason, which can have texts of the item and of the bus in it.
+	maxReason = 1000
+)
 
 // sendDeadLetter sends a poison record to the dead-letter queue.
 func (h *Handler) sendDeadLetter(ctx context.Context, c *change, p *poison) error {
@@ -53,7 +58,7 @@ func (h *Handler) sendDeadLetter(ctx context.Context, c *change, p *poison) erro
 			return err
 		}
 	}
-	reason := p.reason[:min(len(p.reason), 1000)]
+	reason := queue.Clean(p.reason, maxReason)
 	err := h.parts.SendDeadLetter(ctx, DeadLetter{Body: string(body), Reason: reason, DocumentID: c.documentID, Revision: c.revision, SequenceNumber: c.sequenceNumber})
 	if err != nil {
 		return fmt.Errorf("dead-letter queue: %w", err)

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"math/big"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"extend-intake/shared/event"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/queue"
 )
 
 var detailTypes = map[ledger.State]string{
@@ -90,15 +90,7 @@ func detail(rec *ledger.Record) *event.Detail {
 }
 
 func failure(rec *ledger.Record) *event.Failure {
-	message := rec.FailureMessage
-	if len(message) > maxMessage {
-		cut := maxMessage
-		for !utf8.RuneStart(message[cut]) {
-			cut--
-		}
-		message = message[:cut] + "…"
-	}
-	return &event.Failure{Reason: rec.FailureReason, Message: message}
+	return &event.Failure{Reason: rec.FailureReason, Message: queue.Clean(rec.FailureMessage, maxMessage)}
 }
 
 // marshal keeps the output as it is; json.Marshal would escape HTML in it.
