@@ -179,6 +179,16 @@ func TestOnTheWire(t *testing.T) {
 	}
 }
 
+func TestHandlerWithoutItsPartsIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := NewHandler(Config{EventBus: "intake"}, Parts{})
+	for _, part := range []string{"Bus", "Put", "SendDeadLetter"} {
+		if err == nil || !strings.Contains(err.Error(), part+" is missing") {
+			t.Errorf("%v: does not name %s", err, part)
+		}
+	}
+}
+
 func TestBusIsCheckedAtTheStart(t *testing.T) {
 	for _, tt := range []struct {
 		status int

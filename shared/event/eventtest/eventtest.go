@@ -1,4 +1,4 @@
-// Package eventtest holds events against their contract, in tests.
+// Package eventtest checks events against their contract, in tests.
 package eventtest
 
 import (
