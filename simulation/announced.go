@@ -12,7 +12,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// announced holds the events against what was stored: every revision of every document
+// announced compares the events with what was stored: every revision of every document
 // is on the bus, with the output that it had, or the bus refused it and it is in the
 // dead-letter queue; and nothing else is there. The order, the ids and the repetitions
 // were checked as they came, by [bus.take].
@@ -28,7 +28,7 @@ func (w *world) announced() {
 		if l.Reason == "" {
 			w.violate("%s: a dead letter of publish without a reason", name)
 		}
-		// It can be handed to the function again.
+		// The function can be invoked with it.
 		var batch struct{ Records []json.RawMessage }
 		if err := json.Unmarshal([]byte(l.Body), &batch); err != nil || len(batch.Records) != 1 || !bytes.Equal(batch.Records[0], w.stream.events[l.SequenceNumber]) {
 			w.violate("%s: the dead letter is not the record: %s", name, l.Body)

@@ -66,9 +66,9 @@ func (b *bucket) record(o *object) string {
 		b.name(), b.name(), key, len(o.body), o.eTag, version, o.sequencer)
 }
 
-// notice is the body of a message about some objects: an S3 event, or, for one of
+// uploadEvent is the body of a message about some objects: an S3 event, or, for one of
 // them, sometimes the event of EventBridge.
-func (b *bucket) notice(bridge bool, objects ...*object) string {
+func (b *bucket) uploadEvent(bridge bool, objects ...*object) string {
 	if o := objects[0]; bridge && len(objects) == 1 {
 		version := ""
 		if o.version != "" {
@@ -86,10 +86,10 @@ func (b *bucket) notice(bridge bool, objects ...*object) string {
 	return `{"Records": [` + strings.Join(records, ", ") + `]}`
 }
 
-// announce sends the notice of a put: at least once, at some time.
-func (b *bucket) announce(n int, body string) {
+// notify sends the upload event of a put: at least once, at some time.
+func (b *bucket) notify(n int, body string) {
 	w := b.w
-	dice := w.dice("notice", n)
+	dice := w.dice("upload event", n)
 	after := w.latency(dice)
 	if w.strike(dice, eventLate) {
 		after += between(dice, 0, 5*time.Minute)

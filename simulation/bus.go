@@ -131,7 +131,7 @@ func (b *bus) refusal(id string) string {
 	return code
 }
 
-// take holds an event against what was stored, and against those before it.
+// take compares an event with what was stored, and with those before it.
 func (b *bus) take(e bustypes.PutEventsRequestEntry, d *event.Detail) {
 	w := b.w
 	w.mu.Lock()
@@ -142,7 +142,7 @@ func (b *bus) take(e bustypes.PutEventsRequestEntry, d *event.Detail) {
 	if first := b.taken[d.ID]; first != nil {
 		b.repeated++
 		if first.text != a.text || first.kind != a.kind || !first.at.Equal(a.at) {
-			w.broken("%s: announced again as %s %s, the first time as %s %s", name, a.kind, a.text, first.kind, first.text)
+			w.broken("%s: announced once more as %s %s, the first time as %s %s", name, a.kind, a.text, first.kind, first.text)
 		}
 		return
 	}
@@ -210,7 +210,7 @@ func (w *world) revision(document string, n int) *ledger.Record {
 	return nil
 }
 
-// sendDeadLetter puts what publish can't announce into its dead-letter queue.
+// sendDeadLetter puts what publish can't publish into its dead-letter queue.
 func (in *instance) sendDeadLetter(_ context.Context, l publish.DeadLetter) error {
 	w := in.fn.w
 	return in.do("send a dead letter", l.DocumentID, deadLetterFails, deadLetterAnswerLost, func() error {

@@ -1,35 +1,62 @@
-// Package simulation holds the real handlers of submit, webhook and reconcile
-// against everything that can go wrong around them, thousands of times over, in
-// a world that is made of one number: the seed.
+// Package simulation runs the production handlers of submit, webhook, reconcile and
+// publish through thousands of simulated failures, and checks after each schedule of
+// them that the product kept its promises. One number, the seed, decides everything that
+// happens in a schedule, so that any of them can be replayed.
 //
-//	go test ./simulation                                            2,000 known seeds and 200 fresh ones
+//	go test ./simulation                                            2,000 known seeds and 200 new ones
 //	go test ./simulation -run TestSimulation -schedules=100000 -timeout 0 -v
 //	go test ./simulation -run TestReplaySeed -seed=123 -v           one schedule, with its trace
 //	go test ./simulation -run TestMutations -mutations -timeout 0 -v
 //
 // # A schedule
 //
-// A few files are uploaded over some minutes. Around the handlers there is a model
-// of the bucket and its notices (bucket_test.go), of the queue with its event source
-// and its dead letters (queue_test.go), of Lambda's instances (lambda_test.go), of the
-// HTTP API and of Extend's bad days (extend.go, around the fake of package
-// fakeextend), and of people (plan_test.go). The ledger's table is its own model or, in
-// TestOnTheRealTable, a real one. What the handlers decide, and every word that they
-// exchange with Extend, is the product's own code, wired in stack_test.go. All faults end after a while; then everything must come to
-// rest, and the promises are checked (promises_test.go). Some are checked at every
-// write of the ledger (wrote, in world_test.go).
+// A few files are uploaded over some minutes, while machines crash, answers get lost,
+// messages come twice, requests are throttled and clocks differ. All faults end after a
+// while. Then everything must come to rest, and the promises are checked.
+//
+// # Files
+//
+// The handlers are made by each function's NewHandler, from the configuration that its
+// own LoadConfig reads; stack.go does that, and gives them these models in place of AWS
+// and of the network:
+//
+//	world.go      one schedule: its clock, its trace, and the checks at every write of the ledger
+//	plan.go       what people do: uploads, reviews, wishes, forgeries
+//	faults.go     every kind of fault, and how often it happens
+//	lambda.go     instances, cold starts, time-outs, crashes
+//	bucket.go     the upload bucket and its upload events
+//	queue.go      the upload queue, its event source and its dead-letter queue
+//	extend.go     Extend's bad days, around the fake of package fakeextend; the HTTP API
+//	stream.go     the table's stream and its event source
+//	bus.go        the event bus; compares every event with what was stored
+//	promises.go   what must be true in the end of the documents and their runs
+//	announced.go  what must be true in the end of the events
+//
+// The ledger's table is [ledger.NewMemory] or, in TestOnTheRealTable, a server that
+// speaks DynamoDB's protocol; the traces of both must be the same.
+//
+// # What is promised
+//
+//   - Every upload ends in a terminal state, with one run for each attempt.
+//   - The record says of its run what Extend says of it, and its output is, by value, the
+//     newest that a delivery answered with 200 or our own GET had.
+//   - Nothing that a stranger sends is stored.
+//   - Every revision of every document is announced, each before the next one. A
+//     repetition has the same id and the same content. Nothing is announced that is not
+//     stored, and a consumer can read the output that was stored with that revision.
+//   - The dead-letter queues hold what nobody can process, each with its reason, and
+//     nothing else.
 //
 // # Why the seed decides everything
 //
-// A schedule runs in a bubble of testing/synctest, whose clock moves only when
-// every goroutine waits. That clock is the scheduler: each side effect comes after a
-// pause, and before one, of a random length to the nanosecond, and so hardly ever
-// are two goroutines awake at one instant. Who comes first is the dice's choice, and
-// the dice are the seed's (world.dice). TestSameSeedSameSchedule compares
-// traces byte by byte.
+// A schedule runs in a bubble of testing/synctest, whose clock moves only when every
+// goroutine waits. That clock is the scheduler. Before and after each side effect is a
+// pause of a random length, to the nanosecond, so that two goroutines are hardly ever
+// awake at one instant: the pauses decide who comes first, and the seed decides the
+// pauses (world.dice). TestSameSeedSameSchedule compares traces byte by byte.
 //
-// Which kinds of faults there are in a schedule is also the seed's choice (swarm, in
-// faults_test.go): some faults hide others, and in some schedule they are apart.
+// The seed also chooses which kinds of faults there are in a schedule (swarm, in
+// faults.go): some faults hide others, and in some schedule they are apart.
 //
 // # How to read a trace
 //
@@ -40,39 +67,42 @@
 //
 // Each line has the time since the schedule began, who acts, the document, and what
 // happens. Documents are a0, b1, c2 … in the order of their upload; submit#1 is the
-// first instance of submit. A line of the handler's own log is set in by two blanks.
-// FAULT is what the simulation did on purpose, and PROMISE what came of it. The line
-// with the broken promise is the last one as a rule: search the trace for the
+// first instance of submit. A line of the handler's own log is indented by two blanks.
+// FAULT is what the simulation did on purpose, and PROMISE a promise that is broken. The
+// line with the broken promise is usually the last one: search the trace for the
 // document, and read upward.
 //
 // # How to add a fault
 //
-// A name in the list of kinds, a line in the table below it (faults_test.go), and a
-// call of world.strike where it happens: in a wrapper of stack_test.go for what a
-// machine does, in apiFault, fate or deliveryFault for what Extend does, in plan for
-// what people do. If it can make a promise impossible to keep, it needs a name of its
-// own in the list of what can't be decided.
+// Add a name to the list of kinds in faults.go, a line to the table below it, and a call
+// of world.strike where the fault happens: in stack.go for what a machine does, in
+// apiFault, fate or deliveryFault (extend.go) for what Extend does, in stream.go and bus.go for
+// what happens to events, in plan.go for what people do. If it can make a promise
+// impossible to keep, it belongs in the next list, with a reason of its own.
+//
+// A guard that a new fault tests deserves a mutation (mutations_test.go), which shows
+// that the simulation fails without the guard.
 //
 // # What can't be decided
 //
-// Three cases look the same to every program that has only Extend's API, and are
-// therefore counted instead of being called violations:
+// Three cases look the same to every program that has only Extend's API. They are
+// counted, and are no violations:
 //
 //   - The POST's answer is lost, no webhook comes in time, and the list does not show
-//     the run within the confirm window. The file is sent again. The window is
-//     a parameter, and must be longer than the list's lag, a late request and the
+//     the run within the confirm window. The file is sent a second time. The window is a
+//     parameter, and must be longer than the list's lag, a late request and the
 //     difference of two clocks together.
-//   - The POST's answer is lost, and somebody deletes the run at Extend before
-//     anything told of it.
+//   - The POST's answer is lost, and somebody deletes the run at Extend before anybody
+//     heard of it.
 //   - A run is reviewed, and deleted before its review could be confirmed by a GET.
 //     Deliveries have no order, and so the older result stays.
 //
-// # What else it is not
+// # What is not simulated
 //
-// The index by state never lags here, and AWS's clients do not retry by themselves. A
-// delivery that points to its payload without naming the run is never followed here; it
-// is answered with 500 and left to reconcile. A review whose webhook is lost for good is not
-// known, for nothing asks about a document that has ended. The vendor's real list
-// lag, retry schedule and limits are unknown; what package fakeextend assumes
-// of them is in its documentation.
+// The index by state never lags, AWS's clients do not retry by themselves, and the
+// stream's shards do not split. A delivery that points to its payload without naming the
+// run is not followed: it is answered with 500 and left to reconcile. A review whose
+// webhook is lost for good is not known, for nothing asks about a document that has
+// ended. The vendor's real list lag, retry schedule and limits are unknown; what package
+// fakeextend assumes of them is in its documentation.
 package simulation

@@ -34,7 +34,7 @@ func (w *world) created() (at []time.Time, answers map[int]int) {
 
 // TestDrain: 10,000 files at once, and the smallest plan. They have to go through
 // as fast as the plan allows and never hear that they are too fast: a 429 would
-// cost turns. The plan's limits are tried in both readings: files over it wait at
+// cost time. The plan's limits are tried in both readings: files over it wait at
 // Extend, or are refused.
 func TestDrain(t *testing.T) {
 	t.Parallel()
@@ -72,7 +72,7 @@ func TestDrain(t *testing.T) {
 
 // TestReplayOfTheBadDay is the day on which another pipeline made 14,727
 // executions of 4,384 uploads: batches that time out, batches that are done in
-// part, notices that come twice, and all of it at once. Here it is 4,384 runs.
+// part, upload events that come twice, and all of it at once. Here it is 4,384 runs.
 func TestReplayOfTheBadDay(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -96,7 +96,7 @@ func TestReplayOfTheBadDay(t *testing.T) {
 		t.Error(v)
 	}
 	batches := w.submit.calls
-	fmt.Printf("the bad day: %d uploads, %d notices, %d batches of which %d failed, %d POSTs accepted, %.3f runs per upload, %d events; virtual time %v, wall time %v\n",
+	fmt.Printf("the bad day: %d uploads, %d messages, %d batches of which %d failed, %d POSTs accepted, %.3f runs per upload, %d events; virtual time %v, wall time %v\n",
 		len(w.expected), w.queue.sent, batches, w.submit.failed, w.made, float64(w.made)/float64(len(w.expected)), len(w.bus.taken),
 		w.took.Round(time.Second), time.Since(begin).Round(10*time.Millisecond))
 	if len(w.expected) != uploads || w.made != uploads || w.extend.Accepted() != uploads || len(w.bus.taken) != uploads {

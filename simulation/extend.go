@@ -54,7 +54,7 @@ func tagOf(metadata []byte) (t tag) {
 	return t
 }
 
-// output is what Extend reads from a file. Some of it is hard to keep as it is.
+// output is what Extend reads from a file. Some of it is hard to store as it is.
 func (w *world) output(r fakeextend.RunInfo) json.RawMessage {
 	dice := w.dice("output", r.ID)
 	number := []string{"12345678901234567890.10", "1234.50"}[dice.IntN(2)] // the first is too long for an event
@@ -239,7 +239,7 @@ func (w *world) extendStep(s fakeextend.Step) {
 	case fakeextend.RunDeleted:
 		w.mu.Lock()
 		if rec, ok := w.records[document]; ok && !knows(rec, s.RunID) {
-			w.hidden[s.FileName] = "the run was deleted before anything told of it"
+			w.hidden[s.FileName] = "the run was deleted before anybody heard of it"
 		}
 		w.mu.Unlock()
 	case fakeextend.RunFinished:

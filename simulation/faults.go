@@ -136,7 +136,7 @@ var kinds = [nKinds]struct {
 	listLags:             {"list lags, below the confirm window", 0.5},
 	listLagsTooLong:      {"list lags longer than the confirm window", 0.5},
 	runWaits:             {"run PENDING for long", 0.2},
-	runFailsTransiently:  {"run fails curably", 0.2},
+	runFailsTransiently:  {"run fails for a transient reason", 0.2},
 	runFails:             {"run fails for good", 0.15},
 	runCancelled:         {"run cancelled", 0.15},
 	runDeleted:           {"run deleted while under way", 0.1},

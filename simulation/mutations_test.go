@@ -28,7 +28,7 @@ var mutations = []struct {
 	{"drop the condition of the ledger's writes", []edit{{"shared/ledger/memory.go",
 		`if (old == nil) == ok || ok && now.Version != old.Version {`,
 		`if ok && false {`}}},
-	{"claim a document while somebody holds its lease", []edit{{"shared/ledger/decide.go",
+	{"claim a document that is leased", []edit{{"shared/ledger/decide.go",
 		`case rec.State == Submitting && now.Before(rec.LeaseUntil):`,
 		`case rec.State == Submitting:
 			r.grant(&next, f, now)
@@ -58,7 +58,7 @@ var mutations = []struct {
 		`return respond(h.store(ctx, event)), nil`,
 		`_ = h.store(ctx, event)
 	return respond(nil), nil`}}},
-	// One guard alone can be dropped here: reconcile sends the notice again.
+	// One guard alone can be dropped here: reconcile requeues the document.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
 		{"functions/submit/postresult.go",
 			`return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: reason}`,
@@ -110,7 +110,7 @@ func TestMutationsAreCurrent(t *testing.T) {
 	}
 }
 
-// TestMutations breaks a copy of the product in each of these ways and looks
+// TestMutations breaks a copy of the product in each of these ways and counts
 // how many schedules it takes until the simulation finds it.
 //
 //	go test ./simulation -run TestMutations -mutations -v -timeout 0

@@ -93,8 +93,8 @@ func (w *world) upload(n int, key string, body []byte) {
 		u.refused = []int{400, 404, 409, 413, 422}[dice.IntN(5)]
 	}
 	w.mu.Lock()
-	again := w.expected[id] != nil
-	if !again {
+	known := w.expected[id] != nil
+	if !known {
 		w.expected[id] = u
 		w.names[id] = u.name
 		w.uploaded = append(w.uploaded, o)
@@ -114,9 +114,9 @@ func (w *world) upload(n int, key string, body []byte) {
 			w.garbage = append(w.garbage, body)
 			w.mu.Unlock()
 		}
-		w.bucket.announce(n, body)
+		w.bucket.notify(n, body)
 	default:
-		w.bucket.announce(n, w.bucket.notice(!w.set.onlyUploads && dice.IntN(3) == 0, o))
+		w.bucket.notify(n, w.bucket.uploadEvent(!w.set.onlyUploads && dice.IntN(3) == 0, o))
 	}
 }
 
@@ -127,7 +127,7 @@ func (w *world) expectedUpload(id string) *upload {
 }
 
 // noises are messages that no run must come of. Those that are not understood
-// must be found in the dead letters.
+// must be found in the dead-letter queue.
 var noises = []struct {
 	body string
 	dead bool

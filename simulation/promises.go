@@ -19,7 +19,7 @@ func knows(r ledger.Record, runID string) bool {
 	return r.RunID == runID || slices.ContainsFunc(r.Runs, func(n ledger.PastRun) bool { return n.RunID == runID })
 }
 
-// promises holds the end of a schedule against what the product promises.
+// promises compares the end of a schedule with what the product promises.
 func (w *world) promises() {
 	info := map[string]fakeextend.RunInfo{}
 	made := map[string]map[int][]fakeextend.RunInfo{} // by document and attempt
@@ -73,7 +73,7 @@ func (w *world) promises() {
 
 	for _, d := range w.queue.dead {
 		if !slices.Contains(w.garbage, d.body) {
-			w.violate("a good message is in the dead letters: %q %s", d.reason, d.body)
+			w.violate("a good message is in the dead-letter queue: %q %s", d.reason, d.body)
 		}
 		if d.reason == "" {
 			w.violate("a dead letter without a reason: %s", d.body)
@@ -81,7 +81,7 @@ func (w *world) promises() {
 	}
 	for _, body := range w.garbage {
 		if !slices.ContainsFunc(w.queue.dead, func(d deadLetter) bool { return d.body == body }) {
-			w.violate("not in the dead letters: %s", body)
+			w.violate("not in the dead-letter queue: %s", body)
 		}
 	}
 	for _, r := range w.extend.Refused() {
@@ -185,13 +185,13 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 			w.violate("%s: has its output twice", name)
 		}
 		if stored = w.results[rec.OutputLocation]; !slices.ContainsFunc(w.outputs[rec.OutputRunID], func(o json.RawMessage) bool { return string(o) == string(stored) }) {
-			w.violate("%s: what is kept at %s is not, byte for byte, what run %s had", name, rec.OutputLocation, rec.OutputRunID)
+			w.violate("%s: what is stored at %s is not, byte for byte, what run %s had", name, rec.OutputLocation, rec.OutputRunID)
 		}
 	}
 	// A review whose delivery never got through is not known, nor is one of a run
 	// that is not the record's any more. One that was answered with 200 is.
 	outputs := w.outputs[rec.OutputRunID]
-	if rec.OutputRunID == rec.RunID && told(info[rec.OutputRunID], len(outputs)) {
+	if rec.OutputRunID == rec.RunID && accepted(info[rec.OutputRunID], len(outputs)) {
 		newest := outputs[len(outputs)-1]
 		if info[rec.OutputRunID].Deleted && !same(newest, stored) {
 			// Deliveries have no order, and there is no run to ask any more.
@@ -205,8 +205,8 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 	}
 }
 
-// told reports whether a delivery of the run's n-th event was taken.
-func told(r fakeextend.RunInfo, n int) bool {
+// accepted reports whether a delivery of the run's n-th event was answered with 200.
+func accepted(r fakeextend.RunInfo, n int) bool {
 	return len(r.Deliveries) == n && n > 0 && slices.ContainsFunc(r.Deliveries[n-1].Tries, func(t fakeextend.Try) bool {
 		return t.Status == 200 && strings.Contains(string(t.Body), `"processor_run.processed"`)
 	})

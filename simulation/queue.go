@@ -20,7 +20,7 @@ const (
 	batchSize   = 10
 )
 
-// queue is the upload queue, its event source and its dead letters.
+// queue is the upload queue, its event source and its dead-letter queue.
 type queue struct {
 	w        *world
 	messages []*message
@@ -61,7 +61,8 @@ func (q *queue) sendLater(body string, attributes map[string]string, d time.Dura
 	q.poke()
 }
 
-// poke has the event source poll, if there is something to be had and a turn free.
+// poke has the event source poll, if there is a message to be had and its concurrency
+// allows one more batch.
 func (q *queue) poke() {
 	w := q.w
 	w.mu.Lock()

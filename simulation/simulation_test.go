@@ -89,19 +89,19 @@ func TestSimulation(t *testing.T) {
 
 // summary is what many schedules came to.
 type summary struct {
-	mu          sync.Mutex
-	begin, told time.Time
-	schedules   int
-	uploads     int
-	runs        int
-	events      int // of the bus, each once
-	repeated    int // of these, once more
-	violations  int
-	broken      int // schedules with violations
-	first       int // how many schedules it took to the first of these
-	faults      [nKinds]int
-	undecidable map[string][]string // by the reason: seed and document
-	virtual     time.Duration
+	mu             sync.Mutex
+	begin, printed time.Time
+	schedules      int
+	uploads        int
+	runs           int
+	events         int // of the bus, each once
+	repeated       int // of these, once more
+	violations     int
+	broken         int // schedules with violations
+	first          int // how many schedules it took to the first of these
+	faults         [nKinds]int
+	undecidable    map[string][]string // by the reason: seed and document
+	virtual        time.Duration
 }
 
 func (s *summary) add(w *world) {
@@ -125,8 +125,8 @@ func (s *summary) add(w *world) {
 	for k, n := range w.faults.n {
 		s.faults[k] += n
 	}
-	if *schedulesFlag > 0 && time.Since(s.told) > 5*time.Second {
-		s.told = time.Now()
+	if *schedulesFlag > 0 && time.Since(s.printed) > 5*time.Second {
+		s.printed = time.Now()
 		fmt.Println(s.line())
 	}
 }

@@ -164,7 +164,8 @@ func (in *instance) ledger(rules ledger.Rules) *ledger.Ledger {
 }
 
 // unreadable says that a record is, for once, one of a newer version of the product. It
-// is not so often that a message could reach the twenty faults after which it is dead.
+// is not so often that a message could reach the twenty failures after which it goes to
+// the dead-letter queue.
 func (w *world) unreadable(dice *rand.Rand) bool {
 	w.mu.Lock()
 	enough := w.faults.n[recordUnreadable] >= 15

@@ -29,7 +29,7 @@ type stream struct {
 	w       *world
 	shards  []*shard
 	records int
-	poison  map[string]bool            // sequence numbers of records that nobody can announce
+	poison  map[string]bool            // sequence numbers of records that nobody can publish
 	dead    []publish.DeadLetter       // what publish sent to its dead-letter queue
 	expired []streamRecord             // what the event source sent there by itself
 	events  map[string]json.RawMessage // the records by their sequence number

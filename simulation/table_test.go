@@ -64,7 +64,7 @@ func TestOnTheRealTable(t *testing.T) {
 }
 
 // createTable makes the table as template.yaml describes it. The ledger's own test
-// holds the template's against this package's queries.
+// compares the template's with this package's queries.
 func createTable(t *testing.T, client *dynamodb.Client) {
 	attribute := func(name string) types.AttributeDefinition {
 		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}

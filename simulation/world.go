@@ -51,12 +51,12 @@ type world struct {
 	expected   map[string]*upload // by document id
 	names      map[string]string  // of documents, for the trace
 	uploaded   []*object
-	garbage    []string                     // bodies that must end in the dead letters
+	garbage    []string                     // bodies that must end in the dead-letter queue
 	outages    []outageSpan                 //
 	made       int                          // runs
 	outputs    map[string][]json.RawMessage // of runs, the newest last
-	hidden     map[string]string            // file names of runs that no look could find, and why
-	wishes     map[document.Reprocess]bool  // what persons wanted read again
+	hidden     map[string]string            // file names of runs that no search could find, and why
+	wishes     map[document.Reprocess]bool  // what persons wanted reprocessed
 	results    map[string][]byte            // the results bucket
 	deliveries int
 
@@ -357,11 +357,11 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	return w
 }
 
-// run lets the schedule happen and then holds its end against the promises.
+// run lets the schedule happen and then checks the promises.
 func (w *world) run() {
 	w.plan()
 	w.later(between(w.dice("first tick"), 0, time.Minute), w.tick)
-	dice := w.dice("look")
+	dice := w.dice("drained")
 	for {
 		time.Sleep(between(dice, 29*time.Second, 31*time.Second))
 		ok, why := w.drained()
