@@ -24,6 +24,7 @@
 //	plan.go       what people do: uploads, reviews, wishes, forgeries
 //	faults.go     every kind of fault, and how often it happens
 //	lambda.go     instances, cold starts, time-outs, crashes
+//	machine.go    what an instance does to AWS and to Extend, and how that fails
 //	bucket.go     the upload bucket and its upload events
 //	queue.go      the upload queue, its event source and its dead-letter queue
 //	extend.go     Extend's bad days, around the fake of package fakeextend; the HTTP API
@@ -38,8 +39,8 @@
 // # What is promised
 //
 //   - Every upload ends in a terminal state, with one run for each attempt.
-//   - The record says of its run what Extend says of it, and its output is, by value, the
-//     newest that a delivery answered with 200 or our own GET had.
+//   - The record says of its run what Extend says of it. Its output is, by value, one that
+//     the run had, and the newest one if the delivery of that was answered with 200.
 //   - Nothing that a stranger sends is stored.
 //   - Every revision of every document is announced, each before the next one. A
 //     repetition has the same id and the same content. Nothing is announced that is not
@@ -75,7 +76,7 @@
 // # How to add a fault
 //
 // Add a name to the list of kinds in faults.go, a line to the table below it, and a call
-// of world.strike where the fault happens: in stack.go for what a machine does, in
+// of world.strike where the fault happens: in machine.go for what a machine does, in
 // apiFault, fate or deliveryFault (extend.go) for what Extend does, in stream.go and bus.go for
 // what happens to events, in plan.go for what people do. If it can make a promise
 // impossible to keep, it belongs in the next list, with a reason of its own.

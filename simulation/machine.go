@@ -1,0 +1,166 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
+	"extend-intake/shared/ledger"
+	queuepkg "extend-intake/shared/queue"
+)
+
+// put stores a large output in the results bucket.
+func (in *instance) put(_ context.Context, name string, output []byte) (location string, err error) {
+	w := in.fn.w
+	err = in.do("put "+name, "", putFails, putAnswerLost, func() error {
+		location = "s3://results/" + name
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.results[location] = output
+		return nil
+	})
+	return location, err
+}
+
+// requeue sends a document to the upload queue once more.
+func (in *instance) requeue(_ context.Context, s document.Source) error {
+	return in.do("requeue", s.DocumentID(), requeueFails, requeueAnswerLost, func() error {
+		in.fn.w.tell(in.name, s.DocumentID(), "requeued")
+		in.fn.w.queue.send(document.RequeueMessage(s))
+		return nil
+	})
+}
+
+// ledger is the table as this machine sees it.
+func (in *instance) ledger(rules ledger.Rules) *ledger.Ledger {
+	w := in.fn.w
+	return w.table.Through(rules, in.now, func(ctx context.Context, a ledger.Access, do func(context.Context) error) error {
+		if a.Op == "get" && w.unreadable(in.dice) {
+			return fmt.Errorf("%w: simulated fault", ledger.ErrRecord)
+		}
+		return in.do("ledger "+a.Op, a.DocumentID, ledgerThrottled, ledgerAnswerLost, func() error {
+			return w.access(ctx, in.name, a, do)
+		})
+	})
+}
+
+// unreadable says that a record is, for once, one of a newer version of the product. It
+// is not so often that a message could reach the twenty failures after which it goes to
+// the dead-letter queue.
+func (w *world) unreadable(dice *rand.Rand) bool {
+	w.mu.Lock()
+	enough := w.faults.n[recordUnreadable] >= 15
+	w.mu.Unlock()
+	return !enough && w.strike(dice, recordUnreadable)
+}
+
+// access uses the table and watches what is written.
+func (w *world) access(ctx context.Context, actor string, a ledger.Access, do func(context.Context) error) error {
+	var err error
+	if w.outside == nil {
+		err = do(ctx)
+	} else {
+		done := new(sync.Mutex) // no channel: it would be the bubble's
+		done.Lock()
+		w.outside(func() { err = do(context.Background()); done.Unlock() })
+		done.Lock()
+	}
+	if err == nil && a.Op == "write" {
+		w.wrote(actor, a.Old, a.Next)
+	}
+	return err
+}
+
+// files is the bucket as a machine uses it.
+type files struct{ in *instance }
+
+func (f files) Link(_ context.Context, s document.Source) (string, error) {
+	err := f.in.do("presign", s.DocumentID(), linkFails, never, func() error { return nil })
+	return link(s), err
+}
+
+func (f files) Open(context.Context, document.Source) (io.ReadCloser, int64, error) {
+	panic("Extend fetches the files here")
+}
+
+// uploads is the upload queue as a machine uses it.
+type uploads struct{ in *instance }
+
+func (u uploads) Delay(_ context.Context, receipt string, d time.Duration) error {
+	return u.in.do("delay "+receipt, "", delayFails, delayAnswerLost, func() error { return u.in.fn.w.queue.delay(receipt, d) })
+}
+
+func (u uploads) Send(_ context.Context, m queuepkg.Message) error {
+	return u.in.do("send a message anew", "", requeueFails, requeueAnswerLost, func() error {
+		u.in.fn.w.queue.sendLater(m.Body, m.Attributes, m.Delay)
+		return nil
+	})
+}
+
+// deadLetters is the upload queue's dead-letter queue as a machine uses it.
+type deadLetters struct{ in *instance }
+
+func (d deadLetters) Send(_ context.Context, m queuepkg.Message) error {
+	return d.in.do("send a dead letter", "", deadLetterFails, deadLetterAnswerLost, func() error {
+		d.in.fn.w.queue.deadLetter(m.Body, m.Attributes["reason"])
+		return nil
+	})
+}
+
+// network is what lies between this machine and Extend. All else that can happen
+// there is done by Extend itself: see [world.apiFault].
+func (in *instance) network() http.RoundTripper {
+	return network{in, fakeextend.Transport(in.fn.w.extend)}
+}
+
+type network struct {
+	in   *instance
+	next http.RoundTripper
+}
+
+// RoundTrip sends a request, unless there is no connection. The machine can crash
+// before and after it.
+func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
+	what := r.Method
+	var body struct {
+		Metadata struct {
+			DocumentID string `json:"documentId"`
+		} `json:"metadata"`
+	}
+	if r.Method == http.MethodPost {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		_ = json.Unmarshal(text, &body) // it is for the trace only
+		r.Body = io.NopCloser(bytes.NewReader(text))
+	}
+	n.in.pass("before: "+what, body.Metadata.DocumentID)
+	if n.in.fn.w.strike(n.in.dice, neverSent) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errFault}
+	}
+	response, err := n.next.RoundTrip(r)
+	n.in.pass("after: "+what, body.Metadata.DocumentID)
+	if r.Method == http.MethodPost {
+		if err == nil {
+			n.in.fn.w.tell(n.in.name, body.Metadata.DocumentID, "POST answered %d", response.StatusCode)
+		} else {
+			n.in.fn.w.tell(n.in.name, body.Metadata.DocumentID, "POST failed: %v", err)
+		}
+	}
+	return response, err
+}
+
+// noLinks refuses to fetch what a delivery points to: see doc.go.
+type noLinks struct{}
+
+func (noLinks) RoundTrip(*http.Request) (*http.Response, error) { return nil, errFault }
