@@ -105,7 +105,8 @@ func WithBaseURL(base string) Option {
 }
 
 // WithHTTPClient sends requests with a copy of hc, so that hc keeps its own redirect policy. Its Timeout counts too, for
-// each try; without this option that is six minutes, since a synchronous run may take five.
+// each try; without this option that is six minutes, since a synchronous run may take five. Its Transport must not send a
+// request twice: an [http.Transport] is kept from it.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *Client) error {
 		if hc == nil {

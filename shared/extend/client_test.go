@@ -255,3 +255,21 @@ func TestAnswerOfJustTheLimit(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A body that could be read anew is what transports, proxies' libraries and redirects send again.
+func TestABodyCanBeSentOnlyOnce(t *testing.T) {
+	t.Parallel()
+	sent := 0
+	c := newFakeClient(t, func(r *http.Request) (*http.Response, error) {
+		sent++
+		if r.GetBody != nil || r.ContentLength <= 0 || r.Header.Get("Idempotency-Key") != "" {
+			t.Errorf("GetBody %v, length %d", r.GetBody != nil, r.ContentLength)
+		}
+		return response(502, ""), nil
+	})
+	_, err := c.Runs.Create(t.Context(), validRun)
+	_, err2 := c.Files.Upload(t.Context(), UploadFileRequest{Name: "a.pdf", Size: 1, Content: strings.NewReader("x")})
+	if err == nil || err2 == nil || sent != 2 {
+		t.Errorf("%v, %v after %d requests", err, err2, sent)
+	}
+}

@@ -29,6 +29,11 @@
 // bytes can be read only once. Every other method is repeated after a 408, a 429, a 5xx, an error marked retryable,
 // and a lost connection. See [Retry].
 //
+// Nothing below this rule repeats a request. Go's transport is kept from sending it again where HTTP/2 says that a stream
+// was refused or that a connection goes away: proxies say so of requests that their server has had and done. The outcome of
+// such a POST is unknown. Where the client is given a transport of another make (see [WithHTTPClient]), that one must send
+// a request once.
+//
 // Redirects are not followed: a 307 would repeat a POST and hand the key to another host. A 3xx is an [*Error].
 //
 // A run's Output, and every other field of customer-defined shape, is a [json.RawMessage] with the bytes as

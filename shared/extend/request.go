@@ -114,8 +114,9 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 		return nil, p.refuse(errors.New("API key holds spaces or control characters"))
 	}
 
-	conn := &connTrace{}
-	ctx = httptrace.WithClientTrace(ctx, conn.trace())
+	sending, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	conn := &connTrace{stop: stop}
 	var body io.Reader
 	switch {
 	case p.form != nil:
@@ -124,10 +125,14 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 	case p.body != nil:
 		body = bytes.NewReader(p.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, p.method, p.url, body)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(sending, conn.trace()), p.method, p.url, body)
 	if err != nil {
 		return nil, p.refuse(err)
 	}
+	// One call is one request on the wire. Go's transport sends a request again by itself, without an end, where a server
+	// or a proxy calls it refused or goes away, although it may have done the work: unless the body cannot be read again.
+	// See golang.org/issue/52459. What has no body is stopped by connTrace.
+	req.GetBody = nil
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("x-extend-api-version", Version)
 	req.Header.Set("Accept", "application/json")
@@ -152,6 +157,9 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 			if _, fault := p.form.content.stop(); fault != nil && ctx.Err() == nil {
 				err = fault // the transport tells it as a broken connection
 			}
+		}
+		if conn.repeated.Load() && ctx.Err() == nil {
+			err = errRepeated
 		}
 		return nil, &callError{method: p.method, path: p.path, err: err, notSent: conn.notSent(err)}
 	}
@@ -214,15 +222,31 @@ func (a *answer) member(name string) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// connTrace watches whether the HTTP transport had a connection to write the request to.
-// Its hooks can run after the call has returned, hence the atomics.
-type connTrace struct{ asked, touched atomic.Bool }
+// errRepeated stands for the failure of a request that the transport was about to send again: it keeps the reason to
+// itself.
+var errRepeated = errors.New("the connection failed, or the stream was refused, after the request was written")
+
+// A connTrace watches what the HTTP transport does with one request: whether it had a connection to write it to, and that
+// it does not write it a second time. Its hooks can run after the call has returned, hence the atomics.
+type connTrace struct {
+	asked, touched, wrote, repeated atomic.Bool
+
+	stop context.CancelCauseFunc // ends the request
+}
 
 func (t *connTrace) trace() *httptrace.ClientTrace {
+	// beforeConn stops the transport on its way to a second connection, or back to the first: it looks at the context before
+	// it writes. A request of which nothing was written may take another connection.
+	beforeConn := func() {
+		if t.wrote.Load() {
+			t.repeated.Store(true)
+			t.stop(errRepeated)
+		}
+	}
 	return &httptrace.ClientTrace{
-		GetConn:              func(string) { t.asked.Store(true) },
-		GotConn:              func(httptrace.GotConnInfo) { t.touched.Store(true) },
-		WroteHeaders:         func() { t.touched.Store(true) },
+		GetConn:              func(string) { beforeConn(); t.asked.Store(true) },
+		GotConn:              func(httptrace.GotConnInfo) { beforeConn(); t.touched.Store(true) },
+		WroteHeaders:         func() { t.wrote.Store(true); t.touched.Store(true) },
 		GotFirstResponseByte: func() { t.touched.Store(true) },
 	}
 }
