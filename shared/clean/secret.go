@@ -1,0 +1,307 @@
+package clean
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// namePattern finds the names of what is always secret. They are matched against the text in lower case, with everything
+// unescaped.
+var namePattern = regexp.MustCompile(`(?:x[-_](?:amz|goog|ms)|\bx(?:amz|goog))[-_]?[a-z0-9_-]*|(?:aws|google)[-_]?access[-_]?(?:key[-_]?)?id`)
+
+// wordPattern finds names that are words as well: people say "signature: not readable".
+var wordPattern = regexp.MustCompile(`(?:\b|_)(?:[a-z]*signature(?:provided)?|sig|credential|expires|key[-_]?pair[-_]?id|pass(?:word|wd)|` +
+	`client[-_]?secret|secret[-_]?(?:access[-_]?)?key|api[-_]?key|(?:auth|access|refresh|id|security|session)[-_]?token)`)
+
+var (
+	authorizationPattern = regexp.MustCompile(`authorization`)
+	bearerPattern        = regexp.MustCompile(`\bbearer[\s+]+([a-z0-9._~+/=-]{4,})`)
+	keyPattern           = regexp.MustCompile(`\b(?:sk|wss)_[a-z0-9_-]{8,}|\b(?:akia|asia)[a-z0-9]{12,}|\beyj[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}(?:\.[a-z0-9_-]*)?`)
+	userPattern          = regexp.MustCompile(`://([^\s/"'<>@?]+)@`)
+	// valuePattern is what stands between a name and its value in lists of {"name": …, "value": …}, and in HTML's forms.
+	valuePattern = regexp.MustCompile(`^["'\s+,;)\]]+value`)
+	queryPattern = regexp.MustCompile(`[a-z][a-z0-9+.-]*://[^\s"'<>?]+\?`)
+)
+
+// cut replaces the credentials in s, and with queries the queries of all URLs.
+func cut(s string, queries bool) string {
+	t := unescape(s)
+	var spans [][2]int // of cells
+	add := func(start, end int) {
+		if start < end {
+			spans = append(spans, [2]int{start, end})
+		}
+	}
+	// named cuts the values that follow names. A name within the value of another is part of that.
+	named := func(names *regexp.Regexp, value func(i int) (start, end int)) {
+		done := 0
+		for _, m := range names.FindAllStringIndex(t.plain, -1) {
+			if m[0] < done {
+				continue
+			}
+			if start, end := value(m[1]); start < end {
+				add(start, end)
+				done = end
+			}
+		}
+	}
+	named(namePattern, func(i int) (int, int) { return t.value(i, false) })
+	named(wordPattern, func(i int) (int, int) { return t.value(i, true) })
+	named(authorizationPattern, func(i int) (int, int) { return t.header(t.value(i, false)) })
+	for _, m := range bearerPattern.FindAllStringSubmatchIndex(t.plain, -1) {
+		if token := t.plain[m[2]:m[3]]; len(token) >= 16 || strings.ContainsAny(token, "0123456789_") {
+			add(m[2], m[3]) // else it is a word, such as "authentication"
+		}
+	}
+	for _, m := range keyPattern.FindAllStringIndex(t.plain, -1) {
+		if strings.ContainsAny(t.plain[m[0]:m[1]], "0123456789") {
+			add(m[0], m[1]) // else it is words
+		}
+	}
+	for _, m := range userPattern.FindAllStringSubmatchIndex(t.plain, -1) {
+		add(m[2], m[3])
+	}
+	if queries {
+		named(queryPattern, func(i int) (int, int) { return i, t.until(i, t.cells[i-1].level, endOfQuery) })
+	}
+	slices.SortFunc(spans, func(a, b [2]int) int { return a[0] - b[0] })
+	var b strings.Builder
+	end := 0 // of what is written or cut
+	for _, span := range spans {
+		from, to := t.cells[span[0]].start, t.cells[span[1]-1].end
+		if b.Len() == 0 || from > end {
+			b.WriteString(s[end:max(from, end)] + ellipsis)
+		}
+		end = max(end, to)
+	}
+	return b.String() + s[end:]
+}
+
+// A text is a string as it reads once nothing in it is escaped any more.
+type text struct {
+	plain string // one byte of lower-case ASCII a cell, 0 for anything else
+	cells []cell
+}
+
+type cell struct {
+	r          rune
+	level      int // how often it was percent-encoded
+	start, end int // where it is written
+}
+
+// endOfValue are the characters that no value of a query or header has in it as they are, and endOfQuery those that end
+// a URL.
+const endOfValue, endOfQuery = " \"'<>`\\&{}|^", " \"'<>`\\"
+
+// value returns where the value begins and ends that belongs to the name before i: in a query, a header, JSON, XML, a form,
+// or the way in which a language prints a map or a list of pairs. With word, the separator must be one of data. It is
+// empty where there is none.
+func (t text) value(i int, word bool) (start, end int) {
+	if m := valuePattern.FindStringIndex(t.plain[i:]); m != nil {
+		i += m[1]
+	}
+	at := func(i int) rune {
+		if i < len(t.cells) {
+			return t.cells[i].r
+		}
+		return 0
+	}
+	name, quoted := i, false
+	for ; at(i) != 0 && strings.ContainsRune(`"' +])`, at(i)); i++ { // a form's space is a plus
+		quoted = quoted || at(i) != ' ' && at(i) != '+'
+	}
+	arrow := (at(i) == '-' || at(i) == '=') && at(i+1) == '>'
+	if arrow {
+		i++
+	}
+	separator := at(i)
+	if separator == 0 || !strings.ContainsRune("=:>,", separator) {
+		return 0, 0
+	}
+	element := separator == '>' && !arrow
+	level := t.cells[i].level
+	i++
+	if element {
+		if i != name+1 {
+			return 0, 0
+		}
+		return i, t.until(i, level, "<")
+	}
+	for at(i) != 0 && strings.ContainsRune(" +[(", at(i)) {
+		i++
+	}
+	if next := at(i + 1); (at(i) == 'b' || at(i) == 'u') && (next == '"' || next == '\'') {
+		i++ // Python's
+	}
+	if quote := at(i); quote == '"' || quote == '\'' {
+		if quoted || separator != ',' {
+			return i + 1, t.until(i+1, t.cells[i].level, string(quote))
+		}
+		return 0, 0
+	}
+	if separator == ',' || word && separator == ':' {
+		return 0, 0
+	}
+	return i, t.until(i, level, endOfValue)
+}
+
+// until is the first cell from i on that is one of ends. What is encoded more often than the text around the value is part
+// of the value.
+func (t text) until(i, level int, ends string) int {
+	for i < len(t.cells) && (t.cells[i].level > level || !strings.ContainsRune(ends, t.cells[i].r)) {
+		i++
+	}
+	return i
+}
+
+// header extends the first word of an Authorization header to what belongs to it: the credentials after a scheme, and
+// parameters, which end with a comma.
+func (t text) header(start, end int) (int, int) {
+	for scheme := true; end < len(t.cells) && start < end; scheme = false {
+		if t.plain[end-1] != ',' && !(scheme && t.scheme(start, end)) || t.cells[end].r != ' ' {
+			break
+		}
+		end = t.until(end+1, t.cells[end].level, endOfValue)
+	}
+	return start, end
+}
+
+func (t text) scheme(start, end int) bool {
+	switch t.plain[start:end] {
+	case "bearer", "basic", "digest", "negotiate", "token", "apikey", "key", "aws", "aws4-hmac-sha256", "aws4-ecdsa-p256-sha256":
+		return true
+	}
+	return false
+}
+
+// unescape reads percent-encoding of any depth, the escapes of JSON and of other languages' strings, and the entities of
+// HTML, one within the other.
+func unescape(s string) text {
+	var t text
+	for i, r := range s {
+		if unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
+			continue // not to be seen, and so no part of a name
+		}
+		t.cells = append(t.cells, cell{r: r, start: i, end: i + len(string(r))})
+	}
+	for range 8 { // one pass undoes any depth of percent-encoding
+		n := len(t.cells)
+		t.cells = unescapeOnce(t.cells)
+		if len(t.cells) == n {
+			break
+		}
+	}
+	plain := make([]byte, len(t.cells))
+	for i := range t.cells {
+		c := &t.cells[i]
+		switch {
+		case 'A' <= c.r && c.r <= 'Z':
+			plain[i] = byte(c.r) + 'a' - 'A'
+		case c.r < 0x80:
+			plain[i] = byte(c.r)
+		case 0xff01 <= c.r && c.r <= 0xff5e: // the wide forms of ASCII
+			c.r -= 0xff01 - '!'
+			plain[i] = byte(unicode.ToLower(c.r))
+		case unicode.Is(unicode.Dash, c.r):
+			plain[i] = '-'
+		}
+	}
+	t.plain = string(plain)
+	return t
+}
+
+func unescapeOnce(in []cell) []cell {
+	out := make([]cell, 0, len(in))
+	for i := 0; i < len(in); {
+		c, n := in[i], 1
+		switch c.r {
+		case '%':
+			level := c.level + 1
+			for i+n+3 < len(in) && in[i+n].r == '2' && in[i+n+1].r == '5' && isHex(in[i+n+2].r) && isHex(in[i+n+3].r) {
+				level, n = level+1, n+2
+			}
+			if r, ok := hex(in, i+n, 2); ok {
+				c.r, c.level, n = r, level, n+2
+			} else {
+				n = 1
+			}
+		case '\\':
+			c.r, n = unescapeBackslash(in, i)
+		case '&':
+			c.r, n = unescapeEntity(in, i)
+		}
+		c.end = in[i+n-1].end
+		out = append(out, c)
+		i += n
+	}
+	return out
+}
+
+func unescapeBackslash(in []cell, i int) (r rune, n int) {
+	if i+1 == len(in) {
+		return '\\', 1
+	}
+	digits := 0
+	switch next := in[i+1].r; next {
+	case '\\', '/', '"', '\'':
+		return next, 2
+	case 'n', 'r', 't':
+		return ' ', 2
+	case 'u':
+		digits = 4
+	case 'x':
+		digits = 2
+	}
+	if r, ok := hex(in, i+2, digits); ok {
+		return r, 2 + digits
+	}
+	return '\\', 1
+}
+
+// entities are those that a link or a map can have in it.
+var entities = map[string]rune{"amp": '&', "lt": '<', "gt": '>', "quot": '"', "apos": '\'', "equals": '=', "colon": ':', "hyphen": '-', "dash": '-', "percnt": '%', "nbsp": ' '}
+
+func unescapeEntity(in []cell, i int) (r rune, n int) {
+	var name []rune
+	for _, c := range in[i+1 : min(i+10, len(in))] {
+		if c.r != ';' {
+			name = append(name, unicode.ToLower(c.r))
+			continue
+		}
+		n = len(name) + 2
+		if digits, ok := strings.CutPrefix(string(name), "#x"); ok {
+			if v, err := strconv.ParseUint(digits, 16, 16); err == nil {
+				return rune(v), n
+			}
+		} else if digits, ok := strings.CutPrefix(string(name), "#"); ok {
+			if v, err := strconv.ParseUint(digits, 10, 16); err == nil {
+				return rune(v), n
+			}
+		} else if r, ok := entities[string(name)]; ok {
+			return r, n
+		}
+		break
+	}
+	return '&', 1
+}
+
+// hex reads n digits at i.
+func hex(in []cell, i, n int) (rune, bool) {
+	if n == 0 || i+n > len(in) {
+		return 0, false
+	}
+	digits := make([]byte, n)
+	for j := range digits {
+		if !isHex(in[i+j].r) {
+			return 0, false
+		}
+		digits[j] = byte(in[i+j].r)
+	}
+	v, err := strconv.ParseUint(string(digits), 16, 16)
+	return rune(v), err == nil
+}
+
+func isHex(r rune) bool { return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F' }
