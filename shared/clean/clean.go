@@ -28,9 +28,9 @@ import (
 // maxScanned bounds the work on one text, in bytes: what comes after is dropped, as it would be for its length.
 const maxScanned = 32 << 10
 
-// Text returns s on one line of at most max bytes, without credentials, control characters, and characters that nobody
-// sees or that turn the direction of writing. What was cut is replaced by an ellipsis. The result is valid UTF-8, and s
-// itself where there is nothing to clean.
+// Text returns s on one line, without credentials, control characters, and characters that nobody sees or that turn the
+// direction of writing. What is cut is replaced by an ellipsis, and so is what goes beyond max bytes. The result is valid
+// UTF-8, and s itself where there is nothing to clean.
 func Text(s string, max int) string { return shorten(cut(printable(s), true), max) }
 
 // Link is [Text] for a URL that people are to open: an absolute http or https URL keeps its query, unless there is a
@@ -69,12 +69,8 @@ func shorten(s string, max int) string {
 	if len(s) <= max {
 		return s
 	}
-	n := max - len(ellipsis)
-	if n < 0 {
-		return ""
+	for max > 0 && !utf8.RuneStart(s[max]) {
+		max--
 	}
-	for !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + ellipsis
+	return s[:max] + ellipsis
 }
