@@ -17,7 +17,7 @@
 //   - the error holds an [*Error]: the server answered, with StatusCode. 429 and most of the 4xx are a no.
 //     A 408 or a 5xx is an answer too, but not about the run: treat it as unknown.
 //   - anything else is unknown: the connection broke, the context ended while waiting, or the server said
-//     200 and the rest could not be read or understood.
+//     200 and the rest could not be read or understood. The latter is an [*AnswerError], which keeps the bytes.
 //
 // An unknown outcome is cleared by looking, not by asking again: a run echoes its Metadata, and
 // [RunService.List] finds runs by part of their file name. An upload ([FileService.Upload]) starts no run and costs
@@ -39,8 +39,9 @@
 // A run's Output, and every other field of customer-defined shape, is a [json.RawMessage] with the bytes as
 // received. No number passes through a float64, and nothing is re-marshalled.
 //
-// The API may add fields, statuses and types at any time. Unknown fields are ignored and unknown values of
-// [Status] and [RunType] are carried along.
+// The API may add fields, statuses and types at any time, and its answers drift from its documentation. Unknown fields are
+// ignored, unknown values of [Status] and [RunType] are carried along, and a field of a type that it should not have is
+// taken as absent, unless something is decided by it: see [ParseRun].
 //
 // Neither the API key nor the request body appears in an error. Where the server's own message repeats the key or
 // a URL with a query (as presigned ones have), both are cut from it.

@@ -109,6 +109,7 @@ func newError(p prepared, res *http.Response, key string, now time.Time) *Error 
 type fault struct {
 	code, message, requestID string
 	retryable                bool
+	shaped                   bool // it is of one of the shapes below
 }
 
 // parseFault knows the shapes in use under this one version:
@@ -119,6 +120,7 @@ type fault struct {
 //
 // A member of a type that it should not have is taken as absent, and anything else becomes the message.
 func parseFault(body []byte) fault {
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	var o map[string]json.RawMessage
 	if err := json.Unmarshal(body, &o); err != nil {
 		return fault{message: fold(body, maxMessage)}
@@ -134,7 +136,7 @@ func parseFault(body []byte) fault {
 		requestID: text(o["requestId"]),
 		retryable: string(o["retryable"]) == "true",
 	}
-	if f.code == "" && f.message == "" {
+	if f.shaped = f.code != "" || f.message != ""; !f.shaped {
 		f.message = fold(body, maxMessage)
 	}
 	return f

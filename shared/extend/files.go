@@ -14,6 +14,8 @@ import (
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"extend-intake/shared/extend/internal/loose"
 )
 
 // FileService makes the calls about files. Use it as [Client.Files].
@@ -49,9 +51,9 @@ func (r UploadFileRequest) check() error {
 
 // File is a file that Extend holds, for a run to name it as [RunFile.FileID].
 type File struct {
-	ID   string `json:"id"`   // file_…
-	Name string `json:"name"` // as the server read it
-	Type string `json:"type"` // such as PDF; an open set, and often absent
+	ID   string // file_…
+	Name string // as the server read it
+	Type string // such as PDF; an open set, and often absent
 }
 
 // Upload gives Extend the bytes of a file, and returns the id by which runs can use it.
@@ -72,12 +74,17 @@ func (s *FileService) Upload(ctx context.Context, req UploadFileRequest) (*File,
 	return send(ctx, s.client, r, "file", parseFile)
 }
 
+// parseFile is as strict as [ParseRun]: a file is of use by its id.
 func parseFile(raw json.RawMessage) (*File, error) {
-	f, err := object[File](raw)
-	if err == nil && f.ID == "" {
-		return nil, errors.New("file: no id")
+	o, err := loose.SplitObject(raw)
+	if err != nil {
+		return nil, fmt.Errorf("file: %w", err)
 	}
-	return f, err
+	f := &File{ID: loose.Of[string](o, "id"), Name: loose.Of[string](o, "name"), Type: loose.Of[string](o, "type")}
+	if f.ID == "" {
+		return nil, errors.New("file: no id that is a text")
+	}
+	return f, nil
 }
 
 // A form is the body of a request that uploads a file: one part around a content that can be read only once.

@@ -47,15 +47,6 @@ func send[T any](ctx context.Context, c *Client, r request, member string, parse
 	return v, nil
 }
 
-// object is the parse function for what needs no check of its own.
-func object[T any](raw json.RawMessage) (*T, error) {
-	v := new(T)
-	if err := json.Unmarshal(raw, v); err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
 // A checker is a request body that knows a rule of the API which it is cheaper to hold to than to be told of.
 type checker interface{ check() error }
 
@@ -167,7 +158,7 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return nil, newError(p, res, key, time.Now())
 	}
-	a := &answer{status: res.StatusCode, requestID: res.Header.Get(requestIDHeader)}
+	a := &answer{status: res.StatusCode, requestID: res.Header.Get(requestIDHeader), key: key}
 	a.body, err = io.ReadAll(io.LimitReader(res.Body, c.maxAnswer+1))
 	switch {
 	case err != nil:
@@ -186,40 +177,6 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 // refuse is the error of a request that is not sent.
 func (p prepared) refuse(err error) error {
 	return &callError{method: p.method, path: p.path, err: err, notSent: true, final: true}
-}
-
-// unusable is the error of a request that the server took, as its status says, and whose answer is of no use.
-// It is no *Error, since the server refused nothing.
-func (p prepared) unusable(a *answer, err error) error {
-	outcome := ""
-	if p.method != http.MethodGet {
-		outcome = "outcome unknown: "
-	}
-	return &callError{method: p.method, path: p.path, final: true,
-		err: fmt.Errorf("%sanswer %d (request %s): %w", outcome, a.status, cmp.Or(a.requestID, "id unknown"), err)}
-}
-
-// An answer is what the server sent with a 2xx.
-type answer struct {
-	status    int
-	requestID string
-	body      []byte
-}
-
-// member unwraps the envelope {"success": true, "<name>": …}, keeping the member's bytes as they are.
-func (a *answer) member(name string) (json.RawMessage, error) {
-	if name == "" {
-		return a.body, nil
-	}
-	var envelope map[string]json.RawMessage
-	if err := json.Unmarshal(a.body, &envelope); err != nil {
-		return nil, err
-	}
-	raw, ok := envelope[name]
-	if !ok || string(raw) == "null" {
-		return nil, fmt.Errorf("no %q in it", name)
-	}
-	return raw, nil
 }
 
 // errRepeated stands for the failure of a request that the transport was about to send again: it keeps the reason to

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"extend-intake/shared/extend/internal/loose"
 )
 
 // Status is where a run stands. The set is open.
@@ -99,28 +101,28 @@ func (r CreateRunRequest) check() error {
 // The fields of type [json.RawMessage] hold the bytes as received. nil means absent, and the four bytes null
 // mean null; before a run is processed the API sends either, or {}.
 type Run struct {
-	ID                 string  `json:"id"` // dpr_…
-	ProcessorID        string  `json:"processorId"`
-	ProcessorVersionID string  `json:"processorVersionId"`
-	ProcessorName      string  `json:"processorName"`
-	Type               RunType `json:"type"`
-	Status             Status  `json:"status"`
+	ID                 string // dpr_…
+	ProcessorID        string
+	ProcessorVersionID string
+	ProcessorName      string
+	Type               RunType
+	Status             Status
 
 	// Output is the result: the reviewed one once there is one, else the initial one. See [Run.HasOutput].
-	Output         json.RawMessage `json:"output"`
-	InitialOutput  json.RawMessage `json:"initialOutput"`
-	ReviewedOutput json.RawMessage `json:"reviewedOutput"`
+	Output         json.RawMessage
+	InitialOutput  json.RawMessage
+	ReviewedOutput json.RawMessage
 
-	FailureReason  string `json:"failureReason"`  // such as FAILED_TO_PROCESS_FILE; an open set
-	FailureMessage string `json:"failureMessage"` // for people. It can quote the file's URL.
+	FailureReason  string // such as FAILED_TO_PROCESS_FILE; an open set
+	FailureMessage string // for people. It can quote the file's URL.
 
-	Metadata json.RawMessage `json:"metadata"`
-	Reviewed bool            `json:"reviewed"`
-	Edited   bool            `json:"edited"`
-	Edits    json.RawMessage `json:"edits"`
-	Config   json.RawMessage `json:"config"` // as used, which need not equal what was sent
-	URL      string          `json:"url"`    // of the run's page in the dashboard
-	Usage    *Usage          `json:"usage"`  // nil under some billing plans
+	Metadata json.RawMessage
+	Reviewed bool
+	Edited   bool
+	Edits    json.RawMessage
+	Config   json.RawMessage // as used, which need not equal what was sent
+	URL      string          // of the run's page in the dashboard
+	Usage    *Usage          // nil under some billing plans
 }
 
 // HasOutput reports whether the run has ended with a result.
@@ -149,23 +151,53 @@ func (u *Usage) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// ParseRun reads a run object, as a webhook's payload is one. It fails on anything else: an object that says it
-// is of another type, or one without an id.
+// ParseRun reads a run object, as a webhook's payload is one. The run shares the object's memory.
+//
+// Only what decides has to be as the API says: the id and the status are texts, and the output is JSON. Any other member
+// that is not of its type, or no JSON, is taken as absent: the live answers of the API drift from its documentation, and a
+// run that is paid must not be lost over a member that nobody needs. The error is an [*UnreadableError], also for an object
+// that says it is something else than a run.
 func ParseRun(object json.RawMessage) (*Run, error) {
-	var v struct {
-		Object string `json:"object"`
-		Run
+	o, err := loose.SplitObject(object)
+	if err != nil {
+		return nil, &UnreadableError{Body: object, Reason: err.Error()}
 	}
-	if err := json.Unmarshal(object, &v); err != nil {
-		return nil, fmt.Errorf("run: %w", err)
+	r := &Run{
+		ID:                 loose.Of[string](o, "id"),
+		ProcessorID:        loose.Of[string](o, "processorId"),
+		ProcessorVersionID: loose.Of[string](o, "processorVersionId"),
+		ProcessorName:      loose.Of[string](o, "processorName"),
+		Type:               loose.Of[RunType](o, "type"),
+		Status:             loose.Of[Status](o, "status"),
+		Output:             o.Raw("output"),
+		InitialOutput:      o.Raw("initialOutput"),
+		ReviewedOutput:     o.Raw("reviewedOutput"),
+		FailureReason:      loose.Of[string](o, "failureReason"),
+		FailureMessage:     loose.Of[string](o, "failureMessage"),
+		Metadata:           o.Raw("metadata"),
+		Reviewed:           loose.Of[bool](o, "reviewed"),
+		Edited:             loose.Of[bool](o, "edited"),
+		Edits:              o.Raw("edits"),
+		Config:             o.Raw("config"),
+		URL:                loose.Of[string](o, "url"),
+		Usage:              loose.Of[*Usage](o, "usage"),
 	}
-	if v.Object != "" && v.Object != "document_processor_run" {
-		return nil, fmt.Errorf("run: object is a %.100q", v.Object)
+	reason := ""
+	switch kind := loose.Of[string](o, "object"); {
+	case kind != "" && kind != "document_processor_run":
+		reason = fmt.Sprintf("object is a %.100q", kind)
+	case r.ID == "" && o.Has("id"):
+		reason = "id is not a text"
+	case r.ID == "":
+		reason = "no id"
+	case r.Status == "" && o.Has("status"):
+		reason = "status is not a text"
+	case r.Output == nil && o.Has("output"):
+		reason = "output: " + whyInvalid(o["output"])
+	default:
+		return r, nil
 	}
-	if v.ID == "" {
-		return nil, errors.New("run: no id")
-	}
-	return &v.Run, nil
+	return nil, &UnreadableError{RunID: r.ID, Status: r.Status, Metadata: r.Metadata, Body: object, Reason: reason}
 }
 
 // Create starts a run. What its error says about whether there is a run now is told in the package's
@@ -195,8 +227,12 @@ func (s *RunService) Cancel(ctx context.Context, id string) (*Run, error) {
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/delete-processor-run
 func (s *RunService) Delete(ctx context.Context, id string) error {
 	r := request{method: http.MethodDelete, path: []string{"processor_runs", id}}
-	_, err := send(ctx, s.client, r, "documentProcessorRunId", object[string])
+	_, err := send(ctx, s.client, r, "documentProcessorRunId", parseText)
 	return err
+}
+
+func parseText(raw json.RawMessage) (text string, err error) {
+	return text, json.Unmarshal(raw, &text)
 }
 
 // ListRunsRequest selects runs. Zero fields do not restrict.
@@ -215,32 +251,73 @@ type ListRunsRequest struct {
 
 // RunSummary is what a list says of a run. There is no metadata in it: that needs a Get.
 type RunSummary struct {
-	ID                 string    `json:"id"`
-	Status             Status    `json:"status"`
-	ProcessorID        string    `json:"processorId"`
-	ProcessorName      string    `json:"processorName"`
-	ProcessorVersionID string    `json:"processorVersionId"`
-	Type               RunType   `json:"type"`
-	CreatedAt          time.Time `json:"createdAt"`
-	UpdatedAt          time.Time `json:"updatedAt"`
-	Usage              *Usage    `json:"usage"`
+	ID                 string
+	Status             Status
+	ProcessorID        string
+	ProcessorName      string
+	ProcessorVersionID string
+	Type               RunType
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+	Usage              *Usage
 }
 
-// UnmarshalJSON reads the dates in every spelling that the API has.
+// UnmarshalJSON is as strict as [ParseRun]. It reads the dates in every spelling that the API has.
 func (r *RunSummary) UnmarshalJSON(raw []byte) error {
-	type plain RunSummary
-	v := struct {
-		*plain
-		CreatedAt *timestamp `json:"createdAt"`
-		UpdatedAt *timestamp `json:"updatedAt"`
-	}{(*plain)(r), (*timestamp)(&r.CreatedAt), (*timestamp)(&r.UpdatedAt)}
-	return json.Unmarshal(raw, &v)
+	o, err := loose.SplitObject(raw)
+	if err != nil {
+		return fmt.Errorf("summary of a run: %w", err)
+	}
+	*r = RunSummary{
+		ID:                 loose.Of[string](o, "id"),
+		Status:             loose.Of[Status](o, "status"),
+		ProcessorID:        loose.Of[string](o, "processorId"),
+		ProcessorName:      loose.Of[string](o, "processorName"),
+		ProcessorVersionID: loose.Of[string](o, "processorVersionId"),
+		Type:               loose.Of[RunType](o, "type"),
+		CreatedAt:          time.Time(loose.Of[timestamp](o, "createdAt")),
+		UpdatedAt:          time.Time(loose.Of[timestamp](o, "updatedAt")),
+		Usage:              loose.Of[*Usage](o, "usage"),
+	}
+	switch {
+	case r.ID == "":
+		return errors.New("summary of a run: no id that is a text")
+	case r.Status == "" && o.Has("status"):
+		return fmt.Errorf("summary of run %s: status is not a text", r.ID)
+	}
+	return nil
 }
 
 // RunPage is one page of a list.
 type RunPage struct {
-	Runs          []RunSummary `json:"processorRuns"`
-	NextPageToken string       `json:"nextPageToken"` // "" on the last page
+	Runs          []RunSummary
+	NextPageToken string // "" on the last page
+}
+
+// parsePage reads a list. Whoever looks for a lost run must not be told that it is not there: a page without its list, with
+// an element that says not which run it is, or with a token of another type is an error.
+func parsePage(body json.RawMessage) (*RunPage, error) {
+	o, err := loose.SplitObject(body)
+	if err != nil {
+		return nil, err
+	}
+	if !o.Has("processorRuns") {
+		return nil, errors.New(`no "processorRuns" in it`)
+	}
+	list, err := loose.SplitList(o["processorRuns"])
+	if err != nil {
+		return nil, fmt.Errorf("processorRuns: %w", err)
+	}
+	page := &RunPage{Runs: make([]RunSummary, len(list)), NextPageToken: loose.Of[string](o, "nextPageToken")}
+	if page.NextPageToken == "" && o.Has("nextPageToken") && string(o["nextPageToken"]) != `""` {
+		return nil, errors.New("nextPageToken is not a text")
+	}
+	for i, raw := range list {
+		if err := page.Runs[i].UnmarshalJSON(raw); err != nil {
+			return nil, err
+		}
+	}
+	return page, nil
 }
 
 // List returns one page of runs.
@@ -260,14 +337,7 @@ func (s *RunService) List(ctx context.Context, req ListRunsRequest) (*RunPage, e
 	if req.MaxPageSize != 0 {
 		r.query.Set("maxPageSize", strconv.Itoa(req.MaxPageSize))
 	}
-	return send(ctx, s.client, r, "", func(body json.RawMessage) (*RunPage, error) {
-		page, err := object[RunPage](body)
-		if err == nil && page.Runs == nil {
-			// Not the same as none: who looks for a lost run must not be told that it is not there.
-			return nil, errors.New(`no "processorRuns" in it`)
-		}
-		return page, err
-	})
+	return send(ctx, s.client, r, "", parsePage)
 }
 
 // All returns the runs of all pages, fetching each page when it is needed. It ends after the first error.
