@@ -21,12 +21,9 @@ type Retry struct {
 	Jitter func() float64
 }
 
-const (
-	// maxRetryAfter is the longest wait that the server may ask of a call in progress.
-	maxRetryAfter = time.Minute
-	// maxSaid bounds what is believed at all, and keeps the arithmetic from overflowing.
-	maxSaid = 24 * time.Hour
-)
+// maxRetryAfter is the longest wait that a server is believed: the limits of the vendor's plans are per second and per minute.
+// Servers and gateways send milliseconds, or the time of day in seconds, and a client that believes them stands still for hours.
+const maxRetryAfter = time.Minute
 
 func (r Retry) withDefaults() Retry {
 	if r.Attempts == 0 {
@@ -79,7 +76,7 @@ func retryable(method string, err error) bool {
 	e, answered := errors.AsType[*Error](err)
 	call, lost := errors.AsType[*callError](err)
 	switch {
-	case answered && e.RetryAfter > maxRetryAfter:
+	case answered && e.RetryAfter >= maxRetryAfter:
 		return false // the caller has the number, and can do better than wait for so long
 	case tooMany(err):
 		return true // the server says that it did not take it, so any method may be repeated
@@ -110,13 +107,14 @@ func (r Retry) wait(n int, err error) time.Duration {
 	return d - time.Duration(r.Jitter()*float64(d)/2)
 }
 
-// parseRetryAfter reads the header's two forms, seconds and HTTP date. Nonsense, zero and the past are 0: not said.
+// parseRetryAfter reads the header's two forms, seconds and HTTP date. Nonsense, zero and the past are 0: not said. What is
+// longer than [maxRetryAfter] is that long: whoever waited for it asks again, with one request, and hears how it stands.
 func parseRetryAfter(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(header, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(seconds, uint64(maxSaid/time.Second))) * time.Second
+		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if date, err := http.ParseTime(header); err == nil {
-		return min(max(date.Sub(now), 0), maxSaid)
+		return min(max(date.Sub(now), 0), maxRetryAfter)
 	}
 	return 0
 }

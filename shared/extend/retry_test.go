@@ -26,7 +26,7 @@ func TestRetryable(t *testing.T) {
 	}{
 		{"429: not taken", status(429), true, true},
 		{"429 that the server calls final", &Error{StatusCode: 429, Retryable: false, Code: "X"}, true, true},
-		{"429 for longer than a call should last", &Error{StatusCode: 429, RetryAfter: time.Hour}, false, false},
+		{"429 for as long as a server is believed", &Error{StatusCode: 429, RetryAfter: time.Minute}, false, false},
 		{"408: perhaps taken", status(408), false, true},
 		{"500: perhaps taken", status(500), false, true},
 		{"500 that the server calls retryable: still perhaps taken", &Error{StatusCode: 500, Retryable: true}, false, true},
@@ -67,17 +67,28 @@ func TestParseRetryAfter(t *testing.T) {
 	}{
 		{"", 0},
 		{"3", 3 * time.Second},
+		{"59", 59 * time.Second},
+		{"60", time.Minute},
 		{"0", 0},
 		{"-3", 0},
+		{"+3", 0},
 		{"1.5", 0},
+		{"30s", 0},
 		{"soon", 0},
-		{"86401", 24 * time.Hour},
-		{"9223372037", 24 * time.Hour}, // seconds that overflow a Duration
-		{"99999999999999999999999999999", 24 * time.Hour}, // and a uint64
+		{"10, 20", 0},
+		{"30000", time.Minute},         // milliseconds, most likely
+		{"86400", time.Minute},         // a day
+		{"1784020500", time.Minute},    // the time
+		{"1784020500000", time.Minute}, // and in milliseconds
+		{"9223372037", time.Minute},    // seconds that overflow a Duration
+		{"99999999999999999999999999999", time.Minute}, // and a uint64
 		{"Tue, 14 Jul 2026 09:15:20 GMT", 20 * time.Second},
 		{"Tue, 14 Jul 2026 09:14:20 GMT", 0},
+		{"Tue, 14 Jul 2026 09:15:20 +0000", 0}, // no HTTP date
 		{"Tuesday, 14-Jul-26 09:15:20 GMT", 20 * time.Second},
-		{"Fri, 31 Dec 9999 23:59:59 GMT", 24 * time.Hour},
+		{"Tue Jul 14 09:15:20 2026", 20 * time.Second},
+		{"Wed, 15 Jul 2026 09:15:00 GMT", time.Minute},
+		{"Fri, 31 Dec 9999 23:59:59 GMT", time.Minute},
 		{"2026-07-14T09:15:20Z", 0},
 	} {
 		t.Run(tt.header, func(t *testing.T) {
