@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"extend-intake/shared/clean"
 	"extend-intake/shared/extend/internal/loose"
 )
 
@@ -17,20 +18,24 @@ import (
 type AnswerError struct {
 	StatusCode int
 	RequestID  string // what the vendor's support asks for
-	// Code and Message are what the body says of an error, as in [Error]; "" where it says nothing of one.
+	APIVersion string // as in [Error]
+	// Code and Message are what the body says of an error, as in [Error]; "" where it says nothing of one. FromAPI says that
+	// it does so in the API's own shape.
 	Code, Message string
+	FromAPI       bool
 	// Body is the answer as received, without the API key; of one that is too large, its first 4 KiB. Never log it.
 	Body []byte
 
 	err error
 }
 
+// Error returns a line that is fit to be logged.
 func (e *AnswerError) Error() string {
 	s := fmt.Sprintf("answer %d (request %s): %v", e.StatusCode, cmp.Or(e.RequestID, "id unknown"), e.err)
 	if said := strings.TrimSpace(e.Code + " " + e.Message); said != "" {
 		s += ": the server says: " + said
 	}
-	return s
+	return clean.Text(s, maxText)
 }
 
 // Unwrap returns why the answer is of no use: an [*UnreadableError] where it is a run, or [ErrTooLarge].
@@ -54,6 +59,7 @@ func (e *UnreadableError) Error() string {
 type answer struct {
 	status    int
 	requestID string
+	version   string // that it says it is of
 	key       string // that it was asked with
 	body      []byte
 }
@@ -80,10 +86,10 @@ func (p prepared) unusable(a *answer, err error) error {
 	if errors.Is(err, ErrTooLarge) {
 		body = body[:min(len(body), keptBody)]
 	}
-	e := &AnswerError{StatusCode: a.status, RequestID: a.requestID, Body: withoutKey(body, a.key), err: err}
+	e := &AnswerError{StatusCode: a.status, RequestID: a.requestID, APIVersion: a.version, Body: withoutKey(body, a.key), err: err}
 	// What is not of an error's shape may be somebody's data, and its beginning no message.
-	if f := parseFault(e.Body); f.shaped || !bytes.HasPrefix(bytes.TrimLeft(e.Body, " \t\r\n\ufeff"), []byte("{")) {
-		e.Code, e.Message = f.code, f.message
+	if f := parseFault(e.Body); f.said || !bytes.HasPrefix(bytes.TrimLeft(e.Body, " \t\r\n\ufeff"), []byte("{")) {
+		e.Code, e.Message, e.FromAPI = f.code, f.message, f.proof
 	}
 	call := &callError{method: p.method, path: p.path, final: true, err: e}
 	if p.method != "GET" {

@@ -51,6 +51,8 @@ type Client struct {
 	userAgent string
 	retry     Retry
 	maxAnswer int64
+
+	otherVersion func(ctx context.Context, said string) // nil: nobody is told
 }
 
 // Option changes a [Client] while it is made.
@@ -135,6 +137,15 @@ func WithRetry(r Retry) Option {
 			return fmt.Errorf("extend: WithRetry: %+v has a negative field", r)
 		}
 		c.retry = r
+		return nil
+	}
+}
+
+// WithOtherVersion has f called for every answer that says in its header that it is of another version of the API than
+// [Version]: the request's own header is lost on the way, or the version is no longer served.
+func WithOtherVersion(f func(ctx context.Context, said string)) Option {
+	return func(c *Client) error {
+		c.otherVersion = f
 		return nil
 	}
 }

@@ -273,3 +273,21 @@ func TestABodyCanBeSentOnlyOnce(t *testing.T) {
 		t.Errorf("%v, %v after %d requests", err, err2, sent)
 	}
 }
+
+func TestAnswersOfAnotherVersionAreTold(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status     int
+		said, want string
+	}{
+		{200, "2026-02-09", "2026-02-09"}, {404, "2024-12-23", "2024-12-23"}, {200, Version, ""}, {200, "", ""},
+	} {
+		told := ""
+		c := newFakeClient(t, func(*http.Request) (*http.Response, error) {
+			return response(tt.status, `{"processorRun": {"id": "dpr_1"}}`, "x-extend-api-version", tt.said), nil
+		}, WithOtherVersion(func(_ context.Context, said string) { told += said }))
+		_, err := c.Runs.Get(t.Context(), "dpr_1")
+		diff(t, tt.status != 200, err != nil)
+		diff(t, tt.want, told)
+	}
+}

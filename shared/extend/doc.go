@@ -43,8 +43,9 @@
 // ignored, unknown values of [Status] and [RunType] are carried along, and a field of a type that it should not have is
 // taken as absent, unless something is decided by it: see [ParseRun].
 //
-// Neither the API key nor the request body appears in an error. Where the server's own message repeats the key or
-// a URL with a query (as presigned ones have), both are cut from it.
+// Neither the API key nor the request body appears in an error. Texts of the server's go through package clean before they
+// are in an [Error] or a [Run]: no credential of a link, control character or endless message gets from there into a log, a
+// table or an event. Outputs are never changed, and the Body of an error is as it came.
 //
 // Deliveries by webhook are the business of package [extend-intake/shared/extend/webhook].
 package extend

@@ -13,20 +13,31 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"extend-intake/shared/clean"
 )
 
 const (
 	requestIDHeader = "x-extend-request-id"
-	keptBody        = 4 << 10
-	maxFault        = 1 << 20 // bodies of errors are small; what is cut here was never one of the API's
-	maxMessage      = 200     // of a body that is not JSON
+	versionHeader   = "x-extend-api-version" // of requests, answers and deliveries
+
+	keptBody = 4 << 10
+	maxFault = 1 << 20 // bodies of errors are small; what is cut here was never one of the API's
+)
+
+// The longest texts of the API that are carried along, in bytes.
+const (
+	maxText    = 1000 // for people
+	maxMessage = 200  // the beginning of what is no message
+	maxCode    = 200  // codes, names and ids
+	maxLink    = 2000
 )
 
 // ErrTooLarge means that an answer was larger than this client reads. After a POST the outcome is unknown.
 var ErrTooLarge = errors.New("answer too large")
 
 // Error is a refusal: the server answered with something else than success. Every shape of body that the API
-// has, and the bodies of gateways in front of it, become one.
+// has, and the bodies of gateways in front of it, become one. Its texts are fit to be logged, see package clean.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/run-processor
 type Error struct {
 	Method, Path string // the path is escaped and without its query
@@ -35,7 +46,14 @@ type Error struct {
 	Message      string // as the server says, or the beginning of a body that is not JSON
 	RequestID    string // what the vendor's support asks for
 	Retryable    bool   // as the server says; false where it does not say
-	// RetryAfter is how long the server asks to wait, 0 where it does not say. At most a day.
+	// FromAPI says that the body is of the API's own shape, so that it surely is the API which refused. Where it is false,
+	// a router, proxy, firewall or gateway before the API may have answered, with a status of its own choice: nothing
+	// final follows from it. parseFault has the rule.
+	FromAPI bool
+	// APIVersion is the version that the answer says it is of, "" where it says none. Other than [Version], the key or the
+	// base URL is not what this client was made for.
+	APIVersion string
+	// RetryAfter is how long the server asks to wait, 0 where it does not say: see parseRetryAfter. At most a minute.
 	RetryAfter time.Duration
 	// Body is the first 4 KiB of the answer, for a person. Never log it.
 	Body []byte
@@ -72,7 +90,10 @@ type callError struct {
 	final        bool // a repetition would end the same
 }
 
-func (e *callError) Error() string { return fmt.Sprintf("extend: %s %s: %v", e.method, e.path, e.err) }
+// Error returns a line that is fit to be logged: a transport's error can quote what the server sent.
+func (e *callError) Error() string {
+	return clean.Text(fmt.Sprintf("extend: %s %s: %v", e.method, e.path, e.err), maxText)
+}
 func (e *callError) Unwrap() error { return e.err }
 
 // neverConnected reports whether the error can only come from before there was a connection.
@@ -92,24 +113,30 @@ func newError(p prepared, res *http.Response, key string, now time.Time) *Error 
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxFault)) // half a body is better than none
 	body = withoutKey(body, key)
 	f := parseFault(body)
+	requestID, version := header(res, requestIDHeader), header(res, versionHeader)
 	return &Error{
 		Method:     p.method,
 		Path:       p.path,
 		StatusCode: res.StatusCode,
 		Code:       f.code,
-		Message:    withoutQueries(f.message),
-		RequestID:  cmp.Or(f.requestID, res.Header.Get(requestIDHeader)),
+		Message:    f.message,
+		RequestID:  cmp.Or(f.requestID, requestID),
 		Retryable:  f.retryable,
+		FromAPI:    f.proof || f.shaped && (requestID != "" || version != "" || res.StatusCode == http.StatusTooManyRequests),
+		APIVersion: version,
 		RetryAfter: parseRetryAfter(res.Header.Get("Retry-After"), now),
 		Body:       bytes.Clone(body[:min(len(body), keptBody)]),
 	}
 }
 
-// A fault is what the body of a refusal says.
+// A fault is what a body says of an error.
 type fault struct {
 	code, message, requestID string
 	retryable                bool
-	shaped                   bool // it is of one of the shapes below
+
+	said   bool // it says anything of one
+	shaped bool // it has the members of one of the API's shapes, and no others
+	proof  bool // nobody but the API writes so
 }
 
 // parseFault knows the shapes in use under this one version:
@@ -118,29 +145,68 @@ type fault struct {
 //	{"code": …, "message": …, "requestId": …, "retryable": …}
 //	{"error": {"code": …, "message": …, "requestId": …, "retryable": …}}
 //
-// A member of a type that it should not have is taken as absent, and anything else becomes the message.
+// The first is the vendor's OpenAPI file's and the 0.x SDKs' (for a 429 without "success"), the second the SDKs' ExtendError
+// and what live answers of this version have, the third the official command line tool's. A member of a type that it should
+// not have is taken as absent, and anything else becomes the message.
+//
+// Others write {"error": "Not Found"} and {"message": "Not Found"} as well: frameworks, AWS's API Gateway, nginx, Kong. So
+// that a body is the API's own is believed
+//
+//   - of a text "error" beside "success": false;
+//   - of a "code" in capitals with a "message", beside a "retryable" that is true or false, a "requestId", or
+//     "success": false. The vendor declares all four as always present, and no gateway that we know of writes such a pair;
+//   - of less, {"error": "text"} or code and message alone, only if nothing is in it that the API does not write, and the
+//     answer has a header of the API's ([requestIDHeader], [versionHeader]) or is a 429, for which the shape is published.
+//
+// The headers alone prove nothing: what sets them may well stand before the routes that answer.
+//
+// https://docs.extend.ai/2026-02-09/developers/error-codes
 func parseFault(body []byte) fault {
 	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	var o map[string]json.RawMessage
 	if err := json.Unmarshal(body, &o); err != nil {
-		return fault{message: fold(body, maxMessage)}
+		return fault{message: clean.Text(string(body), maxMessage)}
 	}
-	message := text(o["error"])
+	failed := string(o["success"]) == "false"
+	plain := text(o["error"])
+	known := onlyKnown(o)
 	var nested map[string]json.RawMessage
 	if json.Unmarshal(o["error"], &nested) == nil && nested != nil {
-		o = nested
+		o, known = nested, known && onlyKnown(nested)
 	}
+	retryable := string(o["retryable"])
 	f := fault{
-		code:      text(o["code"]),
-		message:   cmp.Or(message, text(o["message"])),
-		requestID: text(o["requestId"]),
-		retryable: string(o["retryable"]) == "true",
+		code:      clean.Text(text(o["code"]), maxCode),
+		message:   clean.Text(cmp.Or(plain, text(o["message"])), maxText),
+		requestID: clean.Text(text(o["requestId"]), maxCode),
+		retryable: retryable == "true",
 	}
-	if f.shaped = f.code != "" || f.message != ""; !f.shaped {
-		f.message = fold(body, maxMessage)
+	structured := codePattern.MatchString(f.code) && text(o["message"]) != ""
+	f.said = f.code != "" || f.message != ""
+	f.shaped = known && (plain != "" || structured)
+	f.proof = plain != "" && failed || structured && (retryable == "true" || retryable == "false" || f.requestID != "" || failed)
+	if !f.said {
+		f.message = clean.Text(string(body), maxMessage)
 	}
 	return f
 }
+
+var codePattern = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$`)
+
+// onlyKnown reports whether an error has no members but those that the API writes.
+func onlyKnown(o map[string]json.RawMessage) bool {
+	for name := range o {
+		switch name {
+		case "success", "error", "code", "message", "requestId", "retryable", "docUrl", "warning":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// header returns a header of an answer, fit to be logged.
+func header(res *http.Response, name string) string { return clean.Text(res.Header.Get(name), maxCode) }
 
 func text(raw json.RawMessage) string {
 	var s string
@@ -156,9 +222,3 @@ func withoutKey(body []byte, key string) []byte {
 	}
 	return bytes.ReplaceAll(body, []byte(key), []byte("[key]"))
 }
-
-var urlQuery = regexp.MustCompile(`(https?://[^\s"'<>?]+)\?[^\s"'<>]+`)
-
-// withoutQueries cuts the queries from URLs: a message about a file that could not be fetched can name a
-// presigned URL, and messages are logged.
-func withoutQueries(s string) string { return urlQuery.ReplaceAllString(s, "$1?…") }

@@ -80,7 +80,7 @@ func parseFile(raw json.RawMessage) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file: %w", err)
 	}
-	f := &File{ID: loose.Of[string](o, "id"), Name: loose.Of[string](o, "name"), Type: loose.Of[string](o, "type")}
+	f := &File{ID: loose.Of[string](o, "id"), Name: name(o, "name"), Type: name(o, "type")}
 	if f.ID == "" {
 		return nil, errors.New("file: no id that is a text")
 	}

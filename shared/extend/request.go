@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -125,7 +124,7 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 	// See golang.org/issue/52459. What has no body is stopped by connTrace.
 	req.GetBody = nil
 	req.Header.Set("Authorization", "Bearer "+key)
-	req.Header.Set("x-extend-api-version", Version)
+	req.Header.Set(versionHeader, Version)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.userAgent)
 	if c.workspace != "" {
@@ -155,10 +154,13 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 		return nil, &callError{method: p.method, path: p.path, err: err, notSent: conn.notSent(err)}
 	}
 	defer res.Body.Close()
+	if said := header(res, versionHeader); said != "" && said != Version && c.otherVersion != nil {
+		c.otherVersion(ctx, said)
+	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return nil, newError(p, res, key, time.Now())
 	}
-	a := &answer{status: res.StatusCode, requestID: res.Header.Get(requestIDHeader), key: key}
+	a := &answer{status: res.StatusCode, requestID: header(res, requestIDHeader), version: header(res, versionHeader), key: key}
 	a.body, err = io.ReadAll(io.LimitReader(res.Body, c.maxAnswer+1))
 	switch {
 	case err != nil:
@@ -223,13 +225,4 @@ func values(pairs ...string) url.Values {
 		}
 	}
 	return v
-}
-
-// fold puts a text on one line and bounds its length, for a message that is no JSON.
-func fold(body []byte, limit int) string {
-	s := strings.Join(strings.Fields(strings.ToValidUTF8(string(body[:min(len(body), 4*limit)]), "�")), " ")
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	return s
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"extend-intake/shared/clean"
 	"extend-intake/shared/extend/internal/loose"
 )
 
@@ -99,7 +100,8 @@ func (r CreateRunRequest) check() error {
 // Run is one run of a processor on a document.
 //
 // The fields of type [json.RawMessage] hold the bytes as received. nil means absent, and the four bytes null
-// mean null; before a run is processed the API sends either, or {}.
+// mean null; before a run is processed the API sends either, or {}. The texts, but for the id and the status, are fit to be
+// logged and announced, see package clean: a failure message can quote the link to the file.
 type Run struct {
 	ID                 string // dpr_…
 	ProcessorID        string
@@ -114,7 +116,7 @@ type Run struct {
 	ReviewedOutput json.RawMessage
 
 	FailureReason  string // such as FAILED_TO_PROCESS_FILE; an open set
-	FailureMessage string // for people. It can quote the file's URL.
+	FailureMessage string // for people
 
 	Metadata json.RawMessage
 	Reviewed bool
@@ -164,22 +166,22 @@ func ParseRun(object json.RawMessage) (*Run, error) {
 	}
 	r := &Run{
 		ID:                 loose.Of[string](o, "id"),
-		ProcessorID:        loose.Of[string](o, "processorId"),
-		ProcessorVersionID: loose.Of[string](o, "processorVersionId"),
-		ProcessorName:      loose.Of[string](o, "processorName"),
-		Type:               loose.Of[RunType](o, "type"),
+		ProcessorID:        name(o, "processorId"),
+		ProcessorVersionID: name(o, "processorVersionId"),
+		ProcessorName:      name(o, "processorName"),
+		Type:               RunType(name(o, "type")),
 		Status:             loose.Of[Status](o, "status"),
 		Output:             o.Raw("output"),
 		InitialOutput:      o.Raw("initialOutput"),
 		ReviewedOutput:     o.Raw("reviewedOutput"),
-		FailureReason:      loose.Of[string](o, "failureReason"),
-		FailureMessage:     loose.Of[string](o, "failureMessage"),
+		FailureReason:      name(o, "failureReason"),
+		FailureMessage:     clean.Text(loose.Of[string](o, "failureMessage"), maxText),
 		Metadata:           o.Raw("metadata"),
 		Reviewed:           loose.Of[bool](o, "reviewed"),
 		Edited:             loose.Of[bool](o, "edited"),
 		Edits:              o.Raw("edits"),
 		Config:             o.Raw("config"),
-		URL:                loose.Of[string](o, "url"),
+		URL:                clean.Link(loose.Of[string](o, "url"), maxLink),
 		Usage:              loose.Of[*Usage](o, "usage"),
 	}
 	reason := ""
@@ -198,6 +200,11 @@ func ParseRun(object json.RawMessage) (*Run, error) {
 		return r, nil
 	}
 	return nil, &UnreadableError{RunID: r.ID, Status: r.Status, Metadata: r.Metadata, Body: object, Reason: reason}
+}
+
+// name returns a member that is a short text.
+func name(o loose.Object, member string) string {
+	return clean.Text(loose.Of[string](o, member), maxCode)
 }
 
 // Create starts a run. What its error says about whether there is a run now is told in the package's
