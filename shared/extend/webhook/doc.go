@@ -17,7 +17,12 @@
 // # What the sender does
 //
 // Extend repeats a delivery that was not answered with a 2xx within 30 seconds, 4xx included. It can deliver twice and in any
-// order. New event types can appear at any time: answer 200 to those that you do not know, or they come back.
+// order. New event types can appear at any time: answer 200 to those that you do not know, or they come back. That is so of
+// test events, which have no payload, as well.
+//
+// An endpoint is set to one version of the API, whatever version its runs are made in. One that is set to another sends
+// events of other types and shapes: see [Event.OtherVersion], and raise an alarm, for no delivery is of use until the
+// endpoint is set to [extend.Version].
 //
 // There is no event for a cancelled run. A large payload can arrive as a [Pointer], a URL to be fetched within the hour. The
 // signature covers the URL, not what is fetched from it.

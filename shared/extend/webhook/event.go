@@ -3,8 +3,10 @@ package webhook
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"extend-intake/shared/extend"
+	"extend-intake/shared/extend/internal/loose"
 )
 
 // The types of events about processor runs. Others exist, and more can appear.
@@ -14,23 +16,84 @@ const (
 	RunFailed    = "processor_run.failed"
 )
 
-// Event is the content of a delivery whose signature was checked.
+// Event is the content of a delivery whose signature was checked. Its texts are fit to be logged, see package clean.
 type Event struct {
-	ID      string          `json:"eventId"` // the same on every repetition of a delivery
-	Type    string          `json:"eventType"`
-	Payload json.RawMessage `json:"payload"` // the bytes as received
+	ID   string // the same on every repetition of a delivery; "" where it is no text
+	Type string
+	// APIVersion is the version of the API that the endpoint is set to, "" where the delivery does not say.
+	APIVersion string
+	// Payload is the bytes as received. They can be no JSON in places, and of a type that this package does not name,
+	// they can be absent.
+	Payload json.RawMessage
 }
 
-// Run returns the run that is the payload. It is an error if the payload is anything else, a [Pointer] to a run included.
+// Run returns the run that is the payload. It is an error if the payload is anything else, a [Pointer] to a run included:
+// an [*extend.UnreadableError], which keeps the payload and what could be read of it, unless it is a Pointer.
 func (e *Event) Run() (*extend.Run, error) {
+	if _, ok := e.Pointer(); ok {
+		return nil, fmt.Errorf("webhook: %s %s: payload is not a run itself", e.Type, e.ID)
+	}
 	run, err := extend.ParseRun(e.Payload)
+	if err == nil && run.Status == "" { // ParseRun lets an object pass that does not say what it is
+		err = &extend.UnreadableError{RunID: run.ID, Metadata: run.Metadata, Body: e.Payload, Reason: "no status"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("webhook: %s %s: %w", e.Type, e.ID, err)
 	}
-	if _, ok := e.Pointer(); ok || run.Status == "" { // ParseRun lets an object pass that does not say what it is
-		return nil, fmt.Errorf("webhook: %s %s: payload is not a run itself", e.Type, e.ID)
-	}
 	return run, nil
+}
+
+// OtherVersion is what can be known from a delivery that is of another version of the API. It is a hint at most: ids are in
+// that version's spelling, and outputs of its shape. Ask about the document's own run in this version instead.
+type OtherVersion struct {
+	Version  string          // such as "2026-02-09"; "" where the delivery does not say
+	RunID    string          // "" unless it is about one run
+	Metadata json.RawMessage // the run's, JSON; nil if the delivery does not say
+}
+
+// OtherVersion reports whether the delivery is of another version of the API than [extend.Version], by its header or by
+// its type: the endpoint is then set to that version, and no delivery of ours comes through it. It can be so of every type,
+// those that this package names included.
+//
+// https://docs.extend.ai/developers/migrations/2026-02-09/webhooks
+func (e *Event) OtherVersion() (OtherVersion, bool) {
+	kind, _, _ := strings.Cut(e.Type, ".")
+	said := e.APIVersion != "" && e.APIVersion != extend.Version
+	if !said && !newKind(kind) {
+		return OtherVersion{}, false
+	}
+	var v OtherVersion
+	if said {
+		v.Version = e.APIVersion
+	}
+	o, err := loose.SplitObject(e.Payload)
+	if err != nil {
+		return v, true
+	}
+	if isRun(kind) {
+		v.RunID = loose.Of[string](o, "id")
+	}
+	if o.Has("metadata") {
+		v.Metadata = o.Raw("metadata")
+	}
+	return v, true
+}
+
+// newKind reports whether this version of the API has no such things. It has no other runs than these, and gets no more:
+// there is a newer version.
+func newKind(kind string) bool {
+	switch kind {
+	case "processor_run", "parser_run", "workflow_run":
+		return false
+	case "extractor", "classifier", "splitter": // which are processors
+		return true
+	}
+	return strings.HasSuffix(kind, "_run") // extract_run, classify_run, split_run, parse_run, edit_run, batch_processor_run …
+}
+
+// isRun reports whether the payload of such events is one run of a document, and no run of several.
+func isRun(kind string) bool {
+	return strings.HasSuffix(kind, "_run") && kind != "workflow_run" && !strings.HasPrefix(kind, "batch_")
 }
 
 // Pointer stands for a payload that was too large to deliver. The content is at URL for an hour. It is not covered by the
@@ -49,21 +112,17 @@ type Pointer struct {
 //
 // A payload that says it is any other object, or that has a status as every resource has, is none, whatever else is in it.
 func (e *Event) Pointer() (Pointer, bool) {
-	var p struct {
-		Object   string          `json:"object"`
-		ID       string          `json:"id"`
-		Status   string          `json:"status"`
-		Data     string          `json:"data"`
-		Metadata json.RawMessage `json:"metadata"`
-	}
-	if json.Unmarshal(e.Payload, &p) != nil || p.Data == "" || p.Status != "" {
+	o, err := loose.SplitObject(e.Payload)
+	if err != nil {
 		return Pointer{}, false
 	}
-	if p.Object != "" && p.Object != "signed_data_url" {
+	p := Pointer{RunID: loose.Of[string](o, "id"), URL: loose.Of[string](o, "data")}
+	kind := loose.Of[string](o, "object")
+	if p.URL == "" || kind != "" && kind != "signed_data_url" || o.Has("status") && string(o["status"]) != `""` {
 		return Pointer{}, false
 	}
-	if string(p.Metadata) == "null" {
-		p.Metadata = nil
+	if o.Has("metadata") {
+		p.Metadata = o.Raw("metadata")
 	}
-	return Pointer{RunID: p.ID, URL: p.Data, Metadata: p.Metadata}, true
+	return p, true
 }

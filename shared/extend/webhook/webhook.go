@@ -1,10 +1,10 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,14 +12,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"extend-intake/shared/clean"
+	"extend-intake/shared/extend/internal/loose"
 )
 
 const (
 	timestampHeader = "X-Extend-Request-Timestamp"
 	signatureHeader = "X-Extend-Request-Signature"
+	versionHeader   = "X-Extend-Api-Version"
 
 	defaultMaxAge = 300 * time.Second
-	maxAhead      = 60 // seconds that the sender's clock may be ahead of ours
+	maxAhead      = 60  // seconds that the sender's clock may be ahead of ours
+	maxName       = 200 // bytes of an event's id or type
 )
 
 var (
@@ -39,7 +44,8 @@ var (
 	// its repetitions afresh.
 	ErrStale = errors.New("webhook: timestamp is outside the window")
 
-	// ErrMalformed means that the delivery was signed with one of our secrets but is not an event. Answer 400.
+	// ErrMalformed means that the delivery was signed with one of our secrets but is not an event: no object with an
+	// eventType, or one of the types in this package without a payload. Answer 400.
 	ErrMalformed = errors.New("webhook: not an event")
 )
 
@@ -80,7 +86,8 @@ func (v Verifier) Open(header http.Header, body []byte) (*Event, error) {
 	if err := v.checkAge(timestamp); err != nil {
 		return nil, err
 	}
-	return parse(body)
+	version, _ := single(header, versionHeader) // said twice, it says nothing
+	return parse(bytes.Clone(body), version)
 }
 
 func checkSignature(secrets []string, timestamp, signature string, body []byte) error {
@@ -123,27 +130,37 @@ func (v Verifier) checkAge(timestamp string) error {
 	return nil
 }
 
-func parse(body []byte) (*Event, error) {
-	var e Event
-	if err := json.Unmarshal(body, &e); err != nil {
+// parse reads the envelope. A payload is needed where somebody looks into it: test events of the dashboard have none.
+func parse(body []byte, version string) (*Event, error) {
+	o, err := loose.SplitObject(bytes.TrimPrefix(body, []byte("\ufeff")))
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if e.Type == "" {
-		return nil, fmt.Errorf("%w: no eventType", ErrMalformed)
+	e := &Event{
+		ID:         clean.Text(loose.Of[string](o, "eventId"), maxName),
+		Type:       clean.Text(loose.Of[string](o, "eventType"), maxName),
+		APIVersion: clean.Text(version, maxName),
+		Payload:    o["payload"],
 	}
-	if len(e.Payload) == 0 || string(e.Payload) == "null" {
+	switch {
+	case e.Type == "":
+		return nil, fmt.Errorf("%w: no eventType that is a text", ErrMalformed)
+	case (e.Type == RunProcessed || e.Type == RunFailed) && !o.Has("payload"):
 		return nil, fmt.Errorf("%w: no payload", ErrMalformed)
 	}
-	return &e, nil
+	return e, nil
 }
 
 // single returns the header's one value. Names are compared without regard to case, since gateways hand headers on in lower
-// case. Two different values are refused: another reader of the same request might believe the other one.
+// case. The same value twice is one. Two different values are refused: another reader of the same request might believe the
+// other one.
 func single(header http.Header, name string) (string, error) {
 	var given []string
 	for key, values := range header {
 		if strings.EqualFold(key, name) {
-			given = append(given, values...)
+			for _, value := range values {
+				given = append(given, once(value))
+			}
 		}
 	}
 	slices.Sort(given)
@@ -154,6 +171,22 @@ func single(header http.Header, name string) (string, error) {
 		return "", fmt.Errorf("%w: no %s", ErrHeader, name)
 	}
 	return given[0], nil
+}
+
+// once undoes what a gateway makes of a header that was given twice alike: the value, a comma, and the value again. What
+// is joined of different values stays, and is neither a signature nor a timestamp.
+func once(value string) string {
+	first, rest, joined := strings.Cut(value, ",")
+	if !joined {
+		return value
+	}
+	first = strings.Trim(first, " \t")
+	for part := range strings.SplitSeq(rest, ",") {
+		if strings.Trim(part, " \t") != first {
+			return value
+		}
+	}
+	return first
 }
 
 func mac(secret, timestamp string, body []byte) []byte {
