@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -37,11 +38,15 @@ type Calls struct {
 	Transport http.RoundTripper
 	// Jitter is [extend.Retry]'s; nil is a random one.
 	Jitter func() float64
+	// OtherVersion is told of answers of another version of the API; nil tells nobody.
+	// See [extend.WithOtherVersion].
+	OtherVersion func(ctx context.Context, said string)
 }
 
 // FreshConnections is a Transport that opens a connection for each request. One that
 // was kept while the function was frozen may be dead, and a POST that dies with it has
-// an unknown outcome: ten minutes of searching to save a handshake.
+// an unknown outcome: ten minutes of searching to save a handshake. That a request is
+// sent once is package extend's doing, not this Transport's.
 func FreshConnections() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
@@ -56,7 +61,8 @@ func Extend(c Common, key extend.KeyFunc, calls Calls) (*extend.Client, error) {
 	return extend.NewClient(key,
 		extend.WithBaseURL(c.BaseURL.String()), extend.WithWorkspace(c.Workspace),
 		extend.WithHTTPClient(&http.Client{Timeout: calls.Timeout, Transport: calls.Transport}),
-		extend.WithRetry(extend.Retry{Attempts: calls.Tries, Jitter: calls.Jitter}))
+		extend.WithRetry(extend.Retry{Attempts: calls.Tries, Jitter: calls.Jitter}),
+		extend.WithOtherVersion(calls.OtherVersion))
 }
 
 // Complete names every field of parts, a struct, that is not set: what a handler is

@@ -1,10 +1,12 @@
 package boot
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,7 @@ func TestExtendMakesCallsAsItWasTold(t *testing.T) {
 		if r.Header.Get("x-extend-workspace-id") != "ws_1" {
 			t.Errorf("workspace %q", r.Header.Get("x-extend-workspace-id"))
 		}
+		w.Header().Set("x-extend-api-version", "2026-02-09")
 		w.WriteHeader(http.StatusBadGateway)
 	}))
 	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
@@ -34,12 +37,19 @@ func TestExtendMakesCallsAsItWasTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := Extend(Common{BaseURL: base, Workspace: "ws_1"}, extend.StaticKey("sk_test"), Calls{Timeout: time.Minute, Tries: 2, Transport: FreshConnections(), Jitter: func() float64 { return 0 }})
+	var told []string
+	client, err := Extend(Common{BaseURL: base, Workspace: "ws_1"}, extend.StaticKey("sk_test"), Calls{
+		Timeout: time.Minute, Tries: 2, Transport: FreshConnections(), Jitter: func() float64 { return 0 },
+		OtherVersion: func(_ context.Context, said string) { told = append(told, said) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Runs.Get(t.Context(), "dpr_1"); err == nil || tries.Load() != 2 || connections.Load() != 2 {
 		t.Errorf("%v after %d tries on %d connections, want two of each", err, tries.Load(), connections.Load())
+	}
+	if !slices.Equal(told, []string{"2026-02-09", "2026-02-09"}) {
+		t.Errorf("told of versions %q", told)
 	}
 }
 
