@@ -2,11 +2,9 @@ package boot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,14 +15,31 @@ import (
 //
 //	{"apiKey": "sk_…", "webhookSecrets": ["wss_…"]}
 //
-// More than one webhook secret is there during a rotation.
+// More than one webhook secret is there during a rotation. Other ways to write it are
+// understood where they can only mean one thing: a text in place of the list, with the
+// secrets separated by commas or as JSON, which the console's key/value form makes of
+// it; and keys with blanks, quotes, a byte order mark, "Bearer " or their name around them.
 type Secret struct {
 	APIKey         string   `json:"apiKey"`
 	WebhookSecrets []string `json:"webhookSecrets"`
 }
 
-// ErrSecretEmpty means that the secret has not been filled in yet.
-var ErrSecretEmpty = errors.New("the secret is not filled in")
+var (
+	// ErrSecretEmpty means that the secret has not been filled in yet.
+	ErrSecretEmpty = errors.New("the secret is not filled in")
+
+	// ErrSecretUnusable means that what is filled in can be no key: it says which
+	// character is in the way, and where, and nothing else of the secret. It is
+	// like having none.
+	ErrSecretUnusable = errors.New("the secret can't be used")
+)
+
+// A reading is the secret as it was read.
+type reading struct {
+	Secret
+	// keyError and webhookError are about what cannot be used.
+	keyError, webhookError error
+}
 
 // Between two readings of the secret lies at least freshFor, after one that failed
 // retryAfter; after keepFor it is read again.
@@ -39,16 +54,16 @@ const (
 // environment win, for `sam local invoke`.
 type Secrets struct {
 	fetch func(context.Context) (string, error)
-	fixed Secret
+	fixed reading
 	id    string
 	now   func() time.Time
 
 	mu sync.Mutex
-	// have is what was read last, at readAt; tried is when a reading last failed, with fault.
-	have   Secret
-	readAt time.Time
-	tried  time.Time
-	fault  error
+	// have is what was read last, at readAt; tried is when a reading last failed, with failure.
+	have    reading
+	readAt  time.Time
+	tried   time.Time
+	failure error
 }
 
 // NewSecrets returns Secrets over the secret with this name or ARN.
@@ -63,105 +78,107 @@ func NewSecrets(client *secretsmanager.Client, id string, getenv func(string) st
 		}
 		return *out.SecretString, nil
 	}}
-	s.fixed.APIKey = getenv("EXTEND_API_KEY")
-	for part := range strings.SplitSeq(getenv("EXTEND_WEBHOOK_SECRETS"), ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			s.fixed.WebhookSecrets = append(s.fixed.WebhookSecrets, part)
-		}
-	}
+	s.fixed.APIKey, s.fixed.keyError = apiKey(getenv("EXTEND_API_KEY"))
+	s.fixed.WebhookSecrets, s.fixed.webhookError = webhookSecrets(splitSecrets(getenv("EXTEND_WEBHOOK_SECRETS")))
 	return s
 }
 
-// APIKey returns the key for Extend. The error wraps [ErrSecretEmpty] while there is none.
+// APIKey returns the key for Extend. The error wraps [ErrSecretEmpty] while there is
+// none, and [ErrSecretUnusable] while what is there can be no key.
 func (s *Secrets) APIKey(ctx context.Context) (string, error) {
 	if s.fixed.APIKey != "" {
 		return s.fixed.APIKey, nil
+	}
+	if s.fixed.keyError != nil {
+		return "", fmt.Errorf("%w: EXTEND_API_KEY: %w", ErrSecretUnusable, s.fixed.keyError)
 	}
 	secret, err := s.get(ctx, keepFor)
 	if err != nil {
 		return "", err
 	}
 	if secret.APIKey == "" {
-		// It may have been filled in a moment ago.
+		// It may have been filled in, or put right, a moment ago.
 		if secret, err = s.get(ctx, freshFor); err != nil {
 			return "", err
 		}
 	}
-	if secret.APIKey == "" {
-		return "", fmt.Errorf("%w: put the key of your Extend workspace into \"apiKey\" of %s", ErrSecretEmpty, s.id)
+	switch {
+	case secret.APIKey != "":
+		return secret.APIKey, nil
+	case secret.keyError != nil:
+		return "", fmt.Errorf("%w: \"apiKey\" of %s: %w", ErrSecretUnusable, s.id, secret.keyError)
 	}
-	return secret.APIKey, nil
+	return "", fmt.Errorf("%w: put the key of your Extend workspace into \"apiKey\" of %s", ErrSecretEmpty, s.id)
 }
 
 // WebhookSecrets returns the secrets that deliveries may be signed with. With
 // again, they are read anew, at most once a minute: a signature that does not
 // match may be made with a secret that was added since. The error wraps
-// [ErrSecretEmpty] while there is none.
+// [ErrSecretEmpty] while there is none, and [ErrSecretUnusable] while none of
+// those that are there can be one.
 func (s *Secrets) WebhookSecrets(ctx context.Context, again bool) ([]string, error) {
 	if len(s.fixed.WebhookSecrets) > 0 {
 		return s.fixed.WebhookSecrets, nil
+	}
+	if s.fixed.webhookError != nil {
+		return nil, fmt.Errorf("%w: EXTEND_WEBHOOK_SECRETS: %w", ErrSecretUnusable, s.fixed.webhookError)
 	}
 	age := keepFor
 	if again {
 		age = freshFor
 	}
 	secret, err := s.get(ctx, age)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if len(secret.WebhookSecrets) == 0 && !again {
+	case len(secret.WebhookSecrets) > 0:
+		return secret.WebhookSecrets, nil
+	case !again:
 		return s.WebhookSecrets(ctx, true)
+	case secret.webhookError != nil:
+		return nil, fmt.Errorf("%w: \"webhookSecrets\" of %s: %w", ErrSecretUnusable, s.id, secret.webhookError)
 	}
-	if len(secret.WebhookSecrets) == 0 {
-		return nil, fmt.Errorf("%w: put the signing secret of your webhook endpoint (wss_…) into the list \"webhookSecrets\" of %s", ErrSecretEmpty, s.id)
-	}
-	return secret.WebhookSecrets, nil
+	return nil, fmt.Errorf("%w: put the signing secret of your webhook endpoint (wss_…) into the list \"webhookSecrets\" of %s", ErrSecretEmpty, s.id)
 }
 
 // get returns the secret as it was at most age ago. While it can't be read, what
 // was read before stands, and it is tried again once in a while: Secrets Manager's
 // bad hour is not ours.
-func (s *Secrets) get(ctx context.Context, age time.Duration) (Secret, error) {
+func (s *Secrets) get(ctx context.Context, age time.Duration) (reading, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	if !s.readAt.IsZero() && now.Sub(s.readAt) < age {
 		return s.have, nil
 	}
-	if s.fault == nil || now.Sub(s.tried) >= retryAfter {
+	if s.failure == nil || now.Sub(s.tried) >= retryAfter {
 		secret, err := s.read(ctx)
 		if err == nil {
-			s.have, s.readAt, s.fault = secret, now, nil
+			s.have, s.readAt, s.failure = secret, now, nil
 			return secret, nil
 		}
-		s.fault, s.tried = err, now
+		s.failure, s.tried = err, now
 		if !s.readAt.IsZero() {
 			slog.ErrorContext(ctx, "the secret could not be read again, the one that was read before is used", "error", err)
 		}
 	}
 	if s.readAt.IsZero() {
-		return Secret{}, s.fault
+		return reading{}, s.failure
 	}
 	return s.have, nil
 }
 
-func (s *Secrets) read(ctx context.Context) (Secret, error) {
+func (s *Secrets) read(ctx context.Context) (reading, error) {
 	text, err := s.fetch(ctx)
 	if err != nil {
-		return Secret{}, fmt.Errorf("secret %s: %w", s.id, err)
+		return reading{}, fmt.Errorf("secret %s: %w", s.id, err)
 	}
-	var secret Secret
-	if err := json.Unmarshal([]byte(text), &secret); err != nil {
-		// The error of encoding/json could quote a part of the secret.
-		return Secret{}, fmt.Errorf(`secret %s: it is not of the form {"apiKey": "…", "webhookSecrets": ["…"]}`, s.id)
+	secret, err := parseSecret(text)
+	if err != nil {
+		return reading{}, fmt.Errorf("%w: secret %s: %w", ErrSecretUnusable, s.id, err)
 	}
-	secret.APIKey = strings.TrimSpace(secret.APIKey)
-	var filled []string
-	for _, w := range secret.WebhookSecrets {
-		if w = strings.TrimSpace(w); w != "" {
-			filled = append(filled, w)
-		}
+	if secret.webhookError != nil && len(secret.WebhookSecrets) > 0 {
+		slog.WarnContext(ctx, "a webhook secret can't be used, the others are", "secret", s.id, "error", secret.webhookError)
 	}
-	secret.WebhookSecrets = filled
 	return secret, nil
 }

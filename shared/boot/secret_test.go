@@ -159,13 +159,14 @@ func TestSecretThatIsNotFilledIn(t *testing.T) {
 func TestMalformedSecretIsNotShown(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
-		`sk_hush`, `"sk_hush"`, `{"apiKey": sk_hush}`, `{"apiKey": "sk_hush"`, `{"apiKey": ["sk_hush"]}`, `{"apiKey": "sk_hush", "webhookSecrets": "wss_hush"}`, `{"webhookSecrets": [{"wss_hush": 1}]}`, ``,
+		`sk_hush`, `"sk_hush"`, `{"apiKey": sk_hush}`, `{"apiKey": "sk_hush"`, `{"apiKey": ["sk_hush"]}`, `{"apiKey": 17, "webhookSecrets": ["wss_hush"]}`, `{"webhookSecrets": [{"wss_hush": 1}]}`, `{"webhookSecrets": {"wss_hush": 1}}`, ``, "\"{\"",
+		`[{"apiKey": "sk_hush"}]`, `"{\"apiKey\": sk_hush}"`, "{\"apiKey\": \"sk_hush\n\"}",
 	} {
 		_, s := newVault(t, bad, nil)
 		_, err := s.APIKey(t.Context())
 		_, err2 := s.WebhookSecrets(t.Context(), false)
 		for _, err := range []error{err, err2} {
-			if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), secretID) || !strings.Contains(err.Error(), `{"apiKey": "…", "webhookSecrets": ["…"]}`) {
+			if !errors.Is(err, ErrSecretUnusable) || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), secretID) || !strings.Contains(err.Error(), `{"apiKey": "…", "webhookSecrets": ["…"]}`) {
 				t.Errorf("%s: %v", bad, err)
 			}
 		}
