@@ -407,3 +407,36 @@ func TestARefusedStreamIsAnUnknownOutcome(t *testing.T) {
 		})
 	}
 }
+
+// A server closes a connection while it is idle, just as the next request may be on its
+// way: whichever is first, the request does not arrive twice.
+func TestAConnectionThatWasClosedWhileIdle(t *testing.T) {
+	t.Parallel()
+	for call, how := range calls {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel()
+			for range 20 {
+				w := newWire(t, "http/1.1", func(w *wire, c net.Conn) {
+					r, err := http.ReadRequest(bufio.NewReader(c))
+					if err != nil {
+						return
+					}
+					w.came(r.Method + " " + r.RequestURI)
+					if _, err := io.Copy(io.Discard, r.Body); err == nil {
+						_, _ = io.WriteString(c, http1Success())
+					}
+				})
+				client := w.client(t, http.DefaultTransport.(*http.Transport).Clone(), 3)
+				first, second := how.do(t.Context(), client), how.do(t.Context(), client)
+				if first != nil || how.repeated && second != nil || second != nil && extend.NotSent(second) {
+					t.Fatalf("%v, then %v", first, second)
+				}
+				if second == nil {
+					w.want(t, 2)
+				} else {
+					w.want(t, 1) // it was written to the connection that was closed
+				}
+			}
+		})
+	}
+}

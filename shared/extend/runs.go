@@ -100,8 +100,8 @@ func (r CreateRunRequest) check() error {
 // Run is one run of a processor on a document.
 //
 // The fields of type [json.RawMessage] hold the bytes as received. nil means absent, and the four bytes null
-// mean null; before a run is processed the API sends either, or {}. The texts, but for the id and the status, are fit to be
-// logged and announced, see package clean: a failure message can quote the link to the file.
+// mean null; before a run is processed the API sends either, or {}. The texts, but for the id, are fit to be logged and
+// announced, see package clean: a failure message can quote the link to the file.
 type Run struct {
 	ID                 string // dpr_…
 	ProcessorID        string
@@ -170,7 +170,7 @@ func ParseRun(object json.RawMessage) (*Run, error) {
 		ProcessorVersionID: name(o, "processorVersionId"),
 		ProcessorName:      name(o, "processorName"),
 		Type:               RunType(name(o, "type")),
-		Status:             loose.Of[Status](o, "status"),
+		Status:             Status(name(o, "status")),
 		Output:             o.Raw("output"),
 		InitialOutput:      o.Raw("initialOutput"),
 		ReviewedOutput:     o.Raw("reviewedOutput"),
@@ -256,7 +256,7 @@ type ListRunsRequest struct {
 	MaxPageSize      int    // 1 to 1000; 10 unless set. A page can be shorter and not be the last.
 }
 
-// RunSummary is what a list says of a run. There is no metadata in it: that needs a Get.
+// RunSummary is what a list says of a run. There is no metadata in it: that needs a Get. Its texts are as those of a [Run].
 type RunSummary struct {
 	ID                 string
 	Status             Status
@@ -277,11 +277,11 @@ func (r *RunSummary) UnmarshalJSON(raw []byte) error {
 	}
 	*r = RunSummary{
 		ID:                 loose.Of[string](o, "id"),
-		Status:             loose.Of[Status](o, "status"),
-		ProcessorID:        loose.Of[string](o, "processorId"),
-		ProcessorName:      loose.Of[string](o, "processorName"),
-		ProcessorVersionID: loose.Of[string](o, "processorVersionId"),
-		Type:               loose.Of[RunType](o, "type"),
+		Status:             Status(name(o, "status")),
+		ProcessorID:        name(o, "processorId"),
+		ProcessorName:      name(o, "processorName"),
+		ProcessorVersionID: name(o, "processorVersionId"),
+		Type:               RunType(name(o, "type")),
 		CreatedAt:          time.Time(loose.Of[timestamp](o, "createdAt")),
 		UpdatedAt:          time.Time(loose.Of[timestamp](o, "updatedAt")),
 		Usage:              loose.Of[*Usage](o, "usage"),
