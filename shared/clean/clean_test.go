@@ -82,7 +82,7 @@ func TestOrdinaryTextsStay(t *testing.T) {
 	for _, text := range []string{
 		"", "Processor not found.", "Expected number between 1 and 100; Path: priority", "One of `file` or `rawText` must be provided.",
 		"The file is password protected.", "PASSWORD_PROTECTED_FILE", "password: required", "signature: not readable on page 2", "50% of pages > 3 failed & more",
-		"authorization failed: check the key", "use Bearer authentication", "Rechnung für Zürich – 12 € (2×)", "می‌خواهم", "👩‍👧", "X-Amz-Signature is missing",
+		"authorization failed: check the key", "use Bearer authentication", "Rechnung für Zürich – 12 € (2×)", "می\u200cخواهم", "👩\u200d👧", "X-Amz-Signature is missing",
 		"risk_assessment_2026, desk_lamp", "https://docs.extend.ai/2025-04-21/errors", "asia pacific", "a=b c:d", "C:\\in\\new.pdf", "req_a6TfJm3UyKh0BvRc9XpWs", "100%25", "…",
 	} {
 		if got := Text(text, 1000); got != text {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // namePattern finds the names of what is always secret. They are matched against the text in lower case, with everything
@@ -194,20 +195,20 @@ func unescape(s string) text {
 			break
 		}
 	}
-	plain := make([]byte, len(t.cells))
+	plain := make([]byte, 0, len(t.cells))
 	for i := range t.cells {
 		c := &t.cells[i]
-		switch {
-		case 'A' <= c.r && c.r <= 'Z':
-			plain[i] = byte(c.r) + 'a' - 'A'
-		case c.r < 0x80:
-			plain[i] = byte(c.r)
-		case 0xff01 <= c.r && c.r <= 0xff5e: // the wide forms of ASCII
+		if 0xff01 <= c.r && c.r <= 0xff5e { // the wide forms of ASCII
 			c.r -= 0xff01 - '!'
-			plain[i] = byte(unicode.ToLower(c.r))
-		case unicode.Is(unicode.Dash, c.r):
-			plain[i] = '-'
 		}
+		r := unicode.ToLower(c.r)
+		switch {
+		case unicode.Is(unicode.Dash, r):
+			r = '-'
+		case r >= utf8.RuneSelf:
+			r = 0
+		}
+		plain = utf8.AppendRune(plain, r)
 	}
 	t.plain = string(plain)
 	return t
@@ -293,14 +294,11 @@ func hex(in []cell, i, n int) (rune, bool) {
 	if n == 0 || i+n > len(in) {
 		return 0, false
 	}
-	digits := make([]byte, n)
-	for j := range digits {
-		if !isHex(in[i+j].r) {
-			return 0, false
-		}
-		digits[j] = byte(in[i+j].r)
+	var digits strings.Builder
+	for _, c := range in[i : i+n] {
+		digits.WriteRune(c.r)
 	}
-	v, err := strconv.ParseUint(string(digits), 16, 16)
+	v, err := strconv.ParseUint(digits.String(), 16, 16)
 	return rune(v), err == nil
 }
 
