@@ -37,15 +37,15 @@ func realAccount(getenv func(string) string) (*stack.Account, error) {
 	}
 	if u := env.URL("EXTEND_BASE_URL"); u != nil {
 		if a.BaseURL = u.String(); u.Path != "" || u.RawQuery != "" || u.User != nil {
-			env.Fault("EXTEND_BASE_URL", "is %q: it must be https:// and a host, without a path", u.Redacted())
+			env.Errorf("EXTEND_BASE_URL", "is %q: it must be https:// and a host, without a path", u.Redacted())
 		}
 	}
 	for name, id := range map[string]*regexp.Regexp{"PROCESSOR": regexp.MustCompile(`^dp_[A-Za-z0-9_-]+$`), "EXTEND_WORKSPACE_ID": regexp.MustCompile(`^(ws_[A-Za-z0-9_-]+)?$`)} {
 		if v := getenv(name); !id.MatchString(v) {
-			env.Fault(name, "is %q: it must match %s", v, id)
+			env.Errorf(name, "is %q: it must match %s", v, id)
 		}
 	}
-	if err := env.Faults(); err != nil {
+	if err := env.Errors(); err != nil {
 		return nil, err
 	}
 	return &a, nil

@@ -65,7 +65,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	case "upload":
 		c.SendsFiles, shortest = true, 171
 	default:
-		env.Fault("TRANSFER", `is %q: it must be "link" or "upload"`, t)
+		env.Errorf("TRANSFER", `is %q: it must be "link" or "upload"`, t)
 	}
 	c.Rules.Lease = env.Seconds("LEASE_SECONDS", shortest, 3600)
 	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)
@@ -81,7 +81,7 @@ const defaultRoute = "default"
 func routes(env *boot.Env) document.Routes {
 	rs, err := document.ParseRoutes(env.Optional("ROUTES"))
 	if err != nil {
-		env.Fault("ROUTES", "can't be used:\n%v", err)
+		env.Errorf("ROUTES", "can't be used:\n%v", err)
 	}
 	r := document.Route{Name: defaultRoute, Prefix: env.Optional("KEY_PREFIX"), Suffix: env.Optional("KEY_SUFFIX"), Version: env.Required("PROCESSOR_VERSION")}
 	switch {
@@ -89,9 +89,9 @@ func routes(env *boot.Env) document.Routes {
 		r.ProcessorID = env.Prefixed("PROCESSOR_ID", "dp_")
 		return append(rs, r)
 	case env.Optional("ROUTES") == "":
-		env.Fault("PROCESSOR_ID", "and ROUTES are both empty: one of them must say which processor reads the uploads")
+		env.Errorf("PROCESSOR_ID", "and ROUTES are both empty: one of them must say which processor reads the uploads")
 	case r.Prefix+r.Suffix != "":
-		env.Fault("KEY_PREFIX", "and KEY_SUFFIX are about PROCESSOR_ID, which is empty: give it as well, or write them into ROUTES")
+		env.Errorf("KEY_PREFIX", "and KEY_SUFFIX are about PROCESSOR_ID, which is empty: give it as well, or write them into ROUTES")
 	}
 	return rs
 }

@@ -2,7 +2,7 @@
 // environment ([Env]), loads the AWS configuration ([AWS]) and keeps the secret
 // ([Secrets]).
 //
-// A main reads its configuration through an Env, which collects every fault, so
+// A main reads its configuration through an Env, which collects every error, so
 // that one failed start names all of them:
 //
 //	env := boot.NewEnv(os.Getenv)

@@ -13,26 +13,26 @@ import (
 // Env reads environment variables and collects what is wrong with them.
 type Env struct {
 	getenv func(string) string
-	faults []error
+	errs   []error
 }
 
 // NewEnv returns an Env over a look-up such as os.Getenv.
 func NewEnv(getenv func(string) string) *Env { return &Env{getenv: getenv} }
 
-// Err is every fault so far, or nil, in words for who deploys the template.
+// Err is every error so far, or nil, in words for who deploys the template.
 func (e *Env) Err() error {
-	if len(e.faults) == 0 {
+	if len(e.errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("configuration: %w\n(the variables come from template.yaml's parameters)", e.Faults())
+	return fmt.Errorf("configuration: %w\n(the variables come from template.yaml's parameters)", e.Errors())
 }
 
-// Faults are every fault so far, one a line, or nil.
-func (e *Env) Faults() error { return errors.Join(e.faults...) }
+// Errors are those so far, one a line, or nil.
+func (e *Env) Errors() error { return errors.Join(e.errs...) }
 
-// Fault adds what a caller finds wrong with a variable, or with several of them together.
-func (e *Env) Fault(name, format string, args ...any) {
-	e.faults = append(e.faults, fmt.Errorf("%s %s", name, fmt.Sprintf(format, args...)))
+// Errorf adds what a caller finds wrong with a variable, or with several of them together.
+func (e *Env) Errorf(name, format string, args ...any) {
+	e.errs = append(e.errs, fmt.Errorf("%s %s", name, fmt.Sprintf(format, args...)))
 }
 
 // Optional returns a variable as it is.
@@ -42,7 +42,7 @@ func (e *Env) Optional(name string) string { return e.getenv(name) }
 func (e *Env) Required(name string) string {
 	v := e.getenv(name)
 	if strings.TrimSpace(v) == "" {
-		e.Fault(name, "is missing")
+		e.Errorf(name, "is missing")
 	}
 	return v
 }
@@ -52,7 +52,7 @@ func (e *Env) Required(name string) string {
 func (e *Env) Prefixed(name, prefix string) string {
 	v := e.Required(name)
 	if v != "" && (!strings.HasPrefix(v, prefix) || v == prefix) {
-		e.Fault(name, "is %q: it must begin with %q", v, prefix)
+		e.Errorf(name, "is %q: it must begin with %q", v, prefix)
 	}
 	return v
 }
@@ -78,9 +78,9 @@ func (e *Env) number(name string, min, max float64, whole bool) float64 {
 	v, err := strconv.ParseFloat(text, 64)
 	switch {
 	case err != nil || whole && v != math.Trunc(v):
-		e.Fault(name, "is %q: it must be a number", text)
+		e.Errorf(name, "is %q: it must be a number", text)
 	case !(min <= v && v <= max):
-		e.Fault(name, "is %s: it must be between %v and %v", text, min, max)
+		e.Errorf(name, "is %s: it must be between %v and %v", text, min, max)
 	}
 	return v
 }
@@ -95,11 +95,11 @@ func (e *Env) URL(name string) *url.URL {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "":
-		e.Fault(name, "is %q: it must be an absolute URL such as https://api.extend.ai", text)
+		e.Errorf(name, "is %q: it must be an absolute URL such as https://api.extend.ai", text)
 	case u.Scheme == "https":
 	case u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost" || u.Hostname() == "host.docker.internal"):
 	default:
-		e.Fault(name, "is %q: it must begin with https://", text)
+		e.Errorf(name, "is %q: it must begin with https://", text)
 	}
 	return u
 }

@@ -10,7 +10,7 @@ func getenv(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
 }
 
-func TestEnvCollectsEveryFault(t *testing.T) {
+func TestEnvCollectsEveryError(t *testing.T) {
 	t.Parallel()
 	env := NewEnv(getenv(map[string]string{
 		"BLANK": " ", "ID": "extractor", "BARE": "dp_", "WORD": "soon", "HALF": "1.5", "LOW": "0", "HIGH": "11", "NAN": "NaN", "INF": "Inf",
