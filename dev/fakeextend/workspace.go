@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 )
 
@@ -53,7 +52,7 @@ func (s *Server) AddRun(n NewRun) (id string, err error) {
 	r := &run{fate: n.Fate, source: source, other: true, baseURL: s.opts.PayloadBaseURL}
 	if n.Content != nil {
 		in := newInspector(req.fileName)
-		_, _ = io.WriteString(in, string(n.Content)) // an inspector takes everything
+		_, _ = in.Write(n.Content) // an inspector takes everything
 		r.given = in.content()
 	}
 	_, r, ref := s.begin(req, r, Change{})
