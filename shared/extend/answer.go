@@ -88,7 +88,7 @@ func (p prepared) unusable(a *answer, err error) error {
 	}
 	e := &AnswerError{StatusCode: a.status, RequestID: a.requestID, APIVersion: a.version, Body: withoutKey(body, a.key), err: err}
 	// What is not of an error's shape may be somebody's data, and its beginning no message.
-	if f := parseFault(e.Body); f.said || !bytes.HasPrefix(bytes.TrimLeft(e.Body, " \t\r\n\ufeff"), []byte("{")) {
+	if f := parseErrorBody(e.Body); f.said || !bytes.HasPrefix(bytes.TrimLeft(e.Body, " \t\r\n\ufeff"), []byte("{")) {
 		e.Code, e.Message, e.FromAPI = f.code, f.message, f.proof
 	}
 	call := &callError{method: p.method, path: p.path, final: true, err: e}

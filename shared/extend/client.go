@@ -59,7 +59,7 @@ type Client struct {
 type Option func(*Client) error
 
 // NewClient returns a client for the US region that retries as [Retry] says, unless the options say otherwise.
-// Its error names every option at fault.
+// Its error names every option that is wrong.
 func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 	c := &Client{
 		key:       key,

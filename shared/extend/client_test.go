@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestNewClientNamesEveryFault(t *testing.T) {
+func TestNewClientNamesEveryError(t *testing.T) {
 	t.Parallel()
 	_, err := NewClient(nil,
 		WithBaseURL("api.extend.ai"),
@@ -32,7 +32,7 @@ func TestWithBaseURL(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		base string
-		want string // "" for a fault
+		want string // "" for an error
 	}{
 		{BaseURLUS, "https://api.extend.ai"},
 		{BaseURLUS2, "https://api.us2.extend.app"},

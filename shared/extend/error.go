@@ -21,8 +21,8 @@ const (
 	requestIDHeader = "x-extend-request-id"
 	versionHeader   = "x-extend-api-version" // of requests, answers and deliveries
 
-	keptBody = 4 << 10
-	maxFault = 1 << 20 // bodies of errors are small; what is cut here was never one of the API's
+	keptBody     = 4 << 10
+	maxErrorBody = 1 << 20 // bodies of errors are small; what is cut here was never one of the API's
 )
 
 // The longest texts of the API that are carried along, in bytes.
@@ -48,7 +48,7 @@ type Error struct {
 	Retryable    bool   // as the server says; false where it does not say
 	// FromAPI says that the body is of the API's own shape, so that it surely is the API which refused. Where it is false,
 	// a router, proxy, firewall or gateway before the API may have answered, with a status of its own choice: nothing
-	// final follows from it. parseFault has the rule.
+	// final follows from it. parseErrorBody has the rule.
 	FromAPI bool
 	// APIVersion is the version that the answer says it is of, "" where it says none. Other than [Version], the key or the
 	// base URL is not what this client was made for.
@@ -110,9 +110,9 @@ func neverConnected(err error) bool {
 
 // newError reads a refusal. Whatever the body is, the status survives.
 func newError(p prepared, res *http.Response, key string, now time.Time) *Error {
-	body, _ := io.ReadAll(io.LimitReader(res.Body, maxFault)) // half a body is better than none
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBody)) // half a body is better than none
 	body = withoutKey(body, key)
-	f := parseFault(body)
+	f := parseErrorBody(body)
 	requestID, version := header(res, requestIDHeader), header(res, versionHeader)
 	return &Error{
 		Method:     p.method,
@@ -129,8 +129,8 @@ func newError(p prepared, res *http.Response, key string, now time.Time) *Error 
 	}
 }
 
-// A fault is what a body says of an error.
-type fault struct {
+// An errorBody is what a body says of an error.
+type errorBody struct {
 	code, message, requestID string
 	retryable                bool
 
@@ -139,7 +139,7 @@ type fault struct {
 	proof  bool // nobody but the API writes so
 }
 
-// parseFault knows the shapes in use under this one version:
+// parseErrorBody knows the shapes in use under this one version:
 //
 //	{"success": false, "error": "text"}, with or without "success" and "code"
 //	{"code": …, "message": …, "requestId": …, "retryable": …}
@@ -161,11 +161,11 @@ type fault struct {
 // The headers alone prove nothing: what sets them may well stand before the routes that answer.
 //
 // https://docs.extend.ai/2026-02-09/developers/error-codes
-func parseFault(body []byte) fault {
+func parseErrorBody(body []byte) errorBody {
 	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	var o map[string]json.RawMessage
 	if err := json.Unmarshal(body, &o); err != nil {
-		return fault{message: clean.Text(string(body), maxMessage)}
+		return errorBody{message: clean.Text(string(body), maxMessage)}
 	}
 	failed := string(o["success"]) == "false"
 	plain := text(o["error"])
@@ -175,7 +175,7 @@ func parseFault(body []byte) fault {
 		o, known = nested, known && onlyKnown(nested)
 	}
 	retryable := string(o["retryable"])
-	f := fault{
+	f := errorBody{
 		code:      clean.Text(text(o["code"]), maxCode),
 		message:   clean.Text(cmp.Or(plain, text(o["message"])), maxText),
 		requestID: clean.Text(text(o["requestId"]), maxCode),

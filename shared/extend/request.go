@@ -144,8 +144,8 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 			err = e.Err // it repeats method and URL, which we say ourselves
 		}
 		if p.form != nil {
-			if _, fault := p.form.content.stop(); fault != nil && ctx.Err() == nil {
-				err = fault // the transport tells it as a broken connection
+			if _, readErr := p.form.content.stop(); readErr != nil && ctx.Err() == nil {
+				err = readErr // the transport tells it as a broken connection
 			}
 		}
 		if conn.repeated.Load() && ctx.Err() == nil {
@@ -169,8 +169,8 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 		return nil, p.unusable(a, fmt.Errorf("%w: over %d bytes", ErrTooLarge, c.maxAnswer))
 	}
 	if p.form != nil {
-		if whole, fault := p.form.content.stop(); !whole {
-			return nil, p.unusable(a, cmp.Or(fault, errors.New("it came before the server had the whole file")))
+		if whole, readErr := p.form.content.stop(); !whole {
+			return nil, p.unusable(a, cmp.Or(readErr, errors.New("it came before the server had the whole file")))
 		}
 	}
 	return a, nil
