@@ -15,7 +15,7 @@ import (
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
-	queuepkg "extend-intake/shared/queue"
+	"extend-intake/shared/queue"
 )
 
 // put stores a large output in the results bucket.
@@ -99,7 +99,7 @@ func (u uploads) Delay(_ context.Context, receipt string, d time.Duration) error
 	return u.in.do("delay "+receipt, "", delayFails, delayAnswerLost, func() error { return u.in.fn.w.queue.delay(receipt, d) })
 }
 
-func (u uploads) Send(_ context.Context, m queuepkg.Message) error {
+func (u uploads) Send(_ context.Context, m queue.Message) error {
 	return u.in.do("send a message anew", "", requeueFails, requeueAnswerLost, func() error {
 		u.in.fn.w.queue.sendLater(m.Body, m.Attributes, m.Delay)
 		return nil
@@ -109,7 +109,7 @@ func (u uploads) Send(_ context.Context, m queuepkg.Message) error {
 // deadLetters is the upload queue's dead-letter queue as a machine uses it.
 type deadLetters struct{ in *instance }
 
-func (d deadLetters) Send(_ context.Context, m queuepkg.Message) error {
+func (d deadLetters) Send(_ context.Context, m queue.Message) error {
 	return d.in.do("send a dead letter", "", deadLetterFails, deadLetterAnswerLost, func() error {
 		d.in.fn.w.queue.deadLetter(m.Body, m.Attributes["reason"])
 		return nil

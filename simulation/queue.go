@@ -20,8 +20,8 @@ const (
 	batchSize   = 10
 )
 
-// queue is the upload queue, its event source and its dead-letter queue.
-type queue struct {
+// uploadQueue is the upload queue, its event source and its dead-letter queue.
+type uploadQueue struct {
 	w        *world
 	messages []*message
 	handed   map[string]*message // by their newest receipt
@@ -44,10 +44,10 @@ type message struct {
 type deadLetter struct{ body, reason string }
 
 // send puts a message into the queue.
-func (q *queue) send(body string) { q.sendLater(body, nil, 0) }
+func (q *uploadQueue) send(body string) { q.sendLater(body, nil, 0) }
 
 // sendLater puts a message into the queue that is seen after d, at most 15 minutes.
-func (q *queue) sendLater(body string, attributes map[string]string, d time.Duration) {
+func (q *uploadQueue) sendLater(body string, attributes map[string]string, d time.Duration) {
 	q.w.mu.Lock()
 	q.sent++
 	now := time.Now()
@@ -63,7 +63,7 @@ func (q *queue) sendLater(body string, attributes map[string]string, d time.Dura
 
 // poke has the event source poll, if there is a message to be had and its concurrency
 // allows one more batch.
-func (q *queue) poke() {
+func (q *uploadQueue) poke() {
 	w := q.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,10 +79,10 @@ func (q *queue) poke() {
 }
 
 // pokeAt pokes when a message becomes visible.
-func (q *queue) pokeAt(t time.Time) { time.AfterFunc(time.Until(t), q.poke) }
+func (q *uploadQueue) pokeAt(t time.Time) { time.AfterFunc(time.Until(t), q.poke) }
 
 // poll takes a batch and has it handled.
-func (q *queue) poll() {
+func (q *uploadQueue) poll() {
 	w := q.w
 	batch := q.receive()
 	w.mu.Lock()
@@ -103,7 +103,7 @@ func (q *queue) poll() {
 }
 
 // receive hands out up to ten messages in no particular order.
-func (q *queue) receive() []events.SQSMessage {
+func (q *uploadQueue) receive() []events.SQSMessage {
 	w := q.w
 	w.mu.Lock()
 	q.receives++
@@ -167,7 +167,7 @@ func (q *queue) receive() []events.SQSMessage {
 }
 
 // settle deletes what was done.
-func (q *queue) settle(batch []events.SQSMessage, answer any, err error) {
+func (q *uploadQueue) settle(batch []events.SQSMessage, answer any, err error) {
 	w := q.w
 	failed := map[string]bool{}
 	if err == nil {
@@ -209,7 +209,7 @@ func (q *queue) settle(batch []events.SQSMessage, answer any, err error) {
 }
 
 // delete takes a message out. As in SQS, an old receipt has no effect.
-func (q *queue) delete(receipt string) {
+func (q *uploadQueue) delete(receipt string) {
 	q.w.mu.Lock()
 	defer q.w.mu.Unlock()
 	if m := q.find(receipt); m != nil {
@@ -218,17 +218,17 @@ func (q *queue) delete(receipt string) {
 	}
 }
 
-func (q *queue) remove(m *message) {
+func (q *uploadQueue) remove(m *message) {
 	if i := slices.Index(q.messages, m); i >= 0 {
 		q.messages = slices.Delete(q.messages, i, i+1)
 	}
 	delete(q.handed, m.receipt)
 }
 
-func (q *queue) find(receipt string) *message { return q.handed[receipt] }
+func (q *uploadQueue) find(receipt string) *message { return q.handed[receipt] }
 
 // delay changes a message's visibility, for twelve hours at most.
-func (q *queue) delay(receipt string, d time.Duration) error {
+func (q *uploadQueue) delay(receipt string, d time.Duration) error {
 	q.w.mu.Lock()
 	defer q.w.mu.Unlock()
 	if d < 0 || d > 12*time.Hour {
@@ -247,7 +247,7 @@ func (q *queue) delay(receipt string, d time.Duration) error {
 }
 
 // deadLetter puts a message into the dead-letter queue.
-func (q *queue) deadLetter(body, reason string) {
+func (q *uploadQueue) deadLetter(body, reason string) {
 	q.w.mu.Lock()
 	defer q.w.mu.Unlock()
 	q.dead = append(q.dead, deadLetter{body, reason})

@@ -32,7 +32,7 @@ type world struct {
 	webhook   *function
 	reconcile *function
 	publish   *function
-	queue     *queue
+	queue     *uploadQueue
 	stream    *stream
 	bus       *bus
 	bucket    *bucket
@@ -352,7 +352,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	w.publish = w.newFunction("publish", time.Minute, w.wirePublish)
 	w.stream = w.newStream()
 	w.bus = &bus{w: w, taken: map[string]*announcement{}, refusals: map[string]string{}}
-	w.queue = &queue{w: w, handed: map[string]*message{}}
+	w.queue = &uploadQueue{w: w, handed: map[string]*message{}}
 	w.bucket = &bucket{w: w, objects: map[string]*object{}}
 	w.extend = w.newExtend()
 	return w
