@@ -268,7 +268,7 @@ func TestBill(t *testing.T) {
 	}
 	want := map[string]float64{ // GB-seconds: 0.25 × 320 ms, 0.5 × 20 ms, and 1 × 40 ms for each 80th
 		"DynamoDB write units": 4.375, "DynamoDB read units": 0.0031, "S3: put of the file": 5, "S3: get by Extend": 0.4,
-		"SQS: upload event, receive, delete": 1.24, "HTTP API: delivery": 2, "EventBridge: event": 1,
+		"SQS: send, receive, delete": 1.24, "HTTP API: delivery": 2, "EventBridge: event": 1,
 		"Lambda: invocations": 0.4025, "Lambda: GB-seconds": 1.2067, "CloudWatch Logs: bytes": 0.518,
 		"Secrets Manager: reads": 0.0375, "KMS: reads of the table's key": 0.0375,
 	}

@@ -115,7 +115,7 @@ func bill(u usage) ([]charge, error) {
 		{"DynamoDB read units", reads, priceReadUnit},
 		{putOfTheFile, puts, pricePut},
 		{"S3: get by Extend", gets, priceGet},
-		{"SQS: upload event, receive, delete", 3 + queue, priceQueue},
+		{"SQS: send, receive, delete", 3 + queue, priceQueue},
 		{"HTTP API: delivery", chunks(u.deliveryBytes, httpChunk), priceHTTP},
 		{"EventBridge: event", events, priceEvent},
 		{"Lambda: invocations", invocations, priceInvocation},

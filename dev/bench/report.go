@@ -32,10 +32,10 @@ func between(path, text string) ([]byte, error) {
 // report is all that was measured, in Markdown.
 func report(all []figures, u usage, paths []benchmark, o options) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s/%s with %s, %d processors, against an empty Go function in the same run: %d starts, %d documents. What\n"+
-		"calls AWS waits for a local one, over loopback and without TLS.\n\n",
+	fmt.Fprintf(&b, "Measured on %s/%s with %s and %d processors: %d starts and %d documents, and an empty Go function in the same run. Calls of AWS\n"+
+		"go to a local one, over loopback and without TLS.\n\n",
 		runtime.GOOS, runtime.GOARCH, strings.Join(strings.Fields(runtime.Version())[:1], ""), runtime.NumCPU(), o.starts, o.events)
-	b.WriteString("| function | init | first event | warm, median | warm, p99 | CPU an event | peak memory | zip |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| function | init | first event | warm, median | warm, p99 | CPU per event | peak memory | zip |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	empty := all[0]
 	for _, f := range all {
 		memory := "not measured"
@@ -55,9 +55,9 @@ func report(all []figures, u usage, paths []benchmark, o options) (string, error
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(&b, "\nWhat AWS asks for a million documents that come one at a time, counted over %d of them, from file to event, with outputs of %s in\n"+
-		"deliveries of %s; us-east-1, on demand, prices of %s. Assumed: %.0f ms for the POST to Extend, %.0f ms for a call of AWS, and %.0f files a minute, by which what is\n"+
-		"paid by the minute is shared.\n\n| item | a document | dollars a million |\n| --- | ---: | ---: |\n",
+	fmt.Fprintf(&b, "\nWhat AWS charges for a million documents that arrive one at a time, counted over %d documents from file to event, with outputs of %s in\n"+
+		"deliveries of %s. Prices are those of us-east-1, on demand, %s. Assumed: %.0f ms for the POST to Extend, %.0f ms for a call of AWS, and %.0f files a minute,\n"+
+		"which share what is paid by the minute.\n\n| item | per document | dollars per million |\n| --- | ---: | ---: |\n",
 		u.documents, kilobytes(float64(len(output))), kilobytes(float64(u.deliveryBytes)), pricesAsOf, waitForExtend*1000, waitForAWS*1000, u.filesPerMinute)
 	sum, upload := 0.0, 0.0
 	for _, i := range items {
@@ -67,9 +67,9 @@ func report(all []figures, u usage, paths []benchmark, o options) (string, error
 		}
 		fmt.Fprintf(&b, "| %s | %s | %.2f |\n", i.what, short(i.perDocument), i.perMillion())
 	}
-	fmt.Fprintf(&b, "| **all** | | **%.2f** |\n| without the put, which is paid with or without this stack | | **%.2f** |\n\n", sum, sum-upload)
-	fmt.Fprintf(&b, "Not in it: storage, backups, what leaves AWS when Extend is elsewhere, free tiers, and Extend itself. Documents that wait in the queue cost up\n"+
-		"to %.2f dollars more: submit waits for its rate limiter, which admits %.0f files a minute.\n", backlog(u), u.filesPerMinute)
+	fmt.Fprintf(&b, "| **all** | | **%.2f** |\n| without the put of the file, which costs the same without this stack | | **%.2f** |\n\n", sum, sum-upload)
+	fmt.Fprintf(&b, "Not included: storage, backups, data transfer to Extend, free tiers, and Extend itself. Documents that wait in the queue cost up to %.2f dollars\n"+
+		"more, because submit waits for its rate limiter, which allows %.0f files a minute.\n", backlog(u), u.filesPerMinute)
 	return b.String(), nil
 }
 
