@@ -119,6 +119,7 @@ type Run struct {
 	FailureMessage string // for people
 
 	Metadata json.RawMessage
+	Files    json.RawMessage // what it ran on, see [Run.FileNames]
 	Reviewed bool
 	Edited   bool
 	Edits    json.RawMessage
@@ -130,6 +131,25 @@ type Run struct {
 // HasOutput reports whether the run has ended with a result.
 func (r *Run) HasOutput() bool {
 	return r.Status == StatusProcessed && len(r.Output) > 0 && string(r.Output) != "null"
+}
+
+// FileNames returns the names of the files that the run is about, as far as the answer says them.
+func (r *Run) FileNames() []string {
+	files, err := loose.SplitList(r.Files)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, file := range files {
+		o, err := loose.SplitObject(file)
+		if err != nil {
+			continue
+		}
+		if name := loose.Of[string](o, "name"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Usage is what a run cost.
@@ -177,6 +197,7 @@ func ParseRun(object json.RawMessage) (*Run, error) {
 		FailureReason:      name(o, "failureReason"),
 		FailureMessage:     clean.Text(loose.Of[string](o, "failureMessage"), maxText),
 		Metadata:           o.Raw("metadata"),
+		Files:              o.Raw("files"),
 		Reviewed:           loose.Of[bool](o, "reviewed"),
 		Edited:             loose.Of[bool](o, "edited"),
 		Edits:              o.Raw("edits"),

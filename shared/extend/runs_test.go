@@ -377,7 +377,7 @@ func TestParseRunTolerates(t *testing.T) {
 	}{
 		{"least", `{"id": "dpr_1"}`, Run{ID: "dpr_1"}, false},
 		{"nulls", `{"id": "dpr_1", "status": "FAILED", "output": null, "failureReason": null, "metadata": null, "reviewed": null, "edits": null, "config": null, "files": null, "url": null, "usage": null}`,
-			Run{ID: "dpr_1", Status: "FAILED", Output: json.RawMessage("null"), Metadata: json.RawMessage("null"), Edits: json.RawMessage("null"), Config: json.RawMessage("null")}, false},
+			Run{ID: "dpr_1", Status: "FAILED", Output: json.RawMessage("null"), Metadata: json.RawMessage("null"), Edits: json.RawMessage("null"), Config: json.RawMessage("null"), Files: json.RawMessage("null")}, false},
 		{"unknown status, type and field", `{"id": "dpr_1", "status": "QUEUED", "type": "REDACT", "output": {}, "novelty": [1]}`,
 			Run{ID: "dpr_1", Status: "QUEUED", Type: "REDACT", Output: json.RawMessage("{}")}, false},
 		{"processed, null", `{"id": "dpr_1", "status": "PROCESSED", "output": null}`,
@@ -385,7 +385,7 @@ func TestParseRunTolerates(t *testing.T) {
 		{"processed, absent", `{"id": "dpr_1", "status": "PROCESSED"}`, Run{ID: "dpr_1", Status: "PROCESSED"}, false},
 		{"processed, empty", `{"id": "dpr_1", "status": "PROCESSED", "output": {}}`,
 			Run{ID: "dpr_1", Status: "PROCESSED", Output: json.RawMessage("{}")}, true},
-		{"files of another shape", `{"id": "dpr_1", "files": {"file_1": [1, "2"]}}`, Run{ID: "dpr_1"}, false},
+		{"files of another shape", `{"id": "dpr_1", "files": {"file_1": [1, "2"]}}`, Run{ID: "dpr_1", Files: json.RawMessage(`{"file_1": [1, "2"]}`)}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -435,5 +435,15 @@ func TestUsageIsTolerant(t *testing.T) {
 		if err != nil || run.Usage == nil || run.Usage.Credits != want {
 			t.Errorf("%s: %v, %v; want %q", usage, run, err, want)
 		}
+	}
+}
+
+func TestFileNames(t *testing.T) {
+	t.Parallel()
+	for files, want := range map[string][]string{
+		`[{"name": "a.pdf"}, {"name": ""}, {"id": "file_1"}, 7, {"name": 7}, {"name": "b.pdf"}]`: {"a.pdf", "b.pdf"},
+		`{"name": "a.pdf"}`: nil, `null`: nil, `"a.pdf"`: nil, ``: nil,
+	} {
+		diff(t, want, (&Run{Files: json.RawMessage(files)}).FileNames())
 	}
 }
