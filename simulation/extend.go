@@ -94,6 +94,7 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 		w.fate(dice, &f.Fate)
 		if t.Stack == stackName {
 			defer func() { w.noteLag(c.FileName, f) }()
+			w.echo(dice, c.FileName, &f.Fate)
 		}
 	}
 	for _, o := range w.outages {
@@ -130,6 +131,12 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 		f.Delay = between(dice, 21*time.Second, 60*time.Second)
 	case w.strike(dice, slowAfter):
 		f.AnswerDelay = between(dice, 21*time.Second, 40*time.Second)
+	case w.strike(dice, foreignAnswer):
+		f.Answer = pick(dice, fakeextend.ForeignAnswers())
+	case w.strike(dice, answerWithoutRun):
+		f.Answer, f.After = pick(dice, fakeextend.AnswersWithoutRun()), dice.IntN(2) == 0
+	case w.strike(dice, answerUnreadable):
+		f.ChangeBody = *pick(dice, fakeextend.UnreadableBodies())
 	case create && w.strike(dice, webhookEarly):
 		f.HoldAnswer = true
 	}
@@ -167,6 +174,28 @@ func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate) {
 	}
 }
 
+// echo is how a run of ours is shown, other than it is.
+func (w *world) echo(dice *rand.Rand, fileName string, f *fakeextend.Fate) {
+	if w.strike(dice, readLags) {
+		f.ReadLag = between(dice, 0, w.set.confirm/2)
+		f.ReadView = fakeextend.View(1 + dice.IntN(4))
+	}
+	if w.strike(dice, outputLate) {
+		f.OutputLag = between(dice, 0, 30*time.Second)
+	}
+	switch {
+	case w.strike(dice, tagEchoed):
+		f.Changes = fakeextend.Everywhere(*pick(dice, fakeextend.TagEchoes()))
+	case w.strike(dice, membersDrift):
+		f.Changes = fakeextend.Everywhere(*pick(dice, fakeextend.TypeDrifts()))
+		w.mu.Lock()
+		w.drifts[fileName] = true
+		w.mu.Unlock()
+	}
+}
+
+func pick[T any](dice *rand.Rand, of []T) *T { return &of[dice.IntN(len(of))] }
+
 // noteLag notes how long a run can stay invisible to a search after its POST was sent.
 func (w *world) noteLag(fileName string, f fakeextend.Fault) {
 	w.mu.Lock()
@@ -203,6 +232,12 @@ func (w *world) deliveryFault(d fakeextend.Delivery) fakeextend.DeliveryFault {
 		if dice.IntN(3) == 0 {
 			f.Age = -between(dice, 70*time.Second, time.Hour)
 		}
+	}
+	if w.strike(dice, webhookUnreadable) {
+		f.ChangeRun = *pick(dice, fakeextend.UnreadableRuns())
+	}
+	if w.strike(dice, webhookOtherVersion) {
+		f.Version = "2026-02-09"
 	}
 	if w.strike(dice, webhookOtherType) {
 		f.EventType = "processor_run.something_new"

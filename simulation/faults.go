@@ -19,6 +19,8 @@ const (
 	// S3.
 	eventRepeated
 	eventLate
+	emptyFile
+	headFails
 	linkFails
 	fileUnavailable
 	putFails
@@ -55,6 +57,10 @@ const (
 	slowBefore
 	slowAfter
 	neverSent
+	foreignAnswer
+	answerWithoutRun
+	answerUnreadable
+	readLags
 	finalNo
 	smallPlan
 	// Extend's lists.
@@ -67,6 +73,9 @@ const (
 	runCancelled
 	runDeleted
 	runHangs
+	tagEchoed
+	membersDrift
+	outputLate
 	outputInexact
 	// Webhooks.
 	webhookLost
@@ -78,6 +87,8 @@ const (
 	webhookWrongSignature
 	webhookStale
 	webhookOtherType
+	webhookUnreadable
+	webhookOtherVersion
 	gatewayLost
 	gatewayAnswerLost
 	// People.
@@ -107,6 +118,8 @@ var kinds = [nKinds]struct {
 	recordUnreadable:     {"ledger: record can't be understood, for once", 0.02},
 	eventRepeated:        {"upload event repeated", 0.3},
 	eventLate:            {"upload event late, out of order", 0.3},
+	emptyFile:            {"upload is empty", 0.1},
+	headFails:            {"object can't be looked at", 0.1},
 	linkFails:            {"presigning fails", 0.1},
 	fileUnavailable:      {"Extend can't fetch the file", 0.1},
 	putFails:             {"large output not stored", 0.2},
@@ -131,6 +144,10 @@ var kinds = [nKinds]struct {
 	slowBefore:           {"request arrives after the client gave up", 0.1},
 	slowAfter:            {"answer after the client gave up", 0.1},
 	neverSent:            {"no connection", 0.1},
+	foreignAnswer:        {"a router, proxy or firewall answers in Extend's place", 0.1},
+	answerWithoutRun:     {"success without what was asked for, done or not", 0.1},
+	answerUnreadable:     {"request took effect, answer can't be read", 0.1},
+	readLags:             {"GET shows an older state of the run", 0.3},
 	finalNo:              {"upload that Extend refuses for good", 0.3},
 	smallPlan:            {"plan is smaller than configured", 0.5},
 	listLags:             {"list lags, below the confirm window", 0.5},
@@ -141,6 +158,9 @@ var kinds = [nKinds]struct {
 	runCancelled:         {"run cancelled", 0.15},
 	runDeleted:           {"run deleted while under way", 0.1},
 	runHangs:             {"run ends only hours later", 0.1},
+	tagEchoed:            {"metadata comes back in another spelling, or not", 0.3},
+	membersDrift:         {"member of another type, or left out", 0.3},
+	outputLate:           {"run PROCESSED before it has its output", 0.1},
 	outputInexact:        {"output that the table can't hold", 0.3},
 
 	streamLate:        {"stream read minutes late", 0.2},
@@ -160,6 +180,8 @@ var kinds = [nKinds]struct {
 	webhookWrongSignature: {"webhook with another secret's signature", 0.1},
 	webhookStale:          {"webhook with an old timestamp", 0.1},
 	webhookOtherType:      {"webhook of an unknown type", 0.05},
+	webhookUnreadable:     {"webhook that can't be read", 0.1},
+	webhookOtherVersion:   {"webhook of another version of the API", 0.1},
 	gatewayLost:           {"gateway loses the webhook", 0.1},
 	gatewayAnswerLost:     {"gateway loses the answer", 0.1},
 

@@ -3,6 +3,8 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/functions/submit"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
@@ -86,6 +89,30 @@ type files struct{ in *instance }
 func (f files) Link(_ context.Context, s document.Source) (string, error) {
 	err := f.in.do("presign", s.DocumentID(), linkFails, never, func() error { return nil })
 	return link(s), err
+}
+
+func (f files) Head(_ context.Context, s document.Source) (submit.Object, error) {
+	var object submit.Object
+	err := f.in.do("head", s.DocumentID(), headFails, never, func() error {
+		b := f.in.fn.w.bucket
+		f.in.fn.w.mu.Lock()
+		defer f.in.fn.w.mu.Unlock()
+		o := b.objects[s.Key+"?"+s.VersionID]
+		switch {
+		case o == nil:
+			return &submit.ObjectError{Code: "OBJECT_GONE", Message: "gone", Final: true}
+		case o.eTag != s.ETag:
+			return &submit.ObjectError{Code: "OBJECT_REPLACED", Message: "replaced", Final: true}
+		}
+		sum := sha256.Sum256(o.body)
+		object = submit.Object{Size: int64(len(o.body)), ContentType: "application/pdf", Checksum: "SHA256:" + base64.StdEncoding.EncodeToString(sum[:])}
+		return nil
+	})
+	return object, err
+}
+
+func (f files) Current(context.Context, document.Source) (versionID, eTag string, err error) {
+	panic("NewestOnly is off here")
 }
 
 func (f files) Open(context.Context, document.Source) (io.ReadCloser, int64, error) {

@@ -26,8 +26,10 @@ var mutations = []struct {
 		`found, err := a.find(ctx, rec)`,
 		`found, err := []*extend.Run(nil), error(nil)`}}},
 	{"drop the condition of the ledger's writes", []edit{{"shared/ledger/memory.go",
-		`if (old == nil) == ok || ok && now.Version != old.Version {`,
-		`if ok && false {`}}},
+		`now, ok := m.records[next.DocumentID]
+	if (old == nil) == ok || ok && now.Version != old.Version {`,
+		`now, ok := m.records[next.DocumentID]
+	if _ = now; ok && false {`}}},
 	{"claim a document that is leased", []edit{{"shared/ledger/decide.go",
 		`case rec.State == Submitting && now.Before(rec.LeaseUntil):`,
 		`case rec.State == Submitting:
@@ -35,19 +37,20 @@ var mutations = []struct {
 			return write(Claimed)
 		case rec.State == Submitting && now.Before(rec.LeaseUntil):`}}},
 	{"take a 5xx for \"not taken\"", []edit{{"functions/submit/postresult.go",
-		`case s == http.StatusRequestTimeout || s >= 500:`,
-		`case s == http.StatusRequestTimeout || s >= 500:
+		`case s < 300, s == http.StatusRequestTimeout, s == clientClosedRequest, s >= 500:`,
+		`case s < 300, s == http.StatusRequestTimeout, s == clientClosedRequest, s >= 500:
 		return notAccepted(reason, disposition{after: backoff(c.receives)})
 	case s == 0:`}}},
 	{"trust the first search: no confirm window", []edit{{"shared/ledger/decide.go",
 		`if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
 		`if false {`}}},
 	{"accept a found run of another stack", []edit{{"functions/submit/search.go",
-		`if err == nil && tag.Stack == a.h.config.Stack && tag.DocumentID`,
-		`if err == nil && tag.DocumentID`}}},
+		`case err == nil && tag.Stack != a.h.config.Stack:
+		return another`,
+		``}}},
 	{"believe a late delivery: no question to Extend", []edit{{"shared/ledger/decide.go",
-		`return unchanged(Confirm)`,
-		`_ = 0`}}},
+		`case !(f.Fetched && f.AsOf == rec.Version) && !rec.ours():`,
+		`case false:`}}},
 	{"accept any signature", []edit{{"shared/extend/webhook/webhook.go",
 		`if hmac.Equal(given, mac(secret, timestamp, body)) {`,
 		`if _ = mac(secret, timestamp, body); true {`}}},
@@ -55,18 +58,38 @@ var mutations = []struct {
 		`Transient(f.FailureReason) && next.Attempt < r.MaxAttempts`,
 		`Transient(f.FailureReason)`}}},
 	{"answer 200 to a delivery that was not stored", []edit{{"functions/webhook/handler.go",
-		`return respond(h.store(ctx, event)), nil`,
-		`_ = h.store(ctx, event)
+		`return respond(h.store(ctx, event, body)), nil`,
+		`_ = h.store(ctx, event, body)
 	return respond(nil), nil`}}},
 	// One guard alone can be dropped here: reconcile requeues the document.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
 		{"functions/submit/postresult.go",
-			`return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: reason}`,
-			`return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{}`},
+			`return ledger.OutcomeUnknown{ClaimNumber: claim, Shared: c.shared(cause)}, disposition{kind: delayed, after: firstSearch, reason: reason}`,
+			`return ledger.OutcomeUnknown{ClaimNumber: claim, Shared: c.shared(cause)}, disposition{}`},
 		{"functions/reconcile/handler.go",
 			`{ledger.Unconfirmed, overdue, in.sendBack}, // a run that may have been made comes first`,
 			``},
 	}},
+	{"take anybody's 404 for Extend's", []edit{{"functions/submit/postresult.go",
+		`case !e.FromAPI:`,
+		`case false:`}}},
+	{"believe a run's tag only as it was sent", []edit{{"functions/submit/search.go",
+		`	case named:
+		return ours`,
+		`	case named:
+		return another`}}},
+	{"pay for empty files", []edit{{"functions/submit/attempt.go",
+		`case object.Size == 0:`,
+		`case false:`}}},
+	{"pay for the same bytes again", []edit{{"functions/submit/attempt.go",
+		`if err != nil || owner == a.id {`,
+		`if true {`}}},
+	{"answer 200 to a content that Extend does not show yet", []edit{{"functions/webhook/handler.go",
+		`case result.Verdict == ledger.Later && result.Record.State.Terminal():`,
+		`case false:`}}},
+	{"take what can't be read for \"no run\"", []edit{{"functions/submit/postresult.go",
+		`		return unknown("outcome unknown", "outcome unknown")`,
+		`		return notAccepted("outcome unknown", disposition{after: backoff(c.receives)})`}}},
 	{"publish: put two revisions of a document into one request", []edit{{"functions/publish/bus.go",
 		`c.entry != nil && other.documentID == c.documentID`,
 		`false`}}},

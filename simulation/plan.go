@@ -32,6 +32,9 @@ func (w *world) plan() {
 		if len(bodies) > 0 && dice.IntN(4) == 0 {
 			body = bodies[dice.IntN(len(bodies))] // the same bytes again
 		}
+		if !w.set.onlyUploads && w.strike(dice, emptyFile) {
+			body = nil
+		}
 		bodies = append(bodies, body)
 		w.later(between(dice, 0, w.set.spread), func() { w.upload(n, key, body) })
 	}
@@ -89,12 +92,14 @@ func (w *world) upload(n int, key string, body []byte) {
 	id := w.bucket.source(o).DocumentID()
 	sum := sha256.Sum256(body)
 	u := &upload{name: fmt.Sprintf("%c%d", 'a'+n%26, n), id: id, sha256: hex.EncodeToString(sum[:]), versioned: w.set.versioned}
+	u.empty = len(body) == 0
 	if w.strike(dice, finalNo) {
 		u.refused = []int{400, 404, 409, 413, 422}[dice.IntN(5)]
 	}
 	w.mu.Lock()
-	known := w.expected[id] != nil
-	if !known {
+	if known := w.expected[id]; known != nil {
+		known.again++
+	} else {
 		w.expected[id] = u
 		w.names[id] = u.name
 		w.uploaded = append(w.uploaded, o)
@@ -219,7 +224,7 @@ func (w *world) foreign(dice *rand.Rand) {
 	}
 	s := w.bucket.source(o)
 	w.tell("other stack", s.DocumentID(), "makes a run of its own")
-	w.create(extend.CreateRunRequest{ProcessorID: processor, Version: "latest", File: &extend.RunFile{FileName: s.FileName(1), FileURL: link(s)},
+	w.create(extend.CreateRunRequest{ProcessorID: processor, Version: "latest", File: &extend.RunFile{FileName: s.FileName(1, ""), FileURL: link(s)},
 		Metadata: document.NewTag("111122223333/eu-central-1/other", s, 1).Metadata()})
 }
 

@@ -102,7 +102,7 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 		w.violate("%s: is %s in the end", u.name, rec.State)
 		return
 	}
-	most := w.set.maxAttempts
+	most := w.set.maxAttempts + u.again
 	for wish := range w.wishes {
 		if wish.DocumentID == u.id {
 			most++
@@ -111,6 +111,9 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 	if rec.Attempt > most {
 		w.violate("%s: %d attempts, at most %d are allowed", u.name, rec.Attempt, most)
 	}
+	if u.empty && (len(made) > 0 || rec.State != ledger.Refused && rec.State != ledger.Skipped) {
+		w.violate("%s: is empty, and %s with %d runs", u.name, rec.State, len(made))
+	}
 	undecidable := ""
 	for attempt := 1; attempt <= rec.Attempt || attempt <= len(made); attempt++ {
 		runs := made[attempt]
@@ -118,7 +121,7 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 		if attempt > rec.Attempt || w.refused(rec, attempt) {
 			want = 0
 		}
-		if len(runs) == want {
+		if len(runs) == want || len(runs) == 0 && attempt == rec.Attempt && rec.RunAttempt != 0 { // an earlier attempt ended well after all
 			continue
 		}
 		if len(runs) > want {
@@ -143,19 +146,21 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 // refused reports whether an attempt ended without a run.
 func (w *world) refused(rec *ledger.Record, attempt int) bool {
 	if attempt == rec.Attempt {
-		return rec.State == ledger.Refused
+		return rec.State == ledger.Refused || rec.State == ledger.Skipped
 	}
 	return slices.ContainsFunc(rec.Runs, func(n ledger.PastRun) bool {
-		return n.Attempt == attempt && n.RunID == "" && n.State == ledger.Refused
+		return n.Attempt == attempt && n.RunID == "" && (n.State == ledger.Refused || n.State == ledger.Skipped)
 	})
 }
 
 // says: the record says of its run what Extend says of it.
 func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[string]fakeextend.RunInfo) {
-	if rec.State == ledger.Refused {
-		if u := w.expected[rec.DocumentID]; u == nil || u.refused == 0 {
-			w.violate("%s: REFUSED, but Extend never refused it for good", name)
-		}
+	switch rec.State {
+	case ledger.Refused:
+		w.refusedRightly(name, rec)
+		return
+	case ledger.Skipped:
+		w.skippedRightly(name, rec)
 		return
 	}
 	r, ok := info[rec.RunID]
@@ -167,6 +172,7 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 	case gone && r.Deleted:
 	case string(rec.State) != r.Status:
 		w.violate("%s: is %s, its run is %s", name, rec.State, r.Status)
+	case w.drifts[r.FileName]: // what it says of such a run can be neither right nor wrong
 	case rec.State == ledger.Failed && (rec.FailureReason != r.FailureReason || rec.FailureMessage != r.FailureMessage):
 		w.violate("%s: failed for %q, its run for %q", name, rec.FailureReason, r.FailureReason)
 	case rec.State == ledger.Processed && rec.OutputRunID != rec.RunID:
@@ -202,6 +208,49 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 	}
 	if !slices.ContainsFunc(outputs, func(o json.RawMessage) bool { return same(o, stored) }) {
 		w.violate("%s: the output is %s, not %s", name, stored, outputs)
+	}
+}
+
+// refusedRightly: Extend refused it for good, or there was no way to have it read.
+func (w *world) refusedRightly(name string, rec *ledger.Record) {
+	u := w.expected[rec.DocumentID]
+	switch {
+	case u == nil:
+		w.violate("%s: REFUSED, but never uploaded", name)
+	case rec.FailureReason == "EMPTY_FILE":
+		if !u.empty {
+			w.violate("%s: REFUSED as empty", name)
+		}
+	case rec.FailureReason == "NOT_THE_API" || rec.FailureReason == "FORBIDDEN" || rec.FailureReason == "FILE_NOT_READY":
+		if n := w.claims[attemptOf{u.id, rec.Attempt}]; n < w.stack.submit.Rules.MaxFailures {
+			w.violate("%s: REFUSED %s after %d claims", name, rec.FailureReason, n)
+		}
+	case rec.FailureReason == "OBJECT_REPLACED":
+		if o := w.bucket.objects[rec.Key+"?"]; u.versioned || o == nil || o.eTag == rec.ETag {
+			w.violate("%s: REFUSED as replaced, and is still there", name)
+		}
+	case rec.FailureReason == "NO_ANSWER":
+		if n := w.claims[attemptOf{u.id, rec.Attempt}]; n < w.stack.submit.Rules.MaxUnanswered {
+			w.violate("%s: given up after %d claims", name, n)
+		}
+	case u.refused == 0:
+		w.violate("%s: REFUSED %s, but Extend never refused it for good", name, rec.FailureReason)
+	}
+}
+
+// skippedRightly: another document has the same bytes under the same key, and was read.
+func (w *world) skippedRightly(name string, rec *ledger.Record) {
+	u, original := w.expected[rec.DocumentID], w.expected[rec.DuplicateOf]
+	first := w.records[rec.DuplicateOf]
+	switch {
+	case u == nil || original == nil || original == u:
+		w.violate("%s: SKIPPED for %q", name, rec.DuplicateOf)
+	case original.sha256 != u.sha256 || first.Key != rec.Key:
+		w.violate("%s: SKIPPED for %s, which has other bytes or another key", name, original.name)
+	case first.State == ledger.Skipped:
+		w.violate("%s: SKIPPED for %s, which was skipped itself", name, original.name)
+	case rec.Revision != 0:
+		w.violate("%s: SKIPPED, and announced", name)
 	}
 }
 

@@ -48,6 +48,8 @@ type world struct {
 	ticks      int
 	records    map[string]ledger.Record // as last written, with the output that is inline
 	revisions  map[string][]*ledger.Record
+	claims     map[attemptOf]int
+	drifts     map[string]bool    // file names of runs with a member that is not as documented
 	open       int                // how many of them are not terminal
 	expected   map[string]*upload // by document id
 	names      map[string]string  // of documents, for the trace
@@ -64,6 +66,12 @@ type world struct {
 	took        time.Duration
 	violations  []string
 	undecidable []undecided
+}
+
+// attemptOf is one attempt of one document.
+type attemptOf struct {
+	document string
+	attempt  int
 }
 
 // settings are what a schedule decides besides its faults.
@@ -97,6 +105,8 @@ type upload struct {
 	name, id, sha256 string
 	versioned        bool
 	refused          int // Extend's final no, a status
+	empty            bool
+	again            int // how often the same was put again: each can have it read once more, if it came to nothing
 }
 
 // undecided is a document with more runs than attempts, and why that can't be helped.
@@ -225,7 +235,7 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 		w.broken("%s: attempts go from %d to %d", w.nameOf(next.DocumentID), was.Attempt, next.Attempt)
 	}
 	seen := 0
-	if next.State.Terminal() && visible(next) != visible(&was) {
+	if next.State.Terminal() && next.State != ledger.Skipped && visible(next) != visible(&was) {
 		seen = 1
 	}
 	if next.Revision != was.Revision+seen {
@@ -242,6 +252,9 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 		w.open++
 	case next.State.Terminal() && old != nil && !was.State.Terminal():
 		w.open--
+	}
+	if next.ClaimNumber > was.ClaimNumber {
+		w.claims[attemptOf{next.DocumentID, next.Attempt}]++
 	}
 	before := &was
 	if old == nil {
@@ -318,7 +331,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	w := &world{
 		seed: seed, start: time.Now(),
 		records: map[string]ledger.Record{}, expected: map[string]*upload{}, names: map[string]string{},
-		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, results: map[string][]byte{},
+		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, claims: map[attemptOf]int{}, drifts: map[string]bool{}, results: map[string][]byte{},
 		revisions: map[string][]*ledger.Record{},
 	}
 	dice := w.dice("settings")

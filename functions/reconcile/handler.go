@@ -33,6 +33,7 @@ type Handler struct {
 	runs     recorder.Getter
 	recorder *recorder.Recorder
 	requeue  func(context.Context, document.Source) error
+	put      func(ctx context.Context, name string, body []byte) (location string, err error)
 	// limiter spaces the requests to Extend.
 	limiter *rate.Limiter
 	// grace is how long a document is left to its own message before it is requeued.
@@ -138,13 +139,13 @@ func (in *invocation) guard(ctx context.Context, rec *ledger.Record, do func(con
 	defer func() {
 		if p := recover(); p != nil {
 			in.Errors++
-			slog.ErrorContext(ctx, "panic", slog.Any("", rec), "panic", p, "stack", string(debug.Stack()))
+			in.log(rec).ErrorContext(ctx, "panic", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	err = do(ctx, rec)
 	if err != nil && !errors.Is(err, errStop) {
 		in.Errors++
-		slog.ErrorContext(ctx, "not reconciled", slog.Any("", rec), "error", err)
+		in.log(rec).ErrorContext(ctx, "not reconciled", "error", err)
 		return nil
 	}
 	return err
@@ -174,49 +175,83 @@ func (in *invocation) ask(ctx context.Context, rec *ledger.Record) error {
 	}
 	// The next check is set first: whatever goes wrong over this run, it must not keep the
 	// others waiting.
-	d, err := in.ledger.Apply(ctx, rec.DocumentID, ledger.StillRunning{RunID: rec.RunID})
+	d, err := in.ledger.Apply(ctx, rec.DocumentID, ledger.CheckStarted{RunID: rec.RunID})
 	if err != nil || d.Verdict != ledger.Stored {
 		return err // it has ended meanwhile
 	}
 	in.Asked++
 	run, err := in.runs.Get(ctx, rec.RunID)
+	if err == nil && run.ID != rec.RunID {
+		err = fmt.Errorf("asked for run %s, and Extend answered with %s", rec.RunID, run.ID)
+	}
 	if err != nil {
-		return in.unanswered(ctx, rec, err)
+		return in.unanswered(ctx, d.Record, err)
 	}
 	result, err := in.recorder.Fetched(ctx, run, d.Record)
 	switch {
+	case err != nil:
+		return in.unanswered(ctx, d.Record, err)
 	case result.Verdict == ledger.DuplicateRun:
 		in.log(result.Record).With(result.Metrics...).ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
+	case result.Verdict == ledger.TagMismatch, result.Verdict == recorder.Foreign:
+		// The ledger knows the run as this document's: what its tag says is no reason to forget that.
+		in.log(d.Record).With(metric.TagMismatches.One()).ErrorContext(ctx, "the run's tag contradicts the ledger", "verdict", result.Verdict)
 	case result.Ended:
 		in.Ended++
 		in.log(result.Record).With(result.Metrics...).WarnContext(ctx, "found ended", "verdict", result.Verdict, metric.RecoveredByReconcile.One())
 	case result.Record != nil:
 		in.log(result.Record).InfoContext(ctx, "asked", "verdict", result.Verdict)
 	}
-	return err
+	return nil
 }
 
 // unanswered decides what it means that Extend did not answer with the run: something for
-// this document, or for all.
+// this document, or for all. Whatever it is, the line counts the document if it is stalled.
 func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err error) error {
-	e, ok := errors.AsType[*extend.Error](err)
-	if !ok {
-		return err
+	e, answered := errors.AsType[*extend.Error](err)
+	if answered {
+		switch status := strconv.Itoa(e.StatusCode); {
+		case e.StatusCode == http.StatusNotFound && e.FromAPI:
+			return in.missing(ctx, rec)
+		case e.StatusCode == http.StatusTooManyRequests:
+			in.log(rec).WarnContext(ctx, "paused", "reason", status, "error", err, metric.RateLimited.One())
+			return errStop
+		case e.FromAPI && (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusPaymentRequired || e.StatusCode == http.StatusForbidden || e.StatusCode == http.StatusGone):
+			in.log(rec).ErrorContext(ctx, "paused", "reason", status, "error", err, metric.AccountPaused.For(status).One())
+			return errStop
+		}
 	}
-	switch status := strconv.Itoa(e.StatusCode); e.StatusCode {
-	case http.StatusNotFound:
-		return in.missing(ctx, rec)
-	case http.StatusTooManyRequests:
-		in.log(rec).WarnContext(ctx, "paused", "reason", status, "error", err, metric.RateLimited.One())
-		return errStop
-	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusGone:
-		in.log(rec).ErrorContext(ctx, "paused", "reason", status, "error", err, metric.AccountPaused.For(status).One())
-		return errStop
+	if ctx.Err() != nil {
+		return errStop // the function's time is over, which says nothing of the run
 	}
-	return err
+	in.Errors++
+	log := in.log(rec)
+	if answered && !e.FromAPI && e.StatusCode < 500 {
+		log = log.With(metric.UnexpectedAnswers.One())
+	}
+	fact := ledger.CheckFailed{RunID: rec.RunID, Reason: "no usable answer about the run"}
+	if answered {
+		fact.Reason += ": " + strconv.Itoa(e.StatusCode)
+	}
+	if answer, ok := errors.AsType[*extend.AnswerError](err); ok {
+		fact.Reason = "Extend's answer about the run can't be read"
+		location, putErr := in.put(ctx, "unreadable/"+rec.RunID+".json", answer.Body)
+		if putErr != nil {
+			log.ErrorContext(ctx, "answer not kept", "error", putErr)
+		}
+		fact.Location = location
+		log = log.With(metric.Unreadable.One())
+	}
+	d, ledgerErr := in.ledger.Apply(ctx, rec.DocumentID, fact)
+	if ledgerErr == nil && d.Written && d.Record.State.Terminal() {
+		in.Ended++
+		log = log.With("state", d.Record.State, metric.Failed.For(d.Record.FailureReason).One())
+	}
+	log.ErrorContext(ctx, "not reconciled", "error", errors.Join(err, ledgerErr))
+	return nil
 }
 
-// missing records that Extend knows no such run.
+// missing records that Extend itself says that it knows no such run.
 func (in *invocation) missing(ctx context.Context, rec *ledger.Record) error {
 	d, err := in.ledger.Apply(ctx, rec.DocumentID, ledger.RunMissing{RunID: rec.RunID})
 	if err != nil || d.Record == nil {

@@ -343,7 +343,11 @@ func TestLinesAndMetrics(t *testing.T) {
 			want: "found ended Cancelled RecoveredByReconcile"},
 		{name: "deleted lately", long: true, bring: func(w *world, run *extend.Run) { _ = w.fake.DeleteRun(run.ID) }, wait: 10 * time.Minute,
 			want: "Extend knows no such run: deleted, or is the API key of another workspace?"},
-		{name: "deleted", long: true, bring: func(w *world, run *extend.Run) { _ = w.fake.DeleteRun(run.ID) }, wait: 7 * time.Hour,
+		{name: "deleted", long: true, bring: func(w *world, run *extend.Run) {
+			_ = w.fake.DeleteRun(run.ID)
+			w.now = w.now.Add(10 * time.Minute)
+			w.handle() // Extend says so for the first time
+		}, wait: 7 * time.Hour,
 			want: "Extend knows no such run: deleted, or is the API key of another workspace? Cancelled RecoveredByReconcile"},
 		{name: "no credits", wait: 10 * time.Minute, fault: 402, want: "paused AccountPaused=402"},
 		{name: "rate limit", wait: 10 * time.Minute, fault: 429, want: "paused RateLimited"},

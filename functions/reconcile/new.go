@@ -83,7 +83,7 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 		return nil, err
 	}
 	return &Handler{
-		ledger: p.Ledger, runs: client.Runs, recorder: rec, requeue: p.Requeue, now: p.Now,
+		ledger: p.Ledger, runs: client.Runs, recorder: rec, requeue: p.Requeue, put: p.Put, now: p.Now,
 		limiter: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
 		grace:   cfg.Rules.ReconcileAfter, stalledAfter: cfg.StalledAfter,
 	}, nil

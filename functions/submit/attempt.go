@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path"
 	"time"
 
@@ -31,6 +32,17 @@ type attempt struct {
 
 	// claimed is the record as this attempt has claimed it; nil until then.
 	claimed *ledger.Record
+	// latest is the record as the ledger last had it; nil until it was asked.
+	latest *ledger.Record
+}
+
+// apply is the ledger's Apply, and remembers the record.
+func (a *attempt) apply(ctx context.Context, f ledger.Fact) (ledger.Decision, error) {
+	d, err := a.h.Ledger.Apply(ctx, a.id, f)
+	if d.Record != nil {
+		a.latest = d.Record
+	}
+	return d, err
 }
 
 func (h *Handler) newAttempt(ctx context.Context, id string, receives int) *attempt {
@@ -59,7 +71,7 @@ func (a *attempt) read(s document.Source) {
 
 // reprocess begins the attempt that a person asks for, unless it has begun.
 func (a *attempt) reprocess(ctx context.Context, asked document.Reprocess) disposition {
-	d, err := a.h.Ledger.Apply(ctx, a.id, ledger.Reprocess{Attempt: asked.Attempt, Reason: "asked for"})
+	d, err := a.apply(ctx, ledger.Reprocess{Attempt: asked.Attempt, Reason: "asked for"})
 	switch {
 	case err != nil:
 		return a.ledgerError(ctx, err)
@@ -115,7 +127,7 @@ func (a *attempt) refuseUnrouted(ctx context.Context) disposition {
 func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
 	claim := ledger.Claim{Source: a.source, Route: a.route.Name, ProcessorID: a.route.ProcessorID, Version: a.route.Version}
 	for range 2 { // twice: when a search ends with "no run", the document is claimed again
-		decision, err := a.h.Ledger.Apply(ctx, a.id, claim)
+		decision, err := a.apply(ctx, claim)
 		if err != nil {
 			return a.ledgerError(ctx, err), false
 		}
@@ -142,22 +154,38 @@ func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
 	return disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}, false
 }
 
-// post sends the one POST that the claim stands for, and the file before it where
-// Extend does not fetch it.
+// post looks at the object and sends the one POST that the claim stands for, and the file
+// before it where Extend does not fetch it.
 func (a *attempt) post(ctx context.Context) disposition {
+	object, err := a.h.Bucket.Head(ctx, a.source)
+	if err != nil {
+		fact, d := afterFile(a.circumstances(ctx, a.claimed), err)
+		return a.record(ctx, fact, d, err)
+	}
+	fact, err := a.unwanted(ctx, object)
+	switch {
+	case err != nil && fact == nil:
+		return a.ledgerError(ctx, err)
+	case fact != nil:
+		return a.record(ctx, fact, disposition{reason: "not wanted"}, err)
+	}
 	if a.h.config.SendsFiles {
 		if err := a.h.limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
 			return a.release(ctx, err.Error(), backoff(a.receives))
 		}
 		a.deadline = a.deadline.Add(uploadTimeout) // what was left for the file
 	}
-	file, err := a.h.file(ctx, a.source, a.source.FileName(a.claimed.Attempt))
+	file, err := a.h.file(ctx, a.source, a.source.FileName(a.claimed.Attempt, object.ContentType), sendLimit(object.Size, a.claimed.Failures))
 	if err != nil {
-		fact, d := afterFile(a.circumstances(a.claimed), err)
+		fact, d := afterFile(a.circumstances(ctx, a.claimed), err)
 		return a.record(ctx, fact, d, err)
 	}
 	if err := a.h.limiter.file(ctx, a.h.Now(), a.deadline); err != nil {
 		return a.release(ctx, err.Error(), backoff(a.receives))
+	}
+	if d, paused := a.h.paused(a.route.Name); paused { // since it was begun
+		a.h.limiter.giveBack()
+		return a.release(ctx, d.reason, d.after)
 	}
 	if !a.h.Now().Add(postTimeout).Before(a.claimed.LeaseUntil) {
 		// This instance was frozen. Whoever searches after the lease has ended must find every
@@ -165,11 +193,73 @@ func (a *attempt) post(ctx context.Context) disposition {
 		return a.release(ctx, "the lease is over", time.Second)
 	}
 	run, err := a.h.Runs.Create(ctx, a.request(file))
-	fact, d := afterPost(a.circumstances(a.claimed), run, err)
-	if err == nil {
+	fact, d := afterPost(a.circumstances(ctx, a.claimed), run, err)
+	switch fact.(type) {
+	case ledger.Accepted:
 		a.log = a.log.With("run_id", run.ID)
+		a.h.pauses.succeeded(a.route.Name)
+	case ledger.NotAccepted, ledger.Refusal:
+		if !d.pauses {
+			a.h.limiter.giveBack()
+		}
 	}
 	return a.record(ctx, fact, d, err)
+}
+
+// The file is sent within a time that grows with its size and with each failure, so that
+// one that can't be sent does not hold up the others for long.
+const (
+	sendAtLeast = 10 * time.Second
+	sendRate    = 2 << 20 // bytes a second, a slow connection's
+)
+
+func sendLimit(size int64, failures int) time.Duration {
+	limit := sendAtLeast + time.Duration(size/sendRate)*time.Second
+	return min(limit<<min(failures, 4), uploadTimeout)
+}
+
+// unwanted says why an object is not to be paid for: the fact that ends its document, and
+// the reason as an error. An error without a fact is the ledger's.
+func (a *attempt) unwanted(ctx context.Context, object Object) (ledger.Fact, error) {
+	claim := a.claimed.ClaimNumber
+	refuse := func(code, format string, args ...any) (ledger.Fact, error) {
+		err := fmt.Errorf(format, args...)
+		return ledger.Refusal{ClaimNumber: claim, Code: code, Message: err.Error()}, fmt.Errorf("%s: %w", code, err)
+	}
+	cfg := a.h.config
+	switch {
+	case object.Size == 0:
+		return refuse("EMPTY_FILE", "the file is empty")
+	case object.Size < cfg.MinFileBytes:
+		return refuse("TOO_SMALL", "the file has %d bytes, fewer than the %d of MinFileBytes", object.Size, cfg.MinFileBytes)
+	case cfg.MaxFileBytes > 0 && object.Size > cfg.MaxFileBytes:
+		return refuse("TOO_LARGE", "the file has %d bytes, more than the %d of MaxFileBytes", object.Size, cfg.MaxFileBytes)
+	case !cfg.SendsFiles && !a.source.Linkable():
+		return refuse("KEY_NOT_LINKABLE", `HTTP clients rewrite the "." and ".." segments and the leading slash of a link to %q: rename the object, or set Transfer to upload`, a.source.Key)
+	}
+	if a.claimed.Attempt > 1 {
+		return nil, nil // somebody, or the retry rule, wants it read
+	}
+	skip := func(code, duplicateOf, format string, args ...any) (ledger.Fact, error) {
+		err := fmt.Errorf(format, args...)
+		return ledger.Skip{ClaimNumber: claim, Code: code, Message: err.Error(), DuplicateOf: duplicateOf}, fmt.Errorf("%s: %w", code, err)
+	}
+	if cfg.NewestOnly {
+		version, eTag, err := a.h.Bucket.Current(ctx, a.source)
+		if err == nil && (a.source.VersionID != "" && version != a.source.VersionID || a.source.VersionID == "" && eTag != a.source.ETag) {
+			return skip("REPLACED", "", "the object was replaced before its turn, and NewestOnly is set")
+		}
+	}
+	src := a.source
+	src.Size = object.Size
+	owner, err := a.h.Ledger.Register(ctx, src, object.Checksum)
+	if err != nil || owner == a.id {
+		return nil, err
+	}
+	if _, err := a.h.Ledger.Apply(ctx, owner, ledger.Copied{Sequencer: a.source.Sequencer}); err != nil {
+		return nil, err
+	}
+	return skip("SAME_CONTENT", owner, "%s has the same bytes under the same key", owner)
 }
 
 // request is the run that is wanted of Extend.
@@ -184,14 +274,24 @@ func (a *attempt) request(file *extend.RunFile) extend.CreateRunRequest {
 }
 
 // circumstances are what an answer of Extend about this document is judged by.
-func (a *attempt) circumstances(rec *ledger.Record) circumstances {
-	return circumstances{record: rec, receives: a.receives, pause: a.h.config.Pause, now: a.h.Now()}
+func (a *attempt) circumstances(ctx context.Context, rec *ledger.Record) circumstances {
+	h := a.h
+	return circumstances{
+		record: rec, receives: a.receives, pause: h.config.Pause, now: h.Now(),
+		shared: func(cause string) bool {
+			shared := h.pauses.refused(h.Now(), cause, a.route.Name, a.id, h.config.Pause)
+			if shared {
+				slog.ErrorContext(ctx, "paused", "document_id", a.id, "reason", cause+": several documents hear it", "until", h.pauses.longest(a.route.Name).until, metric.AccountPaused.For(cause).One())
+			}
+			return shared
+		},
+	}
 }
 
 // release gives the claim back: there was no POST.
 func (a *attempt) release(ctx context.Context, reason string, after time.Duration) disposition {
 	fact := ledger.NotAccepted{ClaimNumber: a.claimed.ClaimNumber, Reason: reason, Until: a.h.Now().Add(after)}
-	if _, err := a.h.Ledger.Apply(ctx, a.id, fact); err != nil {
+	if _, err := a.apply(ctx, fact); err != nil {
 		return a.ledgerError(ctx, err) // the lease runs out
 	}
 	return disposition{kind: delayed, after: after, reason: reason}
@@ -200,14 +300,17 @@ func (a *attempt) release(ctx context.Context, reason string, after time.Duratio
 // record puts the result of the claim into the ledger, and logs it: err is why there is
 // no run.
 func (a *attempt) record(ctx context.Context, fact ledger.Fact, d disposition, err error) disposition {
-	decision, ledgerErr := a.h.Ledger.Apply(ctx, a.id, fact)
+	decision, ledgerErr := a.apply(ctx, fact)
 	if ledgerErr == nil {
 		a.log = a.log.With("state", decision.State())
 	}
 	if err != nil {
 		log := a.log
 		if ledgerErr == nil { // else it happens again
-			log = log.With(countFact(fact)...).With(a.h.stalled(decision.Record)...)
+			log = log.With(countResult(fact, decision)...)
+		}
+		if e, ok := errors.AsType[*extend.Error](err); ok && !e.FromAPI && e.StatusCode < 500 && e.StatusCode != http.StatusTooManyRequests {
+			log = log.With(metric.UnexpectedAnswers.One())
 		}
 		log.WarnContext(ctx, "not submitted", "reason", d.reason, "error", err)
 	}
@@ -226,6 +329,14 @@ func (a *attempt) record(ctx context.Context, fact ledger.Fact, d disposition, e
 			log = log.With(metric.Submitted.One())
 		}
 		logRun(ctx, log, "run created", decision)
+	}
+	if rec := decision.Record; d.kind == delayed && rec != nil {
+		switch {
+		case rec.State.Terminal(): // it has come back once too often
+			return disposition{}
+		case rec.State == ledger.Waiting: // apart from the others, if the failure was its own
+			d.after = max(d.after, rec.NextCheckAt.Sub(a.h.Now()))
+		}
 	}
 	return d
 }
@@ -246,12 +357,4 @@ func logRun(ctx context.Context, log *slog.Logger, message string, d ledger.Deci
 		return
 	}
 	log.InfoContext(ctx, message)
-}
-
-// stalled counts a document that still waits long after it was uploaded.
-func (h *Handler) stalled(rec *ledger.Record) []any {
-	if rec == nil || rec.State.Terminal() || rec.UploadedAt.IsZero() || h.Now().Sub(rec.UploadedAt) <= h.config.StalledAfter {
-		return nil
-	}
-	return []any{metric.Stalled.One()}
 }

@@ -2,34 +2,29 @@ package submit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
 )
 
-// Bucket is where uploads can be read.
+// Bucket is where uploads can be read. Its errors are an [*ObjectError], or worth another
+// try.
 type Bucket interface {
+	// Head says what there is to know of exactly this version.
+	Head(ctx context.Context, s document.Source) (Object, error)
+	// Current says which version of the key is there now.
+	Current(ctx context.Context, s document.Source) (versionID, eTag string, err error)
 	// Link returns an address at which anybody can fetch exactly this version for a while.
 	Link(ctx context.Context, s document.Source) (url string, err error)
-	// Open reads exactly this version, of size bytes. The error wraps [ErrGone] or
-	// [ErrArchived], or is worth another try.
+	// Open reads exactly this version, of size bytes.
 	Open(ctx context.Context, s document.Source) (content io.ReadCloser, size int64, err error)
 }
-
-var (
-	// ErrGone means that the bucket no longer has this version, and never will.
-	ErrGone = errors.New("the object is gone")
-	// ErrArchived means that the object can't be read until a person has restored it.
-	ErrArchived = errors.New("the object is archived")
-)
 
 // linkLife is how long Extend can fetch the file. It does so at once as a rule;
 // under load the fetch can lag. A link that lives shorter than minLinkLife would
@@ -80,20 +75,13 @@ func (b *s3Bucket) Open(ctx context.Context, s document.Source) (io.ReadCloser, 
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &s.Key}
 	if s.VersionID != "" {
 		in.VersionId = &s.VersionID
-	} else {
+	}
+	if s.ETag != "" {
 		in.IfMatch = aws.String(`"` + s.ETag + `"`) // other bytes under the same key are another document
 	}
 	object, err := b.client.GetObject(ctx, in)
-	if e, ok := errors.AsType[smithy.APIError](err); ok {
-		switch e.ErrorCode() {
-		case "NoSuchKey", "NoSuchVersion", "PreconditionFailed", "MethodNotAllowed": // the last: the version is a delete marker
-			return nil, 0, fmt.Errorf("%w: %s: S3 says %s", ErrGone, s, e.ErrorCode())
-		case "InvalidObjectState":
-			return nil, 0, fmt.Errorf("%w: %s: restore it, and have the document read again", ErrArchived, s)
-		}
-	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", s, err)
+		return nil, 0, objectError(s, err)
 	}
 	return object.Body, aws.ToInt64(object.ContentLength), nil
 }

@@ -27,6 +27,14 @@ type Config struct {
 	// StalledAfter is how long after its upload a document that still waits counts as
 	// stalled.
 	StalledAfter time.Duration
+	// MinFileBytes and MaxFileBytes bound the files that are read; MaxFileBytes of 0 is no bound.
+	MinFileBytes, MaxFileBytes int64
+	// Settle is how long after its upload an object is left alone: tools may replace it.
+	Settle time.Duration
+	// NewestOnly: an object that was replaced before its turn is not read.
+	NewestOnly bool
+	// SideBySide is how many messages of a batch are handled at once.
+	SideBySide int
 }
 
 // postTimeout bounds one POST, uploadTimeout the sending of a file before it. Both
@@ -67,6 +75,20 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	default:
 		env.Errorf("TRANSFER", `is %q: it must be "link" or "upload"`, t)
 	}
+	c.Rules.MaxFailures = env.Int("MAX_FAILURES", 1, 1000)
+	c.Rules.GiveUpAfter = env.Seconds("GIVE_UP_AFTER_SECONDS", 60, 14*24*3600)
+	c.Rules.MaxUnanswered = env.Int("MAX_UNANSWERED", 1, 100)
+	const tera = 5 << 40 // what an object of S3 can have
+	c.MinFileBytes = int64(env.Int("MIN_FILE_BYTES", 0, tera))
+	c.MaxFileBytes = int64(env.Int("MAX_FILE_BYTES", 0, tera))
+	c.Settle = env.Seconds("SETTLE_SECONDS", 0, 900)
+	switch v := env.Required("NEWEST_ONLY"); v {
+	case "true", "false":
+		c.NewestOnly = v == "true"
+	default:
+		env.Errorf("NEWEST_ONLY", `is %q: it must be "true" or "false"`, v)
+	}
+	c.SideBySide = 10 // as many as there are in a batch
 	c.Rules.Lease = env.Seconds("LEASE_SECONDS", shortest, 3600)
 	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)
 	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)

@@ -18,6 +18,8 @@ type disposition struct {
 	reason string
 	// documentID is the document that it is about, where there is one.
 	documentID string
+	// record is the document as it is then; nil where it was not read.
+	record *ledger.Record
 	// pauses: it is not about this document. This instance makes no call until then,
 	// and the rest of the batch goes back untouched.
 	pauses bool
@@ -69,12 +71,18 @@ func nextSearch(since time.Time, window time.Duration, now time.Time) time.Durat
 	return min(max(now.Sub(since), firstSearch), maxSearchWait, end+time.Second)
 }
 
-// countFact is what a POST without a run counts as.
-func countFact(fact ledger.Fact) []any {
-	switch fact.(type) {
-	case ledger.Refusal:
+// countResult is what a claim without a run counts as.
+func countResult(fact ledger.Fact, d ledger.Decision) []any {
+	skip, skipped := fact.(ledger.Skip)
+	_, unknown := fact.(ledger.OutcomeUnknown)
+	switch {
+	case !d.Written:
+		return nil
+	case skipped:
+		return []any{metric.Skipped.For(skip.Code).One()}
+	case d.State() == ledger.Refused:
 		return []any{metric.Refused.One()}
-	case ledger.OutcomeUnknown:
+	case unknown:
 		return []any{metric.Unconfirmed.One()}
 	}
 	return nil

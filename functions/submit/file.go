@@ -3,6 +3,7 @@ package submit
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
@@ -10,11 +11,12 @@ import (
 
 // fileFunc makes a Source known to Extend under a name: by a link, or by sending it. It
 // makes no run. The error is the Bucket's, or Extend's, or is worth another try.
-type fileFunc func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error)
+// Sending it takes at most limit.
+type fileFunc func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error)
 
 // link has Extend fetch the file.
 func link(b Bucket) fileFunc {
-	return func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	return func(ctx context.Context, s document.Source, name string, _ time.Duration) (*extend.RunFile, error) {
 		url, err := b.Link(ctx, s)
 		if err != nil {
 			return nil, err
@@ -25,8 +27,8 @@ func link(b Bucket) fileFunc {
 
 // send reads the file and hands it on, as it comes: memory does not depend on its size.
 func send(b Bucket, files *extend.FileService) fileFunc {
-	return func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
-		ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
+	return func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		content, size, err := b.Open(ctx, s)
 		if err != nil {

@@ -33,7 +33,7 @@ func TestSend(t *testing.T) {
 		{name: "without versions", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 200},
 		{name: "deleted", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 404, code: "NoSuchVersion", gone: true},
 		{name: "a delete marker by now", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 405, code: "MethodNotAllowed", gone: true},
-		{name: "other bytes by now", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 412, code: "PreconditionFailed", gone: true},
+		{name: "other bytes by now", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 412, code: "PreconditionFailed"},
 		{name: "no right", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "AccessDenied"},
 		{name: "in an archive", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "InvalidObjectState"},
 		{name: "S3 is away", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 503, code: "SlowDown"},
@@ -71,9 +71,10 @@ func TestSend(t *testing.T) {
 			f, err := send(newS3Bucket(aws.Config{
 				Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 				Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-			}), client.Files)(t.Context(), c.source, "a.token.pdf")
+			}), client.Files)(t.Context(), c.source, "a.token.pdf", time.Minute)
 			if c.status != 200 {
-				if err == nil || errors.Is(err, ErrGone) != c.gone || errors.Is(err, ErrArchived) != (c.code == "InvalidObjectState") || sent != "" {
+				e, _ := errors.AsType[*ObjectError](err)
+				if err == nil || (e != nil && e.Code == "OBJECT_GONE") != c.gone || (e != nil && e.Code == "OBJECT_ARCHIVED") != (c.code == "InvalidObjectState") || sent != "" {
 					t.Errorf("%v, %v; sent %q", f, err, sent)
 				}
 				return
@@ -90,7 +91,7 @@ func TestSend(t *testing.T) {
 func TestAfterFile(t *testing.T) {
 	t.Parallel()
 	refused := func(status int, code string) error {
-		return fmt.Errorf("send: %w", &extend.Error{StatusCode: status, Code: code, Message: "no"})
+		return fmt.Errorf("send: %w", &extend.Error{StatusCode: status, Code: code, Message: "no", FromAPI: true})
 	}
 	for _, c := range []struct {
 		name   string
@@ -99,15 +100,16 @@ func TestAfterFile(t *testing.T) {
 		reason string
 		pauses bool
 	}{
-		{"gone", fmt.Errorf("%w: s3://in/a", ErrGone), ledger.Refused, "", false},
-		{"archived", fmt.Errorf("%w: s3://in/a", ErrArchived), ledger.Refused, "", false},
-		{"forbidden", fmt.Errorf("read: %w", &smithy.GenericAPIError{Code: "AccessDenied"}), ledger.Waiting, "file not ready: AccessDenied", false},
+		{"gone", &ObjectError{Code: "OBJECT_GONE", Final: true}, ledger.Refused, "", false},
+		{"archived", &ObjectError{Code: "OBJECT_ARCHIVED", Final: true}, ledger.Refused, "", false},
+		{"denied", &ObjectError{Code: "OBJECT_DENIED"}, ledger.Waiting, "S3 denies the object", false},
+		{"S3 is down", fmt.Errorf("read: %w", &smithy.GenericAPIError{Code: "SlowDown"}), ledger.Waiting, "file not ready: SlowDown", false},
 		{"type not supported", refused(400, "FILE_TYPE_NOT_SUPPORTED"), ledger.Refused, "", false},
 		{"too large", refused(413, ""), ledger.Refused, "", false},
 		{"rate", refused(429, ""), ledger.Waiting, "429", true},
 		{"key revoked", refused(401, "UNAUTHORIZED"), ledger.Waiting, "401 UNAUTHORIZED", true},
-		{"server error", refused(500, "INTERNAL_ERROR"), ledger.Waiting, "500 INTERNAL_ERROR", false},
-		{"time-out", context.DeadlineExceeded, ledger.Waiting, "file not ready", false},
+		{"server error", refused(500, "INTERNAL_ERROR"), ledger.Waiting, "file not ready", false},
+		{"time-out", context.DeadlineExceeded, ledger.Waiting, "the file could not be sent in time", false},
 		{"no credentials", errors.New("no credentials"), ledger.Waiting, "file not ready", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -115,14 +117,16 @@ func TestAfterFile(t *testing.T) {
 			in := newIntake(t)
 			in.config.SendsFiles = true
 			in.config.Rules.Lease = 3 * time.Minute
-			in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { return nil, c.err }
+			in.file = func(context.Context, document.Source, string, time.Duration) (*extend.RunFile, error) {
+				return nil, c.err
+			}
 			m, u := put("a")
 			got := in.receive(m)
 			in.wantState(u, c.state, c.reason)
 			if back := len(got.Back) == 1; back != (c.state == ledger.Waiting) || len(got.Dead) > 0 {
 				t.Errorf("%+v", got)
 			}
-			if paused := !in.pausedUntil.IsZero(); paused != c.pauses {
+			if _, paused := in.paused(""); paused != c.pauses {
 				t.Errorf("paused: %v", paused)
 			}
 			in.wantCalls(map[string]int{})

@@ -13,7 +13,8 @@ import (
 	"extend-intake/shared/queue"
 )
 
-// Handler submits uploads. Make one with [NewHandler]. It handles one batch at a time.
+// Handler submits uploads. Make one with [NewHandler]. It handles one batch at a time, and its
+// messages side by side.
 type Handler struct {
 	// Runs are the calls of Extend. NewHandler sets them; a test may wrap them.
 	Runs Runs
@@ -23,10 +24,7 @@ type Handler struct {
 	file    fileFunc
 	limiter *rateLimiter
 
-	// pausedUntil: Extend refused the account, or the rate. Until then this instance makes
-	// no call.
-	pausedUntil time.Time
-	pauseReason string
+	pauses pauses
 }
 
 // Parts are what lies outside of a Handler. All are required.

@@ -128,8 +128,15 @@ func TestTheSameUploadAgain(t *testing.T) {
 	in.wantProcessing(u)
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
 
-	newer := upload{u.key, "v2"}
-	in.want(in.receive(message{id: "v2", body: s3Event(newer)}), allDone)
+	// A tool copies the object onto itself: another version, the same bytes.
+	copied := upload{u.key, "v2"}
+	in.want(in.receive(message{id: "v2", body: s3Event(copied)}), allDone)
+	if rec := in.record(copied); rec.State != ledger.Skipped || rec.DuplicateOf != u.id() {
+		t.Errorf("record %+v", rec)
+	}
+	in.wantRuns(1)
+	newer := upload{u.key, "v3"}
+	in.want(in.receive(message{id: "v3", body: strings.ReplaceAll(s3Event(newer), "9b2cf535f27731c974343645a3985328", "00000000000000000000000000000000")}), allDone)
 	in.wantProcessing(newer)
 	in.wantRuns(2)
 }
@@ -159,11 +166,11 @@ func TestTwoInstancesAtOnce(t *testing.T) {
 func TestABatchOfAllSorts(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error) {
 		if strings.Contains(s.Key, "panic") {
 			panic("no link for you")
 		}
-		return linked(ctx, s, name)
+		return linked(ctx, s, name, limit)
 	}
 	good, u := put("good")
 	last, v := put("last")
@@ -223,22 +230,145 @@ func TestRateLimit(t *testing.T) {
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 5})
 }
 
-// A server that asks for a day means something else: after a minute one file asks how it stands.
+// The plan's limits are per second and per minute: an absurd Retry-After is believed for
+// a minute, and then one file probes.
 func TestALongRetryAfter(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Status: 429, RetryAfter: "86400"}))
 	m, u := put("a")
-	in.want(in.receive(m), returns("a", time.Minute))
-	in.clock.advance(time.Minute)
+	in.want(in.receive(m), returns("a", maxRatePause))
+	in.clock.advance(maxRatePause)
 	in.want(in.receive(m), allDone)
 	in.wantProcessing(u)
 	in.wantCalls(map[string]int{fakeextend.RouteCreate: 2})
 }
 
+// One file that something refuses waits apart and has an end; the others keep the rate.
+func TestAFirewallAgainstOneFile(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]fakeextend.Fault{
+		"a firewall":           {Answer: &fakeextend.Answer{Status: 403, ContentType: "text/html", Body: "<html>blocked</html>"}},
+		"the API's own 403":    {Status: 403},
+		"a router":             {Answer: &fakeextend.Answer{Status: 404, Body: "default backend - 404"}},
+		"the API, always 500":  {Status: 500},
+		"an answer of nothing": {Answer: &fakeextend.Answer{Status: 200, Body: `{"success":false,"error":"no"}`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t, faults(fakeextend.ForFile(fakeextend.RouteCreate, "sick", fault)))
+			sick := message{id: "sick", body: s3Event(upload{"in/sick.pdf", "v1"})}
+			rounds := 0
+			for rec := in.recordOf("in/sick.pdf"); rec == nil || !rec.State.Terminal(); rec = in.recordOf("in/sick.pdf") {
+				if rounds++; rounds > 200 {
+					t.Fatalf("it comes back for ever: %+v", rec)
+				}
+				good, u := put(fmt.Sprint("good", rounds))
+				r := in.receive(sick, good)
+				in.wantProcessing(u) // the healthy are not held up
+				in.clock.advance(max(r.Back["sick"], time.Second))
+			}
+			rec := in.recordOf("in/sick.pdf")
+			posts := in.fake.Accepted()
+			if rec.State != ledger.Refused || rec.FailureReason == "" || rec.FailureMessage == "" || posts != rounds {
+				t.Errorf("after %d rounds and %d runs: %s %s %s", rounds, posts, rec.State, rec.FailureReason, rec.FailureMessage)
+			}
+		})
+	}
+}
+
+// An incident in front of the API: what all documents hear pauses, and is nobody's failure.
+func TestAnIncidentInFrontOfTheAPI(t *testing.T) {
+	t.Parallel()
+	down := true
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+		if c.Route == fakeextend.RouteCreate && down {
+			return fakeextend.Fault{Answer: &fakeextend.Answer{Status: 404, Body: "404 page not found"}}
+		}
+		return fakeextend.Fault{}
+	}))
+	a, ua := put("a")
+	b, ub := put("b")
+	for range 100 {
+		in.receive(a, b)
+		in.clock.advance(5 * time.Minute)
+	}
+	for _, u := range []upload{ua, ub} {
+		if rec := in.record(u); rec.State != ledger.Waiting || rec.Failures > 2 {
+			t.Errorf("%s with %d failures", rec.State, rec.Failures)
+		}
+	}
+	in.wantLog("ERROR paused", "404, not the API's", "AccountPaused=1")
+	in.wantLog("WARN not submitted", "UnexpectedAnswers=1")
+	down = false
+	in.clock.advance(15 * time.Minute)
+	in.want(in.receive(a, b), allDone)
+	in.wantProcessing(ua)
+	in.wantProcessing(ub)
+}
+
+// What is not worth a POST ends without one, visibly.
+func TestWhatIsNotPaidFor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		key, code string
+		edit      func(*instance)
+	}{
+		"empty":           {"in/a.pdf", "EMPTY_FILE", func(i *instance) { i.Bucket = headed(Object{}, nil) }},
+		"too small":       {"in/a.pdf", "TOO_SMALL", func(i *instance) { i.config.MinFileBytes = 2000 }},
+		"too large":       {"in/a.pdf", "TOO_LARGE", func(i *instance) { i.config.MaxFileBytes = 1000 }},
+		"gone":            {"in/a.pdf", "OBJECT_GONE", func(i *instance) { i.Bucket = headed(Object{}, &ObjectError{Code: "OBJECT_GONE", Final: true}) }},
+		"replaced":        {"in/a.pdf", "OBJECT_REPLACED", func(i *instance) { i.Bucket = headed(Object{}, &ObjectError{Code: "OBJECT_REPLACED", Final: true}) }},
+		"another key":     {"in/a.pdf", "S3_BADREQUEST", func(i *instance) { i.Bucket = headed(Object{}, &ObjectError{Code: "S3_BADREQUEST", Final: true}) }},
+		"a dot segment":   {"in/../a.pdf", "KEY_NOT_LINKABLE", func(*instance) {}},
+		"a leading slash": {"/in/a.pdf", "KEY_NOT_LINKABLE", func(i *instance) { i.config.Routes[0].Prefix = "" }},
+		"replaced, newest": {"in/a.pdf", "REPLACED", func(i *instance) {
+			i.config.NewestOnly = true
+			i.Bucket = fakeBucket{current: func(document.Source) (string, string, error) { return "v2", "e2", nil }}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t)
+			c.edit(in.instance)
+			u := upload{c.key, "v1"}
+			in.want(in.receive(message{id: "a", body: s3Event(u)}), allDone)
+			rec := in.record(u)
+			if !rec.State.Terminal() || rec.FailureReason != c.code || (rec.State == ledger.Skipped) != (c.code == "REPLACED") {
+				t.Errorf("record %+v", rec)
+			}
+			in.wantCalls(map[string]int{})
+			in.wantLog("WARN not submitted", c.code)
+		})
+	}
+}
+
+func headed(o Object, err error) Bucket {
+	return fakeBucket{head: func(document.Source) (Object, error) { return o, err }}
+}
+
+// An SFTP gateway makes a placeholder, the content, and a copy for the metadata.
+func TestAGatewaysThreeCreations(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.config.MinFileBytes = 64
+	event := func(version, eTag string, size int) message {
+		return message{id: version, body: strings.NewReplacer("9b2cf535f27731c974343645a3985328", eTag, `"size":1024`, fmt.Sprintf(`"size":%d`, size)).Replace(s3Event(upload{"in/a.pdf", version}))}
+	}
+	in.want(in.receive(event("v1", "e0", 36), event("v2", "e1", 48_213), event("v3", "e1", 48_213)), allDone)
+	in.wantRuns(1)
+	states := map[ledger.State]int{}
+	for _, v := range []string{"v1", "v2", "v3"} {
+		states[in.record(upload{"in/a.pdf", v}).State]++
+	}
+	if want := map[ledger.State]int{ledger.Refused: 1, ledger.Processing: 1, ledger.Skipped: 1}; !cmp.Equal(want, states) {
+		t.Errorf("states %v", states)
+	}
+}
+
 func TestTheAccountIsRefused(t *testing.T) {
 	t.Parallel()
 	const pause = 5 * time.Minute
-	for status, code := range map[int]string{401: "UNAUTHORIZED", 402: "USAGE_BLOCKED", 403: "FORBIDDEN", 410: "ENDPOINT_REMOVED"} {
+	for status, code := range map[int]string{401: "UNAUTHORIZED", 402: "USAGE_BLOCKED", 410: "ENDPOINT_REMOVED"} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			in := newIntake(t, onCreate(fakeextend.Fault{Status: status}))
@@ -403,7 +533,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 		in.want(in.receive(m), result{Requeued: []requeued{{m.body, m.errors + 1, backoff(m.errors + 1)}}})
 	}
 	got := in.receive(m, good)
-	want := fmt.Sprintf("ledger: record can't be understood: %s: state \"ARCHIVED\" is unknown: is it from a newer version of this software? (given up after 20 tries)", u.id())
+	want := fmt.Sprintf("ledger: record can't be understood: %s: state \"ARCHIVED\" is unknown: is it from a newer version of this software? (given up after 12 tries)", u.id())
 	in.want(got, result{Dead: []dead{{m.body, want}}})
 	in.wantProcessing(v)
 	in.wantRuns(1)
@@ -445,11 +575,11 @@ func TestTheLedgerFails(t *testing.T) {
 func TestNoLinkToTheFile(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) {
+	in.file = func(context.Context, document.Source, string, time.Duration) (*extend.RunFile, error) {
 		return nil, errors.New("no credentials")
 	}
 	m, u := put("a")
-	in.want(in.receive(m), returns("a", 2*time.Second))
+	in.want(in.receive(m), returns("a", time.Minute))
 	in.wantState(u, ledger.Waiting, "file not ready")
 	in.wantCalls(map[string]int{})
 	in.wantLog("WARN not submitted", "no credentials", "document_id="+u.id())
@@ -488,9 +618,9 @@ func TestTooLittleTime(t *testing.T) {
 	t.Run("for the POST, after the claim", func(t *testing.T) {
 		t.Parallel()
 		in := newIntake(t)
-		in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+		in.file = func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error) {
 			in.clock.advance(50 * time.Second) // a slow answer for the credentials
-			return linked(ctx, s, name)
+			return linked(ctx, s, name, limit)
 		}
 		ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(time.Minute))
 		defer cancel()
@@ -511,9 +641,9 @@ func TestNoPOSTAfterTheLease(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	m, u := put("a")
-	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error) {
 		in.clock.advance(rules.Lease - postTimeout) // the instance was frozen here
-		return linked(ctx, s, name)
+		return linked(ctx, s, name, limit)
 	}
 	in.want(in.receiveIn(hour(t, in), m), returns("a", time.Second))
 	in.wantState(u, ledger.Waiting, "the lease is over")
@@ -529,12 +659,12 @@ func TestAClaimerThatWakesUpLate(t *testing.T) {
 	in := newIntake(t)
 	m, u := put("a")
 	other := in.another()
-	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error) {
 		in.clock.advance(rules.Lease)
 		in.want(other.receive(m), returns("a", firstSearch))
 		in.clock.advance(rules.ConfirmWindow)
 		in.want(other.receive(m), allDone)
-		return linked(ctx, s, name)
+		return linked(ctx, s, name, limit)
 	}
 	in.want(in.receiveIn(hour(t, in), m), returns("a", time.Second))
 	in.wantProcessing(u)

@@ -45,7 +45,8 @@ const (
 	signature = "X-Amz-Signature=5ecre7"
 )
 
-var rules = ledger.Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2}
+var rules = ledger.Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2,
+	MaxFailures: 10, GiveUpAfter: 72 * time.Hour, MaxUnanswered: 3}
 
 func TestMain(m *testing.M) {
 	logcapture.Install()
@@ -200,7 +201,25 @@ func (in *intake) anotherWith(cfg Config) *instance {
 }
 
 // fakeBucket has every object, with the same content.
-type fakeBucket struct{}
+type fakeBucket struct {
+	// head and current are asked in its place where they are set.
+	head    func(document.Source) (Object, error)
+	current func(document.Source) (versionID, eTag string, err error)
+}
+
+func (b fakeBucket) Head(_ context.Context, s document.Source) (Object, error) {
+	if b.head != nil {
+		return b.head(s)
+	}
+	return Object{Size: s.Size}, nil
+}
+
+func (b fakeBucket) Current(_ context.Context, s document.Source) (versionID, eTag string, err error) {
+	if b.current != nil {
+		return b.current(s)
+	}
+	return s.VersionID, s.ETag, nil
+}
 
 const content = "%PDF-1.7 the version that is meant"
 
@@ -208,6 +227,15 @@ func (fakeBucket) Link(_ context.Context, s document.Source) (string, error) { r
 
 func (fakeBucket) Open(context.Context, document.Source) (io.ReadCloser, int64, error) {
 	return io.NopCloser(strings.NewReader(content)), int64(len(content)), nil
+}
+
+// recordOf is the record of a key's first version, nil where there is none.
+func (in *intake) recordOf(key string) *ledger.Record {
+	rec, err := in.book.Get(in.t.Context(), upload{key, "v1"}.id())
+	if err != nil {
+		return nil
+	}
+	return rec
 }
 
 // linkTo is what a presigned URL looks like to Extend.
@@ -386,7 +414,7 @@ func batch(messages ...message) json.RawMessage {
 		}
 		records = append(records, map[string]any{
 			"messageId": m.id, "receiptHandle": receipt(m.id), "body": m.body,
-			"attributes":        map[string]string{"ApproximateReceiveCount": fmt.Sprint(max(m.receives, 1)), "SentTimestamp": "1782985445000"},
+			"attributes":        map[string]string{"ApproximateReceiveCount": fmt.Sprint(max(m.receives, 1))},
 			"messageAttributes": attributes, "md5OfBody": "0", "eventSource": "aws:sqs",
 			"eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:intake-uploads", "awsRegion": "eu-west-1",
 		})

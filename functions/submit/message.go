@@ -17,11 +17,14 @@ import (
 
 // A message with an error of its own is tried maxErrors times; the attribute counts.
 const (
-	maxErrors       = 20
+	maxErrors       = 12 // Lambda stops what a function sends to its own queue after sixteen rounds
 	errorsAttribute = "errors"
 	// maxReceives: a message that only waits is replaced by a new one, before the queue's
 	// maxReceiveCount takes it for a poison message and before its retention ends.
 	maxReceives = 500
+	// maxAge: a message that is older is replaced, before the queue's retention of fourteen
+	// days ends, which nobody would be told of.
+	maxAge = 10 * 24 * time.Hour
 )
 
 // received is one message of the upload queue, as it was received.
@@ -29,6 +32,7 @@ type received struct {
 	h *Handler
 	events.SQSMessage
 	log      *slog.Logger
+	sent     time.Time
 	receives int // this one included
 	errors   int // of its own, so far
 }
@@ -38,6 +42,10 @@ func (h *Handler) receive(ctx context.Context, message events.SQSMessage) (isDon
 	m := received{h: h, SQSMessage: message}
 	m.receives, _ = strconv.Atoi(message.Attributes["ApproximateReceiveCount"])
 	m.receives = max(m.receives, 1)
+	m.sent = h.Now()
+	if ms, err := strconv.ParseInt(message.Attributes["SentTimestamp"], 10, 64); err == nil {
+		m.sent = time.UnixMilli(ms)
+	}
 	// The receives don't count errors: a message is also received to find that it has to wait.
 	if n, ok := message.MessageAttributes[errorsAttribute]; ok && n.StringValue != nil {
 		m.errors, _ = strconv.Atoi(*n.StringValue)
@@ -59,7 +67,7 @@ func (h *Handler) receive(ctx context.Context, message events.SQSMessage) (isDon
 		return true
 	case d.kind == deadLetter:
 		return m.deadLetter(ctx, d)
-	case d.kind == failed || m.receives >= maxReceives:
+	case d.kind == failed || m.receives >= maxReceives || h.Now().Sub(m.sent) > maxAge:
 		return m.requeue(ctx, d)
 	}
 	m.delay(ctx, d)
@@ -113,6 +121,7 @@ func (h *Handler) body(ctx context.Context, body string, receives int) dispositi
 		if d.pauses {
 			h.pause(ctx, d)
 		}
+		h.countStalled(ctx, u, d)
 		all = all.and(d)
 	}
 	return all
@@ -120,8 +129,27 @@ func (h *Handler) body(ctx context.Context, body string, receives int) dispositi
 
 // pause keeps this instance from making calls for a while.
 func (h *Handler) pause(ctx context.Context, d disposition) {
-	h.pausedUntil, h.pauseReason = h.Now().Add(d.after), d.reason
-	slog.ErrorContext(ctx, "paused", "document_id", d.documentID, "reason", d.reason, "until", h.pausedUntil, countPause(d.cause))
+	until := h.Now().Add(d.after)
+	h.pauses.pauseAccount(until, d.reason)
+	slog.ErrorContext(ctx, "paused", "document_id", d.documentID, "reason", d.reason, "until", until, countPause(d.cause))
+}
+
+// countStalled counts a document that has not ended long after its upload, whatever came
+// of this message: every way through submit ends here.
+func (h *Handler) countStalled(ctx context.Context, u document.UploadEvent, d disposition) {
+	uploaded := u.Source.UploadedAt
+	switch {
+	case d.record != nil && d.record.State.Terminal(), d.record == nil && (d.kind == done || d.kind == deadLetter):
+		return
+	case d.record != nil && d.record.Revision > 0: // one that is reprocessed is under way since it was submitted anew
+		uploaded = d.record.SubmittedAt
+	case d.record != nil:
+		uploaded = d.record.UploadedAt
+	}
+	if uploaded.IsZero() || h.Now().Sub(uploaded) <= h.config.StalledAfter {
+		return
+	}
+	slog.WarnContext(ctx, "document stalled", "document_id", d.documentID, "since", uploaded, "reason", d.reason, metric.Stalled.One())
 }
 
 // guard keeps a panic over one upload from harming the others.
@@ -151,17 +179,32 @@ func (h *Handler) upload(ctx context.Context, u document.UploadEvent, receives i
 	case u.Source.Bucket != h.config.Bucket:
 		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", u.Source.Object(), h.config.Bucket)}
 	}
-	if _, ok := h.config.route(u.Source.Key, false); !ok && !reprocess && !u.Requeued {
-		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", u.Source.Object())
+	route, ok := h.config.route(u.Source.Key, false)
+	if !ok && !reprocess && !u.Requeued {
+		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", u.Source.Object(), metric.NotRouted.One())
 		return disposition{}
 	}
-	if wait := h.pausedUntil.Sub(h.Now()); wait > 0 {
-		return disposition{kind: delayed, after: wait, reason: "paused: " + h.pauseReason}
+	if d, paused := h.paused(route.Name); paused {
+		return d
+	}
+	if wait := u.Source.UploadedAt.Add(h.config.Settle).Sub(h.Now()); h.config.Settle > 0 && !reprocess && wait > 0 {
+		return disposition{kind: delayed, after: wait, reason: "its object is given time to settle"}
 	}
 	a := h.newAttempt(ctx, u.DocumentID(), receives)
+	var d disposition
 	if reprocess {
-		return a.reprocess(ctx, u.Reprocess)
+		d = a.reprocess(ctx, u.Reprocess)
+	} else {
+		a.read(u.Source)
+		d = a.submit(ctx)
 	}
-	a.read(u.Source)
-	return a.submit(ctx)
+	d.record = a.latest
+	return d
+}
+
+// paused is what becomes of a document while its route, or everything, is paused.
+func (h *Handler) paused(route string) (d disposition, paused bool) {
+	p := h.pauses.longest(route)
+	wait := p.until.Sub(h.Now())
+	return disposition{kind: delayed, after: wait, reason: "paused: " + p.reason}, wait > 0
 }

@@ -21,7 +21,7 @@ import (
 func TestWaitingUsesUpNoTries(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) {
+	in.file = func(context.Context, document.Source, string, time.Duration) (*extend.RunFile, error) {
 		in.file = linked
 		panic("once")
 	}
@@ -59,11 +59,11 @@ func TestAPanicOverOneUploadOfAMessage(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
 	bad, good := upload{"in/bad.pdf", "v1"}, upload{"in/good.pdf", "v1"}
-	in.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	in.file = func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error) {
 		if s.Key == bad.key {
 			panic("always")
 		}
-		return linked(ctx, s, name)
+		return linked(ctx, s, name, limit)
 	}
 	r := in.receive(message{id: "m", body: s3Event(bad, good)})
 	if len(r.Requeued) != 1 || r.Requeued[0].Errors != 1 {
@@ -160,17 +160,15 @@ func TestAReprocessMessageThatCanNotBeMet(t *testing.T) {
 func TestAMessageThatAlwaysPanics(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
+	in.Key = func(context.Context) (string, error) { panic("always") }
 	m, _ := put("a")
 	m.receives = 500 // it may have waited long for the account to be put in order
 	for m.errors = 0; m.errors < maxErrors-1; m.errors++ {
 		if got, want := in.receive(m), (result{Requeued: []requeued{{m.body, m.errors + 1, backoff(m.errors + 1)}}}); !cmp.Equal(got, want) {
 			t.Fatalf("after %d errors: %+v", m.errors, got)
 		}
-		// The claim that panicked runs out, and no run is found for it.
-		in.clock.advance(rules.Lease + rules.ConfirmWindow)
 	}
-	in.want(in.receive(m), result{Dead: []dead{{m.body, "panic: always (given up after 20 tries)"}}})
+	in.want(in.receive(m), result{Dead: []dead{{m.body, "panic: always (given up after 12 tries)"}}})
 	in.wantRuns(0)
 }
 
@@ -216,7 +214,9 @@ func TestOneMessageAboutSeveralUploads(t *testing.T) {
 func TestAnErrorThatCantBeCounted(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t)
-	in.file = func(context.Context, document.Source, string) (*extend.RunFile, error) { panic("always") }
+	in.file = func(context.Context, document.Source, string, time.Duration) (*extend.RunFile, error) {
+		panic("always")
+	}
 	in.queue.requeueErr = errors.New("SQS is away")
 	m, _ := put("a")
 	in.want(in.receive(m), returns("a", 0)) // after the queue's own visibility timeout

@@ -61,7 +61,7 @@ func TestWhatIsCounted(t *testing.T) {
 	}
 	waits.clock.advance(2 * time.Hour)
 	waits.receive(m)
-	waits.wantLog("not submitted", u.id(), "Stalled=1")
+	waits.wantLog("document stalled", u.id(), "Stalled=1")
 	lost := newIntake(t, onCreate(fakeextend.Fault{Status: 503, After: true}))
 	m, _ = put("a")
 	lost.settle(m)

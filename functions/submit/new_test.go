@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +37,11 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
 	if target == "" { // S3 has none
 		f.calls = append(f.calls, "S3 "+r.Method+" "+r.URL.Path)
+		if r.Method == http.MethodHead {
+			w.Header().Set("Content-Length", "1024")
+			w.Header().Set("X-Amz-Version-Id", "v1")
+			return
+		}
 		_, _ = io.WriteString(w, "%PDF-1.7")
 		return
 	}
@@ -43,6 +50,9 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var in map[string]any
 	_ = json.Unmarshal(body, &in)
 	answer := "{}"
+	if bytes.Contains(body, []byte(`"obj_`)) {
+		call = "" // what is known of a key: nothing
+	}
 	switch call {
 	case "PutItem":
 		f.item = must(json.Marshal(in["Item"]))
@@ -73,6 +83,7 @@ func environmentWith(awsURL, extendURL string, other map[string]string) func(str
 		"DEAD_LETTER_QUEUE_URL": awsURL + "/123456789012/dead", "PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": "in/", "UPLOAD_BUCKET": bucket, "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10000", "FILES_PER_MINUTE": "100000", "MAX_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",
+		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": "259200", "MAX_UNANSWERED": "3", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
 	}
 	maps.Copy(env, other)
 	return func(name string) string { return env[name] }
@@ -99,7 +110,7 @@ func TestNewIsWired(t *testing.T) {
 	defer server.Close()
 	fake, base := fakeextend.NewServer(t, fakeextend.Options{
 		APIKey: apiKey, Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract}},
-		Fault: fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Status: 503}),
+		Fault: fakeextend.ForFile(fakeextend.RouteCreate, "c.doc_", fakeextend.Fault{Status: 503}),
 	})
 	handle, err := New(t.Context(), environment(server.URL, base))
 	if err != nil {
@@ -113,19 +124,32 @@ func TestNewIsWired(t *testing.T) {
 	if err := fake.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCalls := []string{"PutItem", "GetItem", "UpdateItem", "PutItem", "GetItem", "UpdateItem", "ChangeMessageVisibility", "SendMessage"}
-	var calls []string
+	// Side by side, in no order: claim, look at the object, what is known of its key, result.
+	wantCalls := map[string]int{"PutItem": 4, "GetItem": 4, "UpdateItem": 2, "S3 HEAD": 2, "ChangeMessageVisibility": 1, "SendMessage": 1}
+	calls := map[string]int{}
 	fetched := false
 	for _, c := range cloud.calls {
 		if c == "S3 GET /intake-uploads/in/a b.pdf" {
 			fetched = true // by the fake, at any time
 			continue
 		}
-		calls = append(calls, c)
+		c, _, _ = strings.Cut(c, " /")
+		calls[c]++
 	}
 	if d := cmp.Diff(wantCalls, calls); d != "" || !fetched {
 		t.Errorf("file fetched: %t; calls of AWS (-want +got):\n%s", fetched, d)
 	}
+	slices.SortFunc(cloud.sent, func(a, b map[string]any) int { // the delay, and then the dead letter
+		_, first := a["ReceiptHandle"]
+		_, second := b["ReceiptHandle"]
+		switch {
+		case first == second:
+			return 0
+		case first:
+			return -1
+		}
+		return 1
+	})
 	delay := cloud.sent[0]
 	seconds, _ := delay["VisibilityTimeout"].(float64)
 	if delay["QueueUrl"] != server.URL+"/123456789012/uploads" || delay["ReceiptHandle"] != receipt("lost") || seconds < 15 || seconds > 23 { // 15 s and jitter

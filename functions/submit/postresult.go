@@ -2,6 +2,7 @@ package submit
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,6 +24,8 @@ type circumstances struct {
 	// pause is how long an account that was refused is left alone.
 	pause time.Duration
 	now   time.Time
+	// shared reports whether other documents have heard the same lately: see [pauses].
+	shared func(cause string) bool
 }
 
 // afterPost says what follows from a POST: the fact for the ledger, and what becomes of
@@ -37,52 +40,82 @@ func afterPost(c circumstances, run *extend.Run, err error) (ledger.Fact, dispos
 		d.kind, d.reason = delayed, reason
 		return ledger.NotAccepted{ClaimNumber: claim, Reason: reason, Until: c.now.Add(d.after)}, d
 	}
+	unknown := func(cause, reason string) (ledger.Fact, disposition) {
+		return ledger.OutcomeUnknown{ClaimNumber: claim, Shared: c.shared(cause)}, disposition{kind: delayed, after: firstSearch, reason: reason}
+	}
+	// perhapsOwn: it is the document's own affair unless others hear it too. Whatever it
+	// is, it has an end.
+	perhapsOwn := func(cause, code, message string) (ledger.Fact, disposition) {
+		fact, d := notAccepted(cause, disposition{after: backoff(c.receives)})
+		f := fact.(ledger.NotAccepted)
+		f.Failure = &ledger.Failure{Own: !c.shared(cause), Code: code, Message: message}
+		return f, d
+	}
 	e, answered := errors.AsType[*extend.Error](err)
 	if !answered {
 		if extend.NotSent(err) {
 			return notAccepted("not sent", disposition{after: backoff(c.receives)})
 		}
 		// Timed out, cut off, or an answer that can't be read: a run may have been made.
-		return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}
+		return unknown("outcome unknown", "outcome unknown")
 	}
 	reason := strings.TrimSpace(fmt.Sprintf("%d %s", e.StatusCode, e.Code))
 	switch s := e.StatusCode; {
 	case s == http.StatusTooManyRequests:
 		// The plan's limit, for everybody: the rest of the batch would hear the same.
-		return notAccepted(reason, disposition{after: cmp.Or(e.RetryAfter, min(backoff(c.receives), maxRatePause)), pauses: true, cause: strconv.Itoa(s)})
-	case s == http.StatusUnauthorized, s == http.StatusPaymentRequired, s == http.StatusForbidden, s == http.StatusGone,
-		300 <= s && s < 400:
+		return notAccepted(reason, disposition{after: cmp.Or(min(e.RetryAfter, maxRatePause), min(backoff(c.receives), maxRatePause)), pauses: true, cause: strconv.Itoa(s)})
+	case e.FromAPI && (s == http.StatusUnauthorized || s == http.StatusPaymentRequired || s == http.StatusGone):
 		// It is about the account or the configuration, not about the document.
 		return notAccepted(reason, disposition{after: c.pause, pauses: true, cause: strconv.Itoa(s)})
-	case s == http.StatusRequestTimeout || s >= 500:
-		return ledger.OutcomeUnknown{ClaimNumber: claim}, disposition{kind: delayed, after: firstSearch, reason: reason}
+	case s < 300, s == http.StatusRequestTimeout, s == clientClosedRequest, s >= 500:
+		return unknown(strconv.Itoa(s), reason)
+	case !e.FromAPI:
+		// A router, a proxy or a firewall before the API: it says nothing of the document.
+		return perhapsOwn(reason+", not the API's", "NOT_THE_API", fmt.Sprintf("something before Extend's API answers %d: %s", s, e.Message))
+	case s < 400, s == http.StatusForbidden:
+		return perhapsOwn(reason, cmp.Or(e.Code, "FORBIDDEN"), e.Message)
 	case e.Retryable:
-		return notAccepted(reason, disposition{after: backoff(c.receives)})
+		return perhapsOwn(reason, cmp.Or(e.Code, reason), e.Message)
 	}
 	return ledger.Refusal{ClaimNumber: claim, Code: cmp.Or(e.Code, reason), Message: e.Message, RequestID: e.RequestID},
 		disposition{reason: reason}
 }
 
-// afterFile says what follows when Extend could not be given the file. There was no
-// POST, so that there can be no run: whatever is unknown may simply be tried again.
+// clientClosedRequest is what some proxies say when the connection ended while the server
+// behind them was at work.
+const clientClosedRequest = 499
+
+// afterFile says what follows when the object could not be read, or Extend could not be
+// given the file. There was no POST, so that there can be no run: whatever is unknown may
+// simply be tried again, but not for ever.
 func afterFile(c circumstances, err error) (ledger.Fact, disposition) {
 	claim := c.record.ClaimNumber
-	if errors.Is(err, ErrGone) {
-		return ledger.Refusal{ClaimNumber: claim, Code: "OBJECT_GONE", Message: err.Error()}, disposition{reason: "OBJECT_GONE"}
+	failure := func(cause, code string, wait time.Duration) (ledger.Fact, disposition) {
+		return ledger.NotAccepted{ClaimNumber: claim, Reason: cause, Until: c.now.Add(wait),
+			Failure: &ledger.Failure{Own: !c.shared(cause), Code: code, Message: err.Error()}}, disposition{kind: delayed, after: wait, reason: cause}
 	}
-	if errors.Is(err, ErrArchived) {
-		return ledger.Refusal{ClaimNumber: claim, Code: "OBJECT_ARCHIVED", Message: err.Error()}, disposition{reason: "OBJECT_ARCHIVED"}
+	if o, ok := errors.AsType[*ObjectError](err); ok {
+		if o.Final {
+			return ledger.Refusal{ClaimNumber: claim, Code: o.Code, Message: o.Message}, disposition{reason: o.Code}
+		}
+		return failure("S3 denies the object", o.Code, backoff(c.receives))
 	}
-	fact, d := ledger.Fact(nil), disposition{reason: "file not ready"}
+	if _, ok := errors.AsType[*extend.Error](err); ok {
+		fact, d := afterPost(c, nil, err)
+		if _, unknown := fact.(ledger.OutcomeUnknown); !unknown {
+			return fact, d
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		// It is tried again when the others are through.
+		return failure("the file could not be sent in time", "TOO_SLOW", tooSlowWait)
+	}
+	cause := "file not ready"
 	if e, ok := errors.AsType[smithy.APIError](err); ok { // S3's
-		d.reason += ": " + e.ErrorCode()
+		cause += ": " + e.ErrorCode()
 	}
-	if e, ok := errors.AsType[*extend.Error](err); ok {
-		fact, d = afterPost(c, nil, e)
-	}
-	if _, unknown := fact.(ledger.OutcomeUnknown); unknown || fact == nil {
-		d.kind, d.after = delayed, backoff(c.receives)
-		return ledger.NotAccepted{ClaimNumber: claim, Reason: d.reason, Until: c.now.Add(d.after)}, d
-	}
-	return fact, d
+	return failure(cause, "FILE_NOT_READY", backoff(c.receives))
 }
+
+// tooSlowWait is how long a file waits that could not be sent in time.
+const tooSlowWait = 10 * time.Minute

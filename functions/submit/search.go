@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"extend-intake/shared/document"
@@ -20,13 +22,14 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 	searchedAt := a.h.Now()
 	found, err := a.find(ctx, rec)
 	if err != nil {
+		if d, ended := a.giveUpSearch(ctx, rec, err); ended {
+			return d, false
+		}
 		log.WarnContext(ctx, "search failed", "error", err)
-		// The table of POST's answers holds for a GET as well, but for what it says of runs.
-		_, d := afterPost(a.circumstances(rec), nil, err)
-		return disposition{kind: delayed, after: max(d.after, firstSearch), reason: "search failed: " + d.reason, pauses: d.pauses, cause: d.cause}, false
+		return a.afterSearch(err), false
 	}
 	for _, run := range found {
-		decision, err := a.h.Ledger.Apply(ctx, a.id, ledger.Accepted{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
+		decision, err := a.apply(ctx, ledger.Accepted{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
 		if err != nil {
 			return a.ledgerError(ctx, err), false
 		}
@@ -39,16 +42,58 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 	if len(found) > 0 {
 		return disposition{}, false
 	}
-	decision, err := a.h.Ledger.Apply(ctx, a.id, ledger.NotFound{Attempt: rec.Attempt, SearchedAt: searchedAt})
+	decision, err := a.apply(ctx, ledger.NotFound{Attempt: rec.Attempt, SearchedAt: searchedAt})
 	if err != nil {
 		return a.ledgerError(ctx, err), false
 	}
 	if decision.Verdict == ledger.Search {
 		since := decision.Record.UnconfirmedSince
-		log.With(a.h.stalled(decision.Record)...).InfoContext(ctx, "run not found yet", "since", since)
+		log.InfoContext(ctx, "run not found yet", "since", since)
 		return disposition{kind: delayed, after: nextSearch(since, a.h.config.Rules.ConfirmWindow, a.h.Now()), reason: "outcome unknown"}, false
 	}
+	if decision.State().Terminal() { // it was one POST without a run too many
+		log.WarnContext(ctx, "given up", "state", decision.State(), "reason", decision.Record.FailureReason, metric.Refused.One())
+		return disposition{}, false
+	}
 	return disposition{}, true
+}
+
+// errUnidentified means that there is a run with the document's token of which nobody
+// can say whose it is: it is no proof that there is none.
+var errUnidentified = errors.New("a run has the token of this document, and a tag that contradicts it")
+
+// giveUpSearch ends a document whose search has failed for very long: there is no telling
+// whether it has a run, and a person has to look.
+func (a *attempt) giveUpSearch(ctx context.Context, rec *ledger.Record, err error) (d disposition, ended bool) {
+	code := ledger.NoAnswer
+	log := a.log.With("attempt", rec.Attempt)
+	if errors.Is(err, errUnidentified) {
+		code = "RUN_NOT_IDENTIFIED"
+		log.ErrorContext(ctx, "the run's tag contradicts the ledger", "error", err, metric.TagMismatches.One())
+	}
+	if a.h.Now().Sub(rec.UnconfirmedSince) < a.h.config.Rules.GiveUpAfter {
+		return disposition{}, false
+	}
+	a.claimed, a.log = rec, log
+	return a.record(ctx, ledger.Refusal{ClaimNumber: rec.ClaimNumber, Code: code, Message: "the search for its run failed since " + rec.UnconfirmedSince.Format(time.RFC3339) + ": " + err.Error()},
+		disposition{reason: code}, err), true
+}
+
+// afterSearch is when to search again after a search that failed, and whether all have to wait.
+func (a *attempt) afterSearch(err error) disposition {
+	d := disposition{kind: delayed, after: max(backoff(a.receives), firstSearch), reason: "search failed"}
+	e, ok := errors.AsType[*extend.Error](err)
+	if !ok {
+		return d
+	}
+	d.reason += strings.TrimRight(fmt.Sprintf(": %d %s", e.StatusCode, e.Code), " ")
+	switch s := e.StatusCode; {
+	case s == http.StatusTooManyRequests:
+		d.after, d.pauses, d.cause = max(min(e.RetryAfter, maxRatePause), firstSearch), true, strconv.Itoa(s)
+	case e.FromAPI && (s == http.StatusUnauthorized || s == http.StatusPaymentRequired || s == http.StatusForbidden || s == http.StatusGone):
+		d.after, d.pauses, d.cause = a.h.config.Pause, true, strconv.Itoa(s)
+	}
+	return d
 }
 
 // maxCandidates bounds a search. A token is unique, so there is one candidate as a rule.
@@ -61,6 +106,7 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 	}
 	var found []*extend.Run
 	candidates := 0
+	var doubtful error
 	for s, err := range a.h.Runs.All(ctx, extend.ListRunsRequest{
 		FileNameContains: document.Token(rec.DocumentID, rec.Attempt), Source: "API", SortBy: "createdAt", MaxPageSize: maxCandidates,
 	}) {
@@ -74,12 +120,52 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 		if err != nil {
 			return nil, err
 		}
-		tag, err := document.ParseTag(run.Metadata)
-		if err == nil && tag.Stack == a.h.config.Stack && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt {
+		switch a.whose(rec, run) {
+		case ours:
 			found = append(found, run)
+		case unidentified:
+			doubtful = fmt.Errorf("run %s: %w", run.ID, errUnidentified)
 		}
 	}
+	if len(found) == 0 {
+		return nil, doubtful
+	}
 	return found, nil
+}
+
+type whose int
+
+const (
+	another      whose = iota // another stack's, or another attempt's
+	ours                      // this attempt's
+	unidentified              // it has our token, and nobody can say whose it is
+)
+
+// whose tells whether a run that was found by the record's token is the record's. The
+// tag says so, in whatever spelling; where there is none that can be read, the token does.
+func (a *attempt) whose(rec *ledger.Record, run *extend.Run) whose {
+	named, unnamed := false, true
+	for _, name := range run.FileNames() {
+		unnamed = false
+		id, attempt, ok := document.ParseToken(name)
+		named = named || ok && id == rec.DocumentID && attempt == rec.Attempt
+	}
+	tag, err := document.ParseTag(run.Metadata)
+	switch {
+	case err == nil && tag.Stack != a.h.config.Stack:
+		return another
+	case err == nil && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt:
+		return ours
+	case err == nil && !named && tag.DocumentID == rec.DocumentID:
+		return another // the token of attempt 1 is in that of attempt 10
+	case err == nil:
+		return unidentified
+	case named:
+		return ours
+	case unnamed:
+		return unidentified
+	}
+	return another
 }
 
 // get asks for a candidate, once more when the plan's limit was hit: a search that

@@ -159,18 +159,13 @@ func TestASearchTakesOnlyItsOwnRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	plant(u.source().FileName(10), stack, 10)
-	plant(u.source().FileName(1), "123456789012/eu-west-1/staging", 1)
-	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
-		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1), FileURL: "https://elsewhere.test/?versionId=1"},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	plant(u.source().FileName(10, ""), stack, 10)
+	plant(u.source().FileName(1, ""), "123456789012/eu-west-1/staging", 1)
 	in.clock.advance(firstSearch)
 	in.want(in.receive(m), returns("a", firstSearch))
 	in.wantState(u, ledger.Unconfirmed, "")
 
-	plant(u.source().FileName(1), stack, 1)
+	plant(u.source().FileName(1, ""), stack, 1)
 	in.clock.advance(firstSearch)
 	in.want(in.receive(m), allDone)
 	runs := in.fake.Runs()
@@ -186,7 +181,7 @@ func TestASearchThatFindsTwoRunsSaysSo(t *testing.T) {
 	in.want(in.receive(m), returns("a", firstSearch))
 	tag := document.NewTag(stack, u.source(), 1)
 	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
-		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1), FileURL: linkTo(u.source())}, Metadata: tag.Metadata(),
+		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1, ""), FileURL: linkTo(u.source())}, Metadata: tag.Metadata(),
 	}); err != nil {
 		t.Fatal(err)
 	}

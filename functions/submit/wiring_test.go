@@ -34,6 +34,7 @@ var otherValues = map[string]string{
 	"ROUTES": `[{"name":"contracts","prefix":"contracts/","processor":"dp_contracts","version":"3.0","priority":7}]`, "TRANSFER": "upload",
 	"REQUESTS_PER_SECOND": "20", "FILES_PER_MINUTE": "600", "MAX_CONCURRENCY": "4",
 	"LEASE_SECONDS": "400", "CONFIRM_WINDOW_SECONDS": "1200", "PAUSE_SECONDS": "77", "RECONCILE_AFTER_SECONDS": "1500", "STALLED_AFTER_SECONDS": "3000",
+	"MAX_FAILURES": "7", "GIVE_UP_AFTER_SECONDS": "7200", "MAX_UNANSWERED": "5", "MIN_FILE_BYTES": "64", "MAX_FILE_BYTES": "5000000000", "SETTLE_SECONDS": "30", "NEWEST_ONLY": "true",
 }
 
 func TestEveryVariableIsRead(t *testing.T) {
@@ -53,7 +54,9 @@ func TestEveryVariableIsRead(t *testing.T) {
 			{Name: "default", Prefix: "other/", Suffix: ".tif", ProcessorID: processor, Version: "1.0"},
 		},
 		SendsFiles: true, RequestsPerSecond: 20 * (0.8 / 4), FilesPerSecond: 600.0 / 60 * (0.98 / 4),
-		Rules: ledger.Rules{Lease: 400 * time.Second, ConfirmWindow: 20 * time.Minute, ReconcileAfter: 25 * time.Minute, MaxAttempts: ledger.DefaultRules.MaxAttempts},
+		Rules: ledger.Rules{Lease: 400 * time.Second, ConfirmWindow: 20 * time.Minute, ReconcileAfter: 25 * time.Minute, MaxAttempts: ledger.DefaultRules.MaxAttempts,
+			MaxFailures: 7, GiveUpAfter: 2 * time.Hour, MaxUnanswered: 5},
+		MinFileBytes: 64, MaxFileBytes: 5_000_000_000, Settle: 30 * time.Second, NewestOnly: true, SideBySide: 10,
 		Pause: 77 * time.Second, StalledAfter: 50 * time.Minute,
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -71,7 +74,7 @@ func TestNewUsesWhatItIsGiven(t *testing.T) {
 	defer server.Close()
 	fake, base := fakeextend.NewServer(t, fakeextend.Options{
 		APIKey: apiKey, WorkspaceID: "ws_other", Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0", "2.1"}}},
-		Fault: fakeextend.Script(fakeextend.RouteCreate, fakeextend.Fault{}, fakeextend.Fault{Status: http.StatusPaymentRequired}),
+		Fault: fakeextend.ForFile(fakeextend.RouteCreate, "b.doc_", fakeextend.Fault{Status: http.StatusPaymentRequired}),
 	})
 	handle, err := New(t.Context(), environmentWith(server.URL, base, otherValues))
 	if err != nil {
@@ -82,40 +85,55 @@ func TestNewUsesWhatItIsGiven(t *testing.T) {
 	}
 	before := time.Now().Truncate(time.Millisecond)
 	// The last two are not for it: another bucket, and a key that no route takes.
-	response, err := handle(t.Context(), batch(message{id: "a", body: event("other/a.tif")}, message{id: "b", body: event("other/b.tif")},
-		message{id: "c", body: s3Event(upload{"other/c.tif", "v1"})}, message{id: "d", body: event("in/d.pdf")}))
-	after := time.Now()
-	if got := string(must(json.Marshal(response))); err != nil || got != `{"batchItemFailures":[{"itemIdentifier":"b"}]}` {
-		t.Fatalf("%s, %v", got, err)
+	for _, c := range []struct {
+		messages []message
+		want     string
+	}{
+		{[]message{{id: "a", body: event("other/a.tif")}}, `{"batchItemFailures":[]}`},
+		{[]message{{id: "b", body: event("other/b.tif")}, {id: "c", body: s3Event(upload{"other/c.tif", "v1"})}, {id: "d", body: event("in/d.pdf")}},
+			`{"batchItemFailures":[{"itemIdentifier":"b"}]}`},
+	} {
+		response, err := handle(t.Context(), batch(c.messages...))
+		if got := string(must(json.Marshal(response))); err != nil || got != c.want {
+			t.Fatalf("%s, %v", got, err)
+		}
 	}
+	after := time.Now()
 
 	runs := fake.Runs()
 	if len(runs) != 1 || runs[0].FileID == "" || runs[0].FileURL != "" || runs[0].Version != "1.0" || !strings.Contains(string(runs[0].Metadata), `"123456789012/eu-west-1/other"`) {
 		t.Errorf("runs %+v", runs)
 	}
 	// From the first claim to the record of the run.
-	for i, attribute := range []struct {
-		name string
-		span time.Duration
-	}{{"leaseUntil", 400 * time.Second}, {"nextCheckAt", 25 * time.Minute}} {
-		if !strings.Contains(cloud.writes[i], `"TableName":"other-documents"`) {
-			t.Errorf("another table: %s", cloud.writes[i])
-		}
+	for name, span := range map[string]time.Duration{"leaseUntil": 400 * time.Second, "nextCheckAt": 25 * time.Minute} {
 		found := false
-		for _, text := range regexp.MustCompile(`20\d\d-[0-9T:.-]+Z`).FindAllString(cloud.writes[i], -1) {
-			at := must(time.Parse(time.RFC3339Nano, text))
-			found = found || !at.Before(before.Add(attribute.span)) && !at.After(after.Add(attribute.span))
+		for _, write := range cloud.writes {
+			if !strings.Contains(write, `"TableName":"other-documents"`) {
+				t.Errorf("another table: %s", write)
+			}
+			if !strings.Contains(write, name) {
+				continue
+			}
+			for _, text := range regexp.MustCompile(`20\d\d-[0-9T:.-]+Z`).FindAllString(write, -1) {
+				at := must(time.Parse(time.RFC3339Nano, text))
+				found = found || !at.Before(before.Add(span)) && !at.After(after.Add(span))
+			}
 		}
 		if !found {
-			t.Errorf("%s is not %v from now: %s", attribute.name, attribute.span, cloud.writes[i])
+			t.Errorf("%s is not %v from now in any of %s", name, span, cloud.writes)
 		}
 	}
 	// The account is refused over b: nothing is sent for 77 s, and jitter.
-	delay := cloud.sent[0]
+	var delay map[string]any
+	for _, request := range cloud.sent {
+		if request["VisibilityTimeout"] != nil {
+			delay = request
+		}
+	}
 	if seconds, _ := delay["VisibilityTimeout"].(float64); delay["ReceiptHandle"] != receipt("b") || seconds < 77 || seconds > 116 {
 		t.Errorf("delay %v", delay)
 	}
-	if dead := fmt.Sprint(cloud.sent[1:]); !strings.Contains(dead, "is not in this stack's bucket other-uploads") {
+	if dead := fmt.Sprint(cloud.sent); !strings.Contains(dead, "is not in this stack's bucket other-uploads") {
 		t.Errorf("dead letters %v", dead)
 	}
 }
@@ -196,8 +214,8 @@ func TestACallThatHangsEnds(t *testing.T) {
 		state      ledger.State
 	}{
 		{name: "a POST", path: "/processor_runs", want: postTimeout, state: ledger.Unconfirmed},
-		{name: "an upload", path: "/files/upload", sendsFiles: true, want: uploadTimeout, state: ledger.Waiting},
-		{name: "the bucket", open: true, sendsFiles: true, want: uploadTimeout, state: ledger.Waiting},
+		{name: "an upload", path: "/files/upload", sendsFiles: true, want: sendAtLeast, state: ledger.Waiting},
+		{name: "the bucket", open: true, sendsFiles: true, want: sendAtLeast, state: ledger.Waiting},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -242,9 +260,9 @@ func TestAFileThatTakesLongToSend(t *testing.T) {
 	cfg.SendsFiles = true
 	i := in.anotherWith(cfg)
 	sent := i.file
-	i.file = func(ctx context.Context, s document.Source, name string) (*extend.RunFile, error) {
+	i.file = func(ctx context.Context, s document.Source, name string, limit time.Duration) (*extend.RunFile, error) {
 		in.clock.advance(90 * time.Second)
-		return sent(ctx, s, name)
+		return sent(ctx, s, name, limit)
 	}
 	ctx, cancel := context.WithDeadline(in.ctx, in.now().Add(170*time.Second)) // the function's, when it sends files
 	defer cancel()
@@ -289,6 +307,7 @@ func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest", "UPLOAD_BUCKET": "in", "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "MAX_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",
+		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": "259200", "MAX_UNANSWERED": "3", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
 	}
 	getenv := func(name string) string { return env[name] }
 	c, err := LoadConfig(getenv)

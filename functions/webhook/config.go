@@ -26,5 +26,6 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		}
 	}
 	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
+	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)
 	return c, env.Err()
 }

@@ -2,11 +2,14 @@ package webhook
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -29,6 +32,8 @@ type Handler struct {
 	runs     recorder.Getter
 	findRun  func(ctx context.Context, link string) (runID string, err error)
 	recorder *recorder.Recorder
+	ledger   *ledger.Ledger
+	put      func(ctx context.Context, name string, body []byte) (location string, err error)
 	now      func() time.Time
 }
 
@@ -44,7 +49,13 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 	}()
 	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
 	defer cancel()
-	event, err := h.open(ctx, r)
+	body, err := rawBody(r)
+	var event *webhook.Event
+	if err == nil {
+		if event, err = h.open(ctx, r.Headers, body); errors.Is(err, webhook.ErrMalformed) {
+			return respond(h.unreadable(ctx, slog.Default(), body, err)), nil
+		}
+	}
 	if err != nil {
 		level := slog.LevelWarn
 		if status(err) >= 500 {
@@ -53,11 +64,11 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 		slog.Log(ctx, level, "delivery refused", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 		return respond(err), nil
 	}
-	return respond(h.store(ctx, event)), nil
+	return respond(h.store(ctx, event, body)), nil
 }
 
-// open checks the signature over the raw bytes, and only then reads them.
-func (h *Handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*webhook.Event, error) {
+// rawBody is the body as Extend sent it.
+func rawBody(r events.APIGatewayV2HTTPRequest) ([]byte, error) {
 	body := []byte(r.Body)
 	if r.IsBase64Encoded {
 		var err error
@@ -68,8 +79,13 @@ func (h *Handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*
 	if len(body) > maxBody {
 		return nil, fmt.Errorf("%w: %d bytes, over %d", errTooLarge, len(body), maxBody)
 	}
+	return body, nil
+}
+
+// open checks the signature over the raw bytes, and only then reads them.
+func (h *Handler) open(ctx context.Context, headers map[string]string, body []byte) (*webhook.Event, error) {
 	header := http.Header{}
-	for name, value := range r.Headers {
+	for name, value := range headers {
 		header.Add(name, value)
 	}
 	for try := range 2 {
@@ -86,14 +102,20 @@ func (h *Handler) open(ctx context.Context, r events.APIGatewayV2HTTPRequest) (*
 }
 
 // store stores what a verified delivery says.
-func (h *Handler) store(ctx context.Context, event *webhook.Event) error {
+func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) error {
 	log := slog.With("event_id", clip(event.ID), "event_type", clip(event.Type))
+	if other, ok := event.OtherVersion(); ok {
+		return h.otherVersion(ctx, log, other)
+	}
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
 		log.InfoContext(ctx, "ignored", "reason", "event type is not stored")
 		return nil
 	}
 	var result recorder.Result
 	run, err := h.run(ctx, event)
+	if errors.Is(err, webhook.ErrMalformed) {
+		return h.unreadable(ctx, log, body, err)
+	}
 	if err == nil {
 		result, err = h.recorder.Delivered(ctx, run)
 		log = log.With("document_id", result.DocumentID, "run_id", run.ID).With(result.Metrics...)
@@ -106,9 +128,48 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event) error {
 		log.ErrorContext(ctx, "delivery not stored, Extend will repeat it", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 	case result.Verdict == ledger.DuplicateRun:
 		log.ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
+	case result.Verdict == ledger.TagMismatch:
+		log.ErrorContext(ctx, "the run's tag contradicts the ledger, so it is not stored", "verdict", result.Verdict)
+	case result.Verdict == ledger.Later && result.Record.State.Terminal():
+		err = errNotShown
+		log.WarnContext(ctx, "delivery not stored, Extend will repeat it", "status", status(err), "reason", cause(err), "verdict", result.Verdict, metric.WebhookRejected.For(cause(err)).One())
 	default:
 		log.InfoContext(ctx, "delivery", "verdict", result.Verdict)
 	}
+	return err
+}
+
+// otherVersion deals with a delivery of an API version that this software does not read: the
+// endpoint is set to that version. It says nothing that could be stored, but that something
+// has happened: the document's own run is asked about at once.
+func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webhook.OtherVersion) error {
+	log = log.With(metric.OtherApiVersion.One())
+	result, err := h.recorder.Ask(ctx, other.Metadata)
+	log = log.With("document_id", result.DocumentID).With(result.Metrics...)
+	const what = "delivery of another API version: set the endpoint's version to " + extend.Version + " in Extend's dashboard"
+	if err != nil {
+		log.ErrorContext(ctx, what, "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
+		return err
+	}
+	log.WarnContext(ctx, what, "verdict", result.Verdict)
+	return nil
+}
+
+// documentIDs finds ids of documents in a text that can't be read otherwise.
+var documentIDs = regexp.MustCompile(`doc_[a-z2-7]{26}`)
+
+// unreadable keeps a delivery that is signed and can't be read. The document that it names
+// says so, and Extend is asked for its run.
+func (h *Handler) unreadable(ctx context.Context, log *slog.Logger, body []byte, err error) error {
+	sum := sha256.Sum256(body)
+	location, putErr := h.put(ctx, "unreadable/"+hex.EncodeToString(sum[:16])+".json", body)
+	id := string(documentIDs.Find(body))
+	var ledgerErr error
+	if id != "" {
+		_, ledgerErr = h.ledger.Apply(ctx, id, ledger.CheckFailed{Reason: "a delivery of Extend can't be read", Location: location})
+	}
+	log.ErrorContext(ctx, "delivery can't be read", "document_id", id, "status", status(err), "reason", cause(err), "location", location,
+		"error", errors.Join(err, putErr, ledgerErr), metric.WebhookRejected.For(cause(err)).One(), metric.Unreadable.One())
 	return err
 }
 

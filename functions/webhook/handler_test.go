@@ -247,9 +247,7 @@ func TestDeliveryBeforeThePOSTsAnswer(t *testing.T) {
 
 func TestRunWithoutOurTag(t *testing.T) {
 	t.Parallel()
-	wrong := tag(stack, 1)
-	wrong["key"] = "in/another.pdf" // then the document id does not fit
-	for name, metadata := range map[string]any{"no metadata": nil, "other software's": map[string]any{"documentId": "doc_01J9ZK4T8Q", "attempt": 1}, "a tag that contradicts itself": wrong} {
+	for name, metadata := range map[string]any{"no metadata": nil, "other software's": map[string]any{"documentId": "doc_01J9ZK4T8Q", "attempt": 1}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEndpoint(t)
@@ -265,6 +263,16 @@ func TestRunWithoutOurTag(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestATagThatContradictsItself(t *testing.T) {
+	t.Parallel()
+	wrong := tag(stack, 1)
+	wrong["key"] = "in/another.pdf" // then the document id does not fit
+	e := newEndpoint(t)
+	e.deliver(processed(map[string]any{"metadata": wrong}), 200)
+	e.wantNothingStored()
+	e.wantLog("ERROR the run's tag contradicts the ledger", "TagMismatches=1")
 }
 
 func TestAttemptsOfADocument(t *testing.T) {
@@ -565,9 +573,61 @@ func TestAReview(t *testing.T) {
 	}
 	e.want(docID, ledger.Processed, 2)
 	e.wantOutput(docID, `{"value":{"total":2}}`)
-	if e.gets() != 2 {
-		t.Errorf("%d questions", e.gets())
+	if e.gets() != 1 {
+		t.Errorf("%d questions: what was stored before is known to be older", e.gets())
 	}
+}
+
+// A delivery that is signed and can't be read is kept, the document says so, and Extend is
+// asked for the run; what it names is found in whatever is left of it.
+func TestADeliveryThatCantBeRead(t *testing.T) {
+	t.Parallel()
+	good := processed(nil)
+	for name, body := range map[string]string{
+		"NaN":           strings.Replace(good, `"output":{`, `"output":{"confidence":NaN,`, 1),
+		"-Infinity":     strings.Replace(good, `"output":{`, `"output":{"confidence":-Infinity,`, 1),
+		"cut":           good[:len(good)-1],
+		"too deep":      strings.Replace(good, `"output":{`, `"output":{"deep":`+strings.Repeat("[", 10_001)+strings.Repeat("]", 10_001)+`,`, 1),
+		"no id":         strings.Replace(good, `"id":"`+runID+`"`, `"id":7`, 1),
+		"no event type": strings.Replace(good, `"eventType"`, `"eventKind"`, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if body == good {
+				t.Fatal("nothing is wrong with it")
+			}
+			e := newEndpoint(t)
+			e.submitted(runID)
+			e.deliver(body, 400)
+			rec := e.want(docID, ledger.Processing, 0)
+			if len(e.unreadable) != 1 || e.unreadable[0] != body || !strings.HasPrefix(rec.UnreadableLocation, "s3://results/unreadable/") || rec.Reason == "" {
+				t.Errorf("%d kept, record %+v", len(e.unreadable), rec)
+			}
+			if rec.NextCheckAt.After(e.clock.now()) {
+				t.Errorf("next check at %v: Extend is not asked at once", rec.NextCheckAt)
+			}
+			e.wantLog("ERROR delivery can't be read", "Unreadable=1")
+			e.deliver(good, 200)
+			if rec := e.want(docID, ledger.Processed, 1); rec.UnreadableLocation != "" || rec.Reason != "" {
+				t.Errorf("record %+v", rec)
+			}
+		})
+	}
+}
+
+// An endpoint that is set to another API version says nothing that could be stored, but
+// that something has happened.
+func TestADeliveryOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	run := e.run(tag(stack, 1)) // its own deliveries go nowhere
+	e.submitted(run.ID)
+	metadata := string(must(json.Marshal(tag(stack, 1))))
+	e.deliver(`{"eventId":"event_1","eventType":"extract_run.processed","payload":{"object":"extract_run","id":"exr_1","status":"PROCESSED","output":{"value":{"forged":true}},"metadata":`+metadata+`}}`, 200)
+	e.want(docID, ledger.Processed, 1)
+	e.wantLog("WARN delivery of another API version", "2025-04-21", "OtherApiVersion=1")
+	e.deliver(`{"eventId":"event_2","eventType":"classify_run.failed","payload":null}`, 200)
+	e.want(docID, ledger.Processed, 1)
 }
 
 func TestAReviewThatCantBeAskedAbout(t *testing.T) {

@@ -117,6 +117,7 @@ type endpoint struct {
 	// What the recorder did, and how it fails if it is to.
 	mu                 sync.Mutex
 	stored             map[string]string
+	unreadable         []string
 	requeued           []document.Source
 	putErr, requeueErr error
 }
@@ -167,7 +168,11 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 		Put: func(_ context.Context, name string, output []byte) (string, error) {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			if e.putErr == nil {
+			switch {
+			case e.putErr != nil:
+			case strings.HasPrefix(name, "unreadable/"):
+				e.unreadable = append(e.unreadable, string(output))
+			default:
 				e.stored[name] = string(output)
 			}
 			return "s3://results/" + name, e.putErr
@@ -399,7 +404,7 @@ func (e *endpoint) serve() {
 func (e *endpoint) run(metadata map[string]any) *extend.Run {
 	e.t.Helper()
 	run, err := e.client.Runs.Create(e.t.Context(), extend.CreateRunRequest{
-		ProcessorID: processor, File: &extend.RunFile{FileName: source.FileName(1), FileURL: "https://intake-uploads.s3.test/a.pdf?X-Amz-Signature=5ecre7"}, Metadata: metadata,
+		ProcessorID: processor, File: &extend.RunFile{FileName: source.FileName(1, ""), FileURL: "https://intake-uploads.s3.test/a.pdf?X-Amz-Signature=5ecre7"}, Metadata: metadata,
 	})
 	if err != nil {
 		e.t.Fatal(err)

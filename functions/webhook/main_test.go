@@ -22,7 +22,7 @@ func environment(awsURL string) map[string]string {
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": awsURL,
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
 		"EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WEBHOOK_SECRETS": "wss_other, " + secret, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
-		"RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.ai, .amazonaws.com", "MAX_ATTEMPTS": "2",
+		"RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.ai, .amazonaws.com", "MAX_ATTEMPTS": "2", "CONFIRM_WINDOW_SECONDS": "600",
 	}
 }
 
@@ -100,7 +100,7 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WORKSPACE_ID": "ws_1",
-		"UPLOAD_QUEUE_URL": "q", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "Extend.ai, .amazonaws.com,", "MAX_ATTEMPTS": "3",
+		"UPLOAD_QUEUE_URL": "q", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "Extend.ai, .amazonaws.com,", "MAX_ATTEMPTS": "3", "CONFIRM_WINDOW_SECONDS": "900",
 	}
 	getenv := func(name string) string { return env[name] }
 	c, err := LoadConfig(getenv)

@@ -95,6 +95,6 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 	}
 	return &Handler{
 		secrets: p.Secrets, runs: client.Runs, findRun: newPayloads(cfg.PayloadHosts, p.Links).runID,
-		recorder: rec, now: p.Now,
+		recorder: rec, ledger: p.Ledger, put: p.Put, now: p.Now,
 	}, nil
 }

@@ -91,7 +91,7 @@ func TestNewTakesItsConfiguration(t *testing.T) {
 		env := map[string]string{
 			"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": a.url,
 			"STACK": other, "TABLE_NAME": "other-table", "SECRET_ID": "other-secret", "EXTEND_BASE_URL": a.url + "/extend", "EXTEND_WORKSPACE_ID": "ws_other",
-			"UPLOAD_QUEUE_URL": a.url + "/other-uploads", "RESULTS_BUCKET": "other-results", "PAYLOAD_HOSTS": "127.0.0.1", "MAX_ATTEMPTS": c.most,
+			"UPLOAD_QUEUE_URL": a.url + "/other-uploads", "RESULTS_BUCKET": "other-results", "PAYLOAD_HOSTS": "127.0.0.1", "MAX_ATTEMPTS": c.most, "CONFIRM_WINDOW_SECONDS": "600",
 		}
 		handle, err := New(t.Context(), func(name string) string { return env[name] })
 		if err != nil {

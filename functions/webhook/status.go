@@ -12,6 +12,10 @@ import (
 // errTooLarge means that the body is over maxBody.
 var errTooLarge = errors.New("body too large")
 
+// errNotShown means that Extend signed a content which it does not show when it is asked
+// for the run: it must come again.
+var errNotShown = errors.New("the run, as Extend shows it, has not this content")
+
 // status is the answer to a delivery. Extend repeats whatever is not answered with
 // 2xx, 4xx included, so 200 also says that this one need not be repeated.
 func status(err error) int {
@@ -39,6 +43,7 @@ func cause(err error) string {
 		{webhook.ErrHeader, "headers"},
 		{webhook.ErrMalformed, "malformed"},
 		{errTooLarge, "too large"},
+		{errNotShown, "not shown yet"},
 	} {
 		if errors.Is(err, c.err) {
 			return c.name

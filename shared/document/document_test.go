@@ -143,16 +143,23 @@ func TestFileName(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{
 		"Invoice 42.pdf":                  "Invoice 42.TOKEN.pdf",
-		"a/b/scan":                        "scan.TOKEN",
-		"v1. final version":               "v1. final version.TOKEN",
-		"a/b/":                            "b.TOKEN",
+		"a/b/scan":                        "scan-TOKEN",
+		"v1. final version":               "v1. final version-TOKEN",
+		"a/b/":                            "b-TOKEN",
+		"invoice.pdf ":                    "invoice.TOKEN.pdf",
+		"invoice .pdf":                    "invoice.TOKEN.pdf",
+		"file.pdf?download=1":             "file.TOKEN.pdf",
+		"page.html#top":                   "page.TOKEN.html",
+		"what?":                           "what?-TOKEN",
+		"ends with a dot.":                "ends with a dot-TOKEN",
+		"in\u202evoice.pdf":               "in_voice.TOKEN.pdf",
 		".pdf":                            ".TOKEN.pdf",
 		"x\n\t.PDF":                       "x__.TOKEN.PDF",
 		strings.Repeat("é", 200) + ".tif": strings.Repeat("é", 60) + ".TOKEN.tif",
 	} {
 		s := Source{Bucket: "in", Key: key, VersionID: "v"}
 		want = strings.ReplaceAll(want, "TOKEN", Token(s.DocumentID(), 3))
-		if got := s.FileName(3); got != want {
+		if got := s.FileName(3, ""); got != want {
 			t.Errorf("FileName of %q = %q, want %q", key, got, want)
 		}
 	}
@@ -234,7 +241,7 @@ func TestTagIsReadBackAndSmall(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Fatal(d)
 		}
-		if name := s.FileName(want.Attempt); !utf8.ValidString(name) || len(name) > 200 || !strings.Contains(name, Token(want.DocumentID, want.Attempt)) {
+		if name := s.FileName(want.Attempt, ""); !utf8.ValidString(name) || len(name) > 200 || !strings.Contains(name, Token(want.DocumentID, want.Attempt)) {
 			t.Fatalf("file name %q", name)
 		}
 	})
@@ -261,10 +268,100 @@ func TestParseTagRefuses(t *testing.T) {
 		"somebody else's":      `{"documentId":"doc_1","attempt":1}`,
 		"other types":          `{"stack":1,"documentId":2,"attempt":"x"}`,
 		"attempt 0":            strings.Replace(string(good), `"attempt":1`, `"attempt":0`, 1),
-		"object was exchanged": strings.Replace(string(good), `"key":"k"`, `"key":"other"`, 1),
+		"attempt 1.5":          strings.Replace(string(good), `"attempt":1`, `"attempt":1.5`, 1),
+		"attempt beyond any":   strings.Replace(string(good), `"attempt":1`, `"attempt":9223372036854775807`, 1),
+		"attempt of an object": strings.Replace(string(good), `"attempt":1`, `"attempt":{}`, 1),
+		"no document's id":     `{"stack":"s","documentId":"doc_1","attempt":1}`,
 	} {
 		if tag, err := ParseTag(json.RawMessage(m)); !errors.Is(err, ErrNoTag) {
 			t.Errorf("%s: %+v, %v; want ErrNoTag", name, tag, err)
+		}
+	}
+}
+
+// Extend gives metadata back, and need not give it back as it was sent.
+func TestParseTagInAnySpelling(t *testing.T) {
+	t.Parallel()
+	src := Source{Bucket: "in", Key: "München.pdf", ETag: "e"}
+	sent, err := json.Marshal(NewTag("s", src, 1, "u").Metadata())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		old, new string
+		source   bool
+	}{
+		"as it was sent":                {"", "", true},
+		"1.0":                           {`"attempt":1`, `"attempt":1.0`, true},
+		"1e0":                           {`"attempt":1`, `"attempt":1e0`, true},
+		"text":                          {`"attempt":1`, `"attempt":"1"`, true},
+		"text with a fraction":          {`"attempt":1`, `"attempt":" 1.0 "`, true},
+		"null where nothing was":        {`"versionId":""`, `"versionId":null`, true},
+		"usage tags as text":            {`["u"]`, `"u"`, true},
+		"one more member":               {`{`, `{"extra":{"a":[1]},`, true},
+		"another Unicode form":          {"ü", "u\u0308", false},
+		"the key is left out":           {`"key":`, `"other":`, false},
+		"the object was exchanged":      {`"key":"M`, `"key":"N`, false},
+		"a key longer than S3 has":      {`"key":"`, `"key":"` + strings.Repeat("x", 2000), false},
+		"the bucket is of another type": {`"bucket":"in"`, `"bucket":["in"]`, false},
+	} {
+		tag, err := ParseTag(json.RawMessage(strings.Replace(string(sent), c.old, c.new, 1)))
+		if err != nil || tag.Stack != "s" || tag.DocumentID != src.DocumentID() || tag.Attempt != 1 || tag.HasSource() != c.source {
+			t.Errorf("%s: %+v (source: %t), %v", name, tag, tag.HasSource(), err)
+		}
+	}
+}
+
+func TestParseToken(t *testing.T) {
+	t.Parallel()
+	src := Source{Bucket: "in", Key: "Invoice 42.pdf", VersionID: "v"}
+	id := src.DocumentID()
+	for name, c := range map[string]struct {
+		fileName string
+		attempt  int
+	}{
+		"ours":              {src.FileName(12, ""), 12},
+		"without extension": {Source{Bucket: "in", Key: "Invoice 42", VersionID: "v"}.FileName(1, ""), 1},
+		"none":              {"Invoice 42.pdf", 0},
+		"attempt 0":         {"a." + id + "-0.pdf", 0},
+		"two of them":       {"a." + id + "-1." + id + "-2.pdf", 0},
+		"too large":         {"a." + id + "-99999999.pdf", 9999999},
+	} {
+		got, attempt, ok := ParseToken(c.fileName)
+		if ok != (c.attempt > 0 && c.attempt <= maxAttempt) || ok && (attempt != c.attempt || name == "ours" && got != id) {
+			t.Errorf("%s: %q, %d, %t", name, got, attempt, ok)
+		}
+	}
+}
+
+func TestFileNameByContentType(t *testing.T) {
+	t.Parallel()
+	s := Source{Bucket: "in", Key: "xtapj2", VersionID: "v"}
+	token := Token(s.DocumentID(), 1)
+	for contentType, want := range map[string]string{
+		"application/pdf":                 "xtapj2-" + token + ".pdf",
+		"Application/PDF; charset=binary": "xtapj2-" + token + ".pdf",
+		"binary/octet-stream":             "xtapj2-" + token,
+		"":                                "xtapj2-" + token,
+	} {
+		if got := s.FileName(1, contentType); got != want {
+			t.Errorf("%s: %q, want %q", contentType, got, want)
+		}
+	}
+	s.Key = "a.tif"
+	if got := s.FileName(1, "application/pdf"); got != "a."+Token(s.DocumentID(), 1)+".tif" {
+		t.Errorf("%q: the object's own extension is what its owner meant", got)
+	}
+}
+
+func TestLinkable(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]bool{
+		"a.pdf": true, "in/a.pdf": true, "in/.hidden": true, "in/..a": true, "a//b": true,
+		"./a.pdf": false, "in/../a.pdf": false, "in/.": false, "/a.pdf": false, "//a.pdf": false,
+	} {
+		if got := (Source{Key: key}).Linkable(); got != want {
+			t.Errorf("%q: %t", key, got)
 		}
 	}
 }

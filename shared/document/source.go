@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
-	"fmt"
 	"path"
 	"regexp"
 	"strconv"
@@ -66,9 +65,17 @@ func (s Source) DocumentID() string {
 	return "doc_" + lowerBase32.EncodeToString(h.Sum(nil))[:26]
 }
 
-// FolderMarker reports whether the object is the empty one that consoles make
+// ObjectID is obj_ and 26 characters like those of a document's id: over bucket and key,
+// whatever the version.
+func (s Source) ObjectID() string {
+	return "obj_" + Source{Bucket: s.Bucket, Key: s.Key}.DocumentID()[len("doc_"):]
+}
+
+// FolderMarker reports whether the object is an empty one that consoles and Hadoop make
 // to show a folder.
-func (s Source) FolderMarker() bool { return s.Size == 0 && strings.HasSuffix(s.Key, "/") }
+func (s Source) FolderMarker() bool {
+	return s.Size == 0 && (strings.HasSuffix(s.Key, "/") || strings.HasSuffix(s.Key, "_$folder$"))
+}
 
 var documentID = regexp.MustCompile(`^doc_[a-z2-7]{26}$`)
 
@@ -81,30 +88,94 @@ func Token(documentID string, attempt int) string {
 	return documentID + "-" + strconv.Itoa(attempt)
 }
 
-// maxNameBytes keeps file names far below any limit that a file system or a
-// form has; Extend publishes none.
-const maxNameBytes = 120
+// tokens finds tokens in a file name.
+var tokens = regexp.MustCompile(`(doc_[a-z2-7]{26})-([1-9][0-9]{0,6})`)
 
-// FileName is the name under which Extend sees the file: the object's own name
-// with the attempt's token before the extension, which Extend uses to tell the
-// file's type. "Invoice 42.pdf" becomes "Invoice 42.doc_…-1.pdf".
-func (s Source) FileName(attempt int) string {
-	base := path.Base("/" + s.Key)
-	ext := path.Ext(base)
-	if !plainExtension(ext) {
-		ext = ""
+// ParseToken finds the document and the attempt whose token a file name carries. It
+// finds none where there are several: such a name is not one of ours.
+func ParseToken(fileName string) (documentID string, attempt int, ok bool) {
+	found := tokens.FindAllStringSubmatch(fileName, 2)
+	if len(found) != 1 {
+		return "", 0, false
 	}
+	attempt, err := strconv.Atoi(found[0][2])
+	return found[0][1], attempt, err == nil && attempt <= maxAttempt
+}
+
+const (
+	// maxKeyBytes is S3's limit.
+	maxKeyBytes = 1024
+	// maxNameBytes keeps file names far below any limit that a file system or a
+	// form has; Extend publishes none.
+	maxNameBytes = 120
+)
+
+// FileName is the name under which Extend sees the file: the object's own name with
+// the attempt's token before the extension, by which Extend tells the file's type.
+// "Invoice 42.pdf" becomes "Invoice 42.doc_…-1.pdf". A name without an extension gets
+// that of the content type, if it is known ("scan-doc_…-1.pdf"), else none: no dot
+// comes before the token there, which would make an extension of it.
+func (s Source) FileName(attempt int, contentType string) string {
 	name := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '/' || r == '\\' || r == utf8.RuneError {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '/' || r == '\\' || r == utf8.RuneError {
 			return '_'
 		}
 		return r
-	}, strings.TrimSuffix(base, ext))
+	}, path.Base("/"+s.Key))
+	name = strings.TrimSpace(name)
+	ext := path.Ext(name)
+	if !plainExtension(ext) {
+		// "file.pdf?download=1": what comes behind belongs to the address that it was copied from.
+		if i := strings.IndexAny(name, "?#"); i > 0 && plainExtension(path.Ext(name[:i])) {
+			name, ext = name[:i], path.Ext(name[:i])
+		} else {
+			ext = ""
+		}
+	}
+	separator := "."
+	if name = strings.TrimSuffix(name, ext); ext == "" {
+		separator, ext = "-", extensions[mediaType(contentType)]
+	}
 	for len(name) > maxNameBytes {
 		_, last := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-last]
 	}
-	return fmt.Sprintf("%s.%s%s", name, Token(s.DocumentID(), attempt), ext)
+	name = strings.TrimRight(name, " .")
+	return name + separator + Token(s.DocumentID(), attempt) + ext
+}
+
+// mediaType is a content type without its parameters, in lower case.
+func mediaType(contentType string) string {
+	t, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(t))
+}
+
+// extensions are those of the types that Extend reads.
+// https://docs.extend.ai/2025-04-21/product/general/supported-file-types
+var extensions = map[string]string{
+	"application/pdf": ".pdf", "image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/bmp": ".bmp",
+	"image/tiff": ".tiff", "image/webp": ".webp", "image/heic": ".heic", "image/heif": ".heif", "image/svg+xml": ".svg",
+	"text/plain": ".txt", "text/csv": ".csv", "text/html": ".html", "text/xml": ".xml", "application/xml": ".xml",
+	"message/rfc822": ".eml", "application/vnd.ms-outlook": ".msg", "application/rtf": ".rtf", "text/rtf": ".rtf",
+	"application/msword": ".doc", "application/vnd.ms-excel": ".xls", "application/vnd.ms-powerpoint": ".ppt",
+	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   ".docx",
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         ".xlsx",
+	"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+}
+
+// Linkable reports whether HTTP clients keep the path of a link to the object as it
+// is. Most of them rewrite "." and ".." segments, and some a leading slash, before the
+// request is sent: S3 then refuses the signature, or hands out another object.
+func (s Source) Linkable() bool {
+	if strings.HasPrefix(s.Key, "/") {
+		return false
+	}
+	for segment := range strings.SplitSeq(s.Key, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 // plainExtension keeps a dot that belongs to a sentence ("v1. final version")

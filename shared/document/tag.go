@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -64,37 +66,69 @@ func CleanUsageTag(tag string) string {
 // other software.
 var ErrNoTag = errors.New("the run has no tag of ours")
 
-// ParseTag reads a Tag from a run's metadata. The error wraps [ErrNoTag] where
-// there is none, or says what is wrong with the one there is.
+// maxAttempt bounds the number of an attempt that is believed.
+const maxAttempt = 1_000_000
+
+// ParseTag reads a Tag from a run's metadata. What comes back need not be spelled as
+// it was sent: an attempt of 1, 1.0 or "1" is the same attempt, members of odd types
+// count as absent, and a key in another Unicode form only means that the Tag's Source
+// can't be used ([Tag.HasSource]). The error wraps [ErrNoTag] where the metadata names
+// no document.
 func ParseTag(metadata json.RawMessage) (Tag, error) {
-	var m struct {
-		Stack      *string  `json:"stack"`
-		DocumentID *string  `json:"documentId"`
-		Attempt    *int     `json:"attempt"`
-		Bucket     string   `json:"bucket"`
-		Key        string   `json:"key"`
-		VersionID  string   `json:"versionId"`
-		ETag       string   `json:"eTag"`
-		UsageTags  []string `json:"extend:usage_tags"`
-	}
+	var m map[string]json.RawMessage
 	if len(metadata) == 0 {
 		return Tag{}, ErrNoTag
 	}
 	if err := json.Unmarshal(metadata, &m); err != nil {
-		// Other software may well use the same names for values of other types.
 		return Tag{}, fmt.Errorf("%w: %v", ErrNoTag, err)
 	}
-	if m.Stack == nil || m.DocumentID == nil || m.Attempt == nil {
-		return Tag{}, ErrNoTag
+	t := Tag{
+		Stack: text(m["stack"]), DocumentID: text(m["documentId"]), Attempt: attempt(m["attempt"]),
+		Bucket: text(m["bucket"]), Key: text(m["key"]), VersionID: text(m["versionId"]), ETag: text(m["eTag"]),
 	}
-	t := Tag{Stack: *m.Stack, DocumentID: *m.DocumentID, Attempt: *m.Attempt, Bucket: m.Bucket, Key: m.Key, VersionID: m.VersionID, ETag: m.ETag, UsageTags: m.UsageTags}
-	if t.Attempt < 1 || t.Source().DocumentID() != t.DocumentID {
-		return Tag{}, fmt.Errorf("%w: document id and attempt don't fit the object that it names", ErrNoTag)
+	_ = json.Unmarshal(m["extend:usage_tags"], &t.UsageTags)
+	switch {
+	case t.Stack == "" || !isDocumentID(t.DocumentID):
+		// Other software may well use the same names for other things.
+		return Tag{}, ErrNoTag
+	case t.Attempt == 0:
+		return Tag{}, fmt.Errorf("%w: its attempt %.40q is not a number from 1 to %d", ErrNoTag, m["attempt"], maxAttempt)
 	}
 	return t, nil
 }
 
-// Source is what the Tag knows of the Source: all but size and sequencer.
+// text is a member as text, whichever way it was written: "7" and 7 alike. It is empty
+// for whatever has no text.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	var n json.Number
+	if json.Unmarshal(raw, &n) == nil {
+		return n.String()
+	}
+	return ""
+}
+
+// attempt is the number in a member, 1, 1.0, 1e0 or "1", or 0.
+func attempt(raw json.RawMessage) int {
+	n, err := strconv.ParseFloat(strings.TrimSpace(text(raw)), 64)
+	if err != nil || n != math.Trunc(n) || n < 1 || n > maxAttempt {
+		return 0
+	}
+	return int(n)
+}
+
+// HasSource reports whether the Tag names the very object that its document id is of.
+// If not, what it says of the object was changed on the way, or made up: only the
+// ledger can know the document.
+func (t Tag) HasSource() bool {
+	return t.Bucket != "" && t.Key != "" && len(t.Key) <= maxKeyBytes && t.Source().DocumentID() == t.DocumentID
+}
+
+// Source is what the Tag knows of the Source: all but size and sequencer. It means
+// nothing unless [Tag.HasSource].
 func (t Tag) Source() Source {
 	return Source{Bucket: t.Bucket, Key: t.Key, VersionID: t.VersionID, ETag: t.ETag}
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -20,7 +21,10 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 	next.Runs = slices.Clone(rec.Runs)
 	next.Version++
 	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
-	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: &next, Written: true}, nil }
+	write := func(v Verdict) (Decision, error) {
+		next.fallBack()
+		return Decision{Verdict: v, Record: &next, Written: true}, nil
+	}
 
 	switch f := f.(type) {
 	case Claim:
@@ -28,6 +32,9 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if newer {
 			// The same bytes were uploaded once more: it counts for the order of an object's uploads.
 			next.Sequence = f.Source.Sequencer
+			if rec.Sequence != "" {
+				next.Copies++
+			}
 		}
 		v := NothingToDo
 		switch {
@@ -41,9 +48,15 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		case rec.State == Submitting:
 			// The claimer is dead. It may have sent its POST until the lease's last moment.
 			next.unconfirmed(rec.LeaseUntil, now)
+			next.Unanswered++
 			return write(Search)
 		case rec.State == Unconfirmed:
 			v = Search
+		case newer && rec.Sequence != "" && rec.State.Terminal() && rec.State != Skipped && rec.OutputRunID == "":
+			// It came to nothing, and somebody has uploaded it again.
+			next.startAttempt("uploaded again", now)
+			r.grant(&next, f, now)
+			return write(Claimed)
 		}
 		if newer {
 			return write(v)
@@ -72,6 +85,22 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			until = now
 		}
 		next.waiting(f.Reason, until)
+		if f.Failure == nil {
+			return write(Stored)
+		}
+		if next.FailingSince.IsZero() {
+			next.FailingSince = now
+		}
+		if f.Failure.Own {
+			next.Failures++
+			if apart := now.Add(failureWait(next.Failures)); apart.After(until) {
+				next.NextCheckAt = apart
+			}
+		}
+		if next.Failures >= r.MaxFailures || now.Sub(next.FailingSince) >= r.GiveUpAfter {
+			next.endBecause(Refused, f.Failure.Code, fmt.Sprintf("given up after %d failures since %s: %s",
+				next.Failures, next.FailingSince.Format(time.RFC3339), f.Failure.Message), now)
+		}
 		return write(Stored)
 
 	case OutcomeUnknown:
@@ -79,6 +108,25 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			return unchanged(Unchanged)
 		}
 		next.unconfirmed(now, now)
+		if !f.Shared {
+			next.Unanswered++
+		}
+		return write(Stored)
+
+	case Copied:
+		if f.Sequencer <= rec.Sequence {
+			return unchanged(Unchanged)
+		}
+		next.Sequence = f.Sequencer
+		next.Copies++
+		return write(Stored)
+
+	case Skip:
+		if !rec.inFlight(f.ClaimNumber) {
+			return unchanged(Unchanged)
+		}
+		next.endBecause(Skipped, f.Code, f.Message, now)
+		next.DuplicateOf, next.Revision = f.DuplicateOf, rec.Revision // consumers are not told
 		return write(Stored)
 
 	case Refusal:
@@ -96,6 +144,10 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {
 			return unchanged(Search) // a run that was made may still be invisible
 		}
+		if rec.Unanswered >= r.MaxUnanswered {
+			next.endBecause(Refused, NoAnswer, fmt.Sprintf("the outcome of %d POSTs in a row was unknown, and no run was found: ask Extend about the file, and reprocess the document", rec.Unanswered), now)
+			return write(Stored)
+		}
 		next.waiting("no run found in the confirm window", now)
 		return write(Stored)
 
@@ -106,22 +158,65 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if rec.State != Processing || rec.RunID != f.RunID {
 			return unchanged(Unchanged)
 		}
-		if now.Sub(rec.SubmittedAt) < maxCheckInterval {
-			// With the key of another workspace every run is unknown: leave people time to see
-			// that, and check once more.
+		if rec.MissingSince.IsZero() {
+			next.MissingSince = now
+		}
+		if rec.MissingSince.IsZero() || now.Sub(rec.MissingSince) < r.ReconcileAfter || now.Sub(rec.SubmittedAt) < maxCheckInterval {
+			// With the key of another workspace every run is unknown, and a run can be missing
+			// for a moment: leave people time to see that, and check once more.
 			next.NextCheckAt = now.Add(r.checkInterval(rec, now))
 			return write(Stored)
 		}
-		next.end(Cancelled, now)
-		next.FailureReason, next.FailureMessage = RunNotFound, "Extend knows no such run: it was deleted, or the API key is of another workspace"
+		next.endBecause(Cancelled, RunNotFound, "Extend knows no such run: it was deleted, or the API key is of another workspace", now)
 		return write(Stored)
 
-	case StillRunning:
+	case CheckStarted:
 		if rec.State != Processing || rec.RunID != f.RunID {
 			return unchanged(Unchanged)
 		}
 		next.NextCheckAt = now.Add(r.checkInterval(rec, now))
 		return write(Stored)
+
+	case StillRunning:
+		if rec.State != Processing || rec.RunID != f.RunID || rec.FailedChecks == 0 && rec.MissingSince.IsZero() && rec.PendingDigest == "" {
+			return unchanged(Unchanged)
+		}
+		next.FailedChecks, next.MissingSince, next.Reason, next.UnreadableLocation = 0, time.Time{}, "", ""
+		next.PendingDigest, next.PendingSince = "", time.Time{}
+		return write(Stored)
+
+	case CheckFailed:
+		if rec.State != Processing || f.RunID != "" && rec.RunID != f.RunID {
+			return unchanged(Unchanged)
+		}
+		if f.RunID != "" {
+			next.FailedChecks++
+		} else {
+			next.NextCheckAt = now
+		}
+		next.Reason = cut(f.Reason, maxReason)
+		next.UnreadableLocation = cmp.Or(f.Location, rec.UnreadableLocation)
+		switch {
+		case next.UnreadableLocation != "" && next.FailedChecks >= maxUnreadable:
+			next.endBecause(Failed, UnreadableAnswer, "Extend's answers about the run can't be read. The last one is at "+next.UnreadableLocation, now)
+		case next.FailedChecks >= maxFailedChecks:
+			next.endBecause(Failed, NoAnswer, "Extend gave no usable answer about the run: "+f.Reason, now)
+		}
+		return write(Stored)
+
+	case NotShown:
+		switch {
+		case !rec.State.Terminal() || rec.RunID != f.RunID || rec.Digest == f.Digest || slices.Contains(rec.PastDigests, f.Digest):
+			return unchanged(Unchanged)
+		case rec.PendingDigest != f.Digest:
+			next.PendingDigest, next.PendingSince = f.Digest, now
+			return write(Later)
+		case now.Sub(rec.PendingSince) < r.ConfirmWindow:
+			return unchanged(Later)
+		}
+		next.rememberDigest(f.Digest) // it is older than what Extend shows
+		next.PendingDigest, next.PendingSince = "", time.Time{}
+		return write(Unchanged)
 
 	case Reprocess:
 		if !rec.State.Terminal() || rec.Bucket == "" || f.Attempt != rec.Attempt+1 {
@@ -150,6 +245,9 @@ func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 		r.grant(&next, f, now)
 		return Decision{Verdict: Claimed, Record: &next, Written: true}, nil
 	case RunEnded:
+		if f.Foreign {
+			return Decision{Verdict: TagMismatch}, nil
+		}
 		// A run without a tag, or a document whose record is gone: the tag says what it was.
 		next := Record{DocumentID: f.RunID, Attempt: 1, Version: 1}
 		if f.Source.Bucket != "" {
@@ -162,26 +260,63 @@ func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 	return Decision{Verdict: Unchanged}, nil
 }
 
+// The FailureReasons of documents that ended without a last word of Extend. A later word
+// of Extend about the run is stored.
+const (
+	// RunNotFound: the run is gone at Extend.
+	RunNotFound = "RUN_NOT_FOUND"
+	// NoAnswer: Extend gave no usable answer, to POSTs or to questions about the run.
+	NoAnswer = "NO_ANSWER"
+	// UnreadableAnswer: Extend's answers about the run can't be read.
+	UnreadableAnswer = "UNREADABLE_ANSWER"
+)
+
+// ours reports whether the record's end is our own conclusion.
+func (rec *Record) ours() bool {
+	return rec.FailureReason == RunNotFound || rec.FailureReason == NoAnswer || rec.FailureReason == UnreadableAnswer
+}
+
 func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision, error) {
 	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
-	write := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: next, Written: true}, nil }
+	write := func(v Verdict) (Decision, error) {
+		next.fallBack()
+		return Decision{Verdict: v, Record: next, Written: true}, nil
+	}
 	past := PastRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}
 	switch {
-	case f.Attempt < rec.Attempt:
-		return r.notePastRun(rec, next, past)
-	case f.Attempt > rec.Attempt:
-		// The ledger has forgotten an attempt (a table that was restored): the tag knows.
-		next.archive(now)
-		next.Attempt = f.Attempt
-	case rec.RunID != "" && rec.RunID != f.RunID:
-		return r.notePastRun(rec, next, past)
-	case rec.State.Terminal() && rec.RunID != "":
-		if rec.State == f.State && rec.Digest == f.Digest {
-			return unchanged(Unchanged)
+	case rec.RunID != "" && rec.RunID == f.RunID:
+		// The ledger knows the run, whatever its tag says.
+		if rec.State.Terminal() {
+			switch {
+			case rec.State == f.State && rec.Digest == f.Digest:
+				return unchanged(Unchanged)
+			case !f.Fetched && slices.Contains(rec.PastDigests, f.Digest):
+				return unchanged(Unchanged) // it was stored, and something newer after it
+			case !(f.Fetched && f.AsOf == rec.Version) && !rec.ours():
+				return unchanged(Confirm)
+			}
 		}
-		if !(f.Fetched && f.AsOf == rec.Version) && rec.FailureReason != RunNotFound {
+	case f.Attempt > rec.Attempt:
+		// Only a claim makes an attempt: this tag was made up, or the table was restored.
+		past.Mismatch = true
+		d, err := r.notePastRun(rec, next, past)
+		d.Verdict = TagMismatch
+		return d, err
+	case f.Attempt < rec.Attempt && f.State == Processed && rec.OutputRunID == "" && !f.Empty && rec.hasPastRun(f.RunID):
+		// A good word about an earlier run is better than no output.
+		return r.lateResult(rec, next, f, past, now)
+	case f.Attempt < rec.Attempt, rec.RunID != "":
+		return r.notePastRun(rec, next, past)
+	}
+	if f.Empty && !rec.State.Terminal() && !(f.Fetched && rec.PendingDigest == f.Digest && now.Sub(rec.PendingSince) >= recheck/2) {
+		if !f.Fetched {
 			return unchanged(Confirm)
 		}
+		// PROCESSED, and nothing in it: Extend is asked once more before that is final.
+		next.setRun(f.RunID, f.RunURL, now)
+		next.State, next.NextCheckAt = Processing, now.Add(recheck)
+		next.PendingDigest, next.PendingSince = f.Digest, now
+		return write(Later)
 	}
 	if f.State == Failed && Transient(f.FailureReason) && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
 		next.setResult(f, now)

@@ -17,7 +17,8 @@ import (
 var (
 	src   = document.Source{Bucket: "in", Key: "a.pdf", VersionID: "v1", ETag: "e1", Size: 7, Sequencer: "0A"}
 	t0    = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	rules = Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2}
+	rules = Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2,
+		MaxFailures: 3, GiveUpAfter: 24 * time.Hour, MaxUnanswered: 2}
 	claim = Claim{Source: src, Route: "default", ProcessorID: "dp_1", Version: "latest"}
 )
 
@@ -43,6 +44,8 @@ func at(s State, edit ...func(*Record)) *Record {
 		r.RunID, r.Digest, r.Revision = "dpr_1", "c1", 1
 	case Refused:
 		r.FailureReason, r.Revision = "NOT_FOUND", 1
+	case Skipped:
+		r.FailureReason, r.DuplicateOf = "SAME_CONTENT", "doc_x"
 	}
 	for _, f := range edit {
 		f(r)
@@ -91,6 +94,39 @@ func firstAttempt(revision int) func(*testing.T, *Record) {
 		t.Helper()
 		if r.Attempt != 1 || r.Revision != revision || len(r.Runs) > 0 {
 			t.Errorf("attempt %d, revision %d, past runs %v; want attempt 1, revision %d", r.Attempt, r.Revision, r.Runs, revision)
+		}
+	}
+}
+
+// again is a claim by a later creation of the same bytes.
+var again = Claim{Source: func() document.Source { s := src; s.Sequencer = "0B"; return s }(), Route: "default", ProcessorID: "dp_1", Version: "latest"}
+
+func late(r *Record) {
+	r.Attempt, r.OutputRunID = 2, "dpr_0"
+	r.Runs = []PastRun{{Attempt: 1, RunID: "dpr_0", State: Processed, At: t0, Late: true, Digest: "d0", Type: "EXTRACT"}}
+}
+
+func empty(o RunEnded) RunEnded {
+	o.Source, o.Attempt, o.RunID, o.State, o.Output, o.Digest, o.Empty = src, 1, "dpr_1", Processed, output(`null`), "e1", true
+	return o
+}
+
+func pending(digest string) func(*Record) {
+	return func(r *Record) { r.PendingDigest, r.PendingSince = digest, t0 }
+}
+
+func missing(after time.Duration) func(*Record) {
+	return func(r *Record) { r.MissingSince = t0.Add(after) }
+}
+
+func refused(own bool) NotAccepted {
+	return NotAccepted{ClaimNumber: 1, Reason: "403", Failure: &Failure{Own: own, Code: "NOT_THE_API", Message: "a firewall"}}
+}
+
+func reason(want string) func(*testing.T, *Record) {
+	return func(t *testing.T, r *Record) {
+		if r.FailureReason != want || r.Revision != 1 {
+			t.Errorf("%+v", r)
 		}
 	}
 }
@@ -229,17 +265,162 @@ func TestDecide(t *testing.T) {
 			}
 		}},
 		{name: "processed, of an earlier attempt", rec: at(Processing, second), fact: processed("dpr_00", "d"), verdict: DuplicateRun, state: Processing},
-		{name: "processed, of the earlier attempt that is noted", rec: at(Processing, second), fact: processed("dpr_0", "d"), verdict: EarlierAttempt},
+		{name: "processed, of the earlier attempt that is noted", rec: at(Processing, second), fact: processed("dpr_0", "d"), verdict: EarlierAttempt, state: Processing, also: func(t *testing.T, r *Record) {
+			if n := r.Runs[0]; !n.Late || n.State != Processed || n.Digest != "d" || r.OutputRunID != "dpr_0" || r.RunID != "dpr_1" || r.Revision != 0 {
+				t.Errorf("%+v", r)
+			}
+		}},
 		{name: "processed, a second run for the attempt", rec: at(Processed), fact: processed("dpr_2", "d2"), verdict: DuplicateRun, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.RunID != "dpr_1" || r.Digest != "d1" || r.Revision != 1 || r.Output != nil {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "processed, of an attempt that the table has forgotten", rec: at(Processed), fact: attempt(3, processed("dpr_3", "d3")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
-			if r.Attempt != 3 || r.RunID != "dpr_3" || len(r.Runs) != 1 || r.Runs[0].RunID != "dpr_1" || r.Revision != 2 {
+		{name: "processed, of an attempt that was never begun", rec: at(Processed), fact: attempt(3, processed("dpr_3", "d3")), verdict: TagMismatch, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.Attempt != 1 || r.RunID != "dpr_1" || r.Revision != 1 || len(r.Runs) != 1 || !r.Runs[0].Mismatch || r.Output != nil {
 				t.Errorf("%+v", r)
 			}
 		}},
+		{name: "processed, no record, and a tag of another object", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: output(`{}`), Foreign: true}, verdict: TagMismatch},
+		{name: "processed, the record's run under another attempt", rec: at(Processing), fact: attempt(7, processed("dpr_1", "d1")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.Attempt != 1 || r.RunID != "dpr_1" {
+				t.Errorf("%+v", r)
+			}
+		}},
+
+		// A later good word about an earlier run.
+		{name: "processed, of the earlier attempt, and the next one is not sent", rec: at(Waiting, second, func(r *Record) { r.SubmittedAt = time.Time{} }), fact: processed("dpr_0", "d"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.RunID != "dpr_0" || r.RunAttempt != 1 || r.Attempt != 2 || r.Revision != 1 || len(r.Runs) != 0 || r.OutputRunID != "dpr_0" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "processed, of the earlier attempt, and the next one came to nothing", rec: at(Failed, second), fact: processed("dpr_0", "d"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.RunID != "dpr_0" || r.RunAttempt != 1 || r.Revision != 2 || len(r.Runs) != 1 || r.Runs[0].RunID != "dpr_1" || r.Runs[0].Attempt != 2 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "failed, and the run before it turned out well", rec: at(Processing, late), fact: attempt(2, failed("dpr_1", "INVALID_PROCESSOR")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.RunID != "dpr_0" || r.Digest != "d0" || r.Type != "EXTRACT" || r.FailureReason != "" || r.Revision != 1 || len(r.Runs) != 1 || r.Runs[0].State != Failed {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "processed, and the run before it turned out well", rec: at(Processing, late), fact: attempt(2, processed("dpr_1", "d1")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.RunID != "dpr_1" || r.OutputRunID != "dpr_1" || r.Digest != "d1" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "failed after a reprocess: the old output stays, the state says so", rec: at(Processing, func(r *Record) {
+			r.Attempt, r.OutputRunID, r.Revision = 2, "dpr_0", 1
+			r.Runs = []PastRun{{Attempt: 1, RunID: "dpr_0", State: Processed, At: t0}}
+		}), fact: attempt(2, failed("dpr_1", "INVALID_PROCESSOR")), verdict: Stored, state: Failed},
+
+		// PROCESSED without a result.
+		{name: "processed, empty", rec: at(Processing), fact: empty(RunEnded{}), verdict: Confirm},
+		{name: "processed, empty, fetched", rec: at(Processing), fact: empty(RunEnded{Fetched: true, AsOf: 5}), verdict: Later, state: Processing, also: func(t *testing.T, r *Record) {
+			if r.PendingDigest != "e1" || !r.NextCheckAt.Equal(t0.Add(time.Second+recheck)) || r.RunID != "dpr_1" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "processed, empty, fetched at once again", rec: at(Processing, pending("e1")), fact: empty(RunEnded{Fetched: true, AsOf: 5}), verdict: Later, state: Processing},
+		{name: "processed, empty, fetched again", rec: at(Processing, pending("e1")), fact: empty(RunEnded{Fetched: true, AsOf: 5}), now: t0.Add(recheck), verdict: Stored, state: Processed},
+		{name: "processed, empty before", rec: at(Processing, pending("e1")), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.PendingDigest != "" || !r.PendingSince.IsZero() {
+				t.Errorf("%+v", r)
+			}
+		}},
+
+		// A signed content that Extend does not show.
+		{name: "not shown", rec: at(Processed), fact: NotShown{"dpr_1", "d2"}, verdict: Later, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.PendingDigest != "d2" || r.Revision != 1 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "not shown yet", rec: at(Processed, pending("d2")), fact: NotShown{"dpr_1", "d2"}, now: windowOver.Add(-time.Second), verdict: Later},
+		{name: "not shown for so long: it is older", rec: at(Processed, pending("d2")), fact: NotShown{"dpr_1", "d2"}, now: windowOver, verdict: Unchanged, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.PendingDigest != "" || !slices.Equal(r.PastDigests, []string{"d2"}) {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "not shown, but it is what is stored", rec: at(Processed), fact: NotShown{"dpr_1", "d1"}, verdict: Unchanged},
+		{name: "not shown, known to be older", rec: at(Processed, func(r *Record) { r.PastDigests = []string{"d0"} }), fact: NotShown{"dpr_1", "d0"}, verdict: Unchanged},
+		{name: "processed, a content that was stored before", rec: at(Processed, func(r *Record) { r.PastDigests = []string{"d0"} }), fact: processed("dpr_1", "d0"), verdict: Unchanged},
+		{name: "processed, a content that was stored before, and Extend shows it again", rec: at(Processed, func(r *Record) { r.PastDigests = []string{"d0"} }), fact: confirmed(processed("dpr_1", "d0")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.Digest != "d0" || !slices.Contains(r.PastDigests, "d1") {
+				t.Errorf("%+v", r)
+			}
+		}},
+
+		// Nothing comes back for ever.
+		{name: "not accepted, of its own", rec: at(Submitting), fact: refused(true), verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
+			if r.Failures != 1 || !r.FailingSince.Equal(t0.Add(time.Second)) || !r.NextCheckAt.Equal(t0.Add(time.Second+time.Minute)) {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "not accepted, of its own, once too often", rec: at(Submitting, func(r *Record) { r.Failures, r.FailingSince = 2, t0 }), fact: refused(true), verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
+			if r.FailureReason != "NOT_THE_API" || !strings.Contains(r.FailureMessage, "after 3 failures") || !strings.Contains(r.FailureMessage, "a firewall") || r.Revision != 1 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "not accepted, as others are not", rec: at(Submitting, func(r *Record) { r.Failures, r.FailingSince = 2, t0 }), fact: refused(false), verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
+			if r.Failures != 2 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "not accepted, as others are not, for a day", rec: at(Submitting, func(r *Record) { r.FailingSince = t0 }), fact: refused(false), now: t0.Add(24 * time.Hour), verdict: Stored, state: Refused},
+		{name: "not accepted, for the account, for a year", rec: at(Submitting, func(r *Record) { r.FailingSince = t0 }), fact: NotAccepted{ClaimNumber: 1, Reason: "402"}, now: t0.Add(365 * 24 * time.Hour), verdict: Stored, state: Waiting},
+		{name: "unknown, as others are", rec: at(Submitting), fact: OutcomeUnknown{ClaimNumber: 1, Shared: true}, verdict: Stored, state: Unconfirmed, also: func(t *testing.T, r *Record) {
+			if r.Unanswered != 0 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "not found, once too often", rec: at(Unconfirmed, func(r *Record) { r.Unanswered = 2 }), fact: NotFound{1, windowOver}, now: windowOver, verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
+			if r.FailureReason != NoAnswer || r.Revision != 1 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "accepted: the count begins anew", rec: at(Unconfirmed, func(r *Record) { r.Unanswered, r.Failures, r.FailingSince = 1, 1, t0 }), fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if r.Unanswered != 0 || r.Failures != 0 || !r.FailingSince.IsZero() {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "check failed", rec: at(Processing), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if r.FailedChecks != 1 || r.Reason != "500" || r.NextCheckAt != t0 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "check failed, once too often", rec: at(Processing, func(r *Record) { r.FailedChecks = maxFailedChecks - 1 }), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Stored, state: Failed, also: reason(NoAnswer)},
+		{name: "check failed, unreadable, once too often", rec: at(Processing, func(r *Record) { r.FailedChecks = maxUnreadable - 1 }), fact: CheckFailed{"dpr_1", "NaN", "s3://results/x"}, verdict: Stored, state: Failed, also: reason(UnreadableAnswer)},
+		{name: "check failed, but it has ended", rec: at(Processed), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Unchanged},
+		{name: "processed, once given up: the delivery is all there is", rec: at(Failed, func(r *Record) { r.FailureReason = UnreadableAnswer }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
+		{name: "check started", rec: at(Processing), fact: CheckStarted{"dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: nextCheck(2 * time.Hour)},
+
+		// Not read on purpose.
+		{name: "skipped", rec: at(Submitting), fact: Skip{ClaimNumber: 1, Code: "SAME_CONTENT", DuplicateOf: "doc_x"}, verdict: Stored, state: Skipped, also: func(t *testing.T, r *Record) {
+			if r.FailureReason != "SAME_CONTENT" || r.DuplicateOf != "doc_x" || r.Revision != 0 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "claim of a skipped one", rec: at(Skipped), fact: claim, verdict: NothingToDo},
+		{name: "claim of a skipped one, uploaded again", rec: at(Skipped), fact: again, verdict: NothingToDo, state: Skipped},
+		{name: "reprocess a skipped one", rec: at(Skipped), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+			if r.DuplicateOf != "" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "uploaded again after a failure", rec: at(Failed), fact: again, verdict: Claimed, state: Submitting, also: func(t *testing.T, r *Record) {
+			if r.Attempt != 2 || r.ClaimNumber != 2 || len(r.Runs) != 1 || r.Sequence != "0B" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "uploaded again after a refusal", rec: at(Refused), fact: again, verdict: Claimed, state: Submitting},
+		{name: "uploaded again after a cancellation", rec: at(Cancelled), fact: again, verdict: Claimed, state: Submitting},
+		{name: "uploaded again after a failure that left an old output", rec: at(Failed, func(r *Record) { r.OutputRunID = "dpr_0" }), fact: again, verdict: NothingToDo, state: Failed},
+		{name: "uploaded again while it is read", rec: at(Processing), fact: again, verdict: NothingToDo, state: Processing, also: func(t *testing.T, r *Record) {
+			if r.Copies != 1 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "the first upload event, after a delivery", rec: at(Failed, func(r *Record) { r.Sequence = "" }), fact: claim, verdict: NothingToDo, state: Failed},
+
 		{name: "failed for good", rec: at(Processing), fact: failed("dpr_1", "INVALID_PROCESSOR"), verdict: Stored, state: Failed, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != "INVALID_PROCESSOR" || r.Revision != 1 || r.OutputRunID != "" {
 				t.Errorf("%+v", r)
@@ -266,26 +447,25 @@ func TestDecide(t *testing.T) {
 
 		// What reconcile learns.
 		{name: "gone, but young: the key may be of another workspace", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: nextCheck(time.Second + rules.ReconcileAfter)},
-		{name: "gone", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxCheckInterval), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
+		{name: "gone, said for the first time", rec: at(Processing), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxCheckInterval), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if !r.MissingSince.Equal(t0.Add(maxCheckInterval)) {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "gone, said twice at once", rec: at(Processing, missing(maxCheckInterval)), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxCheckInterval + time.Second), verdict: Stored, state: Processing},
+		{name: "gone", rec: at(Processing, missing(maxCheckInterval)), fact: RunMissing{RunID: "dpr_1"}, now: t0.Add(maxCheckInterval + rules.ReconcileAfter), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != RunNotFound || r.Revision != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
 		{name: "gone, but it has ended", rec: at(Processed), fact: RunMissing{RunID: "dpr_1"}, verdict: Unchanged},
 		{name: "processed, once gone: the delivery is all there is", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
-		{name: "still running, young", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.NextCheckAt.Equal(t0.Add(time.Second + rules.ReconcileAfter)) {
-				t.Errorf("at %v", r.NextCheckAt)
-			}
-		}},
-		{name: "still running, an hour old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.NextCheckAt.Equal(t0.Add(2 * time.Hour)) {
-				t.Errorf("at %v", r.NextCheckAt)
-			}
-		}},
-		{name: "still running, a week old", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
-			if !r.NextCheckAt.Equal(t0.Add(7*24*time.Hour + maxCheckInterval)) {
-				t.Errorf("at %v", r.NextCheckAt)
+		{name: "check started, young", rec: at(Processing), fact: CheckStarted{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: nextCheck(time.Second + rules.ReconcileAfter)},
+		{name: "check started, a week old", rec: at(Processing), fact: CheckStarted{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: nextCheck(7*24*time.Hour + maxCheckInterval)},
+		{name: "still running", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
+		{name: "still running, after failed checks", rec: at(Processing, missing(0), func(r *Record) { r.FailedChecks, r.Reason = 3, "500" }), fact: StillRunning{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if r.FailedChecks != 0 || r.Reason != "" || !r.MissingSince.IsZero() {
+				t.Errorf("%+v", r)
 			}
 		}},
 		{name: "still running, but it has ended", rec: at(Processed), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},

@@ -32,10 +32,24 @@ type NotAccepted struct {
 	ClaimNumber int64
 	Reason      string
 	Until       time.Time
+	// Failure is set where the failure may be the document's own.
+	Failure *Failure
+}
+
+// Failure is a failure that may be a document's own, and what the document says when it
+// was one too many.
+type Failure struct {
+	// Own: no other document has heard the same lately.
+	Own           bool
+	Code, Message string
 }
 
 // OutcomeUnknown: the POST of this claim may have made a run, or may not.
-type OutcomeUnknown struct{ ClaimNumber int64 }
+type OutcomeUnknown struct {
+	ClaimNumber int64
+	// Shared: other documents have heard the same lately. It does not count against this one.
+	Shared bool
+}
 
 // Refusal: Extend refused the POST of this claim for good.
 type Refusal struct {
@@ -51,8 +65,12 @@ type NotFound struct {
 
 // RunEnded: a run has ended. It comes from a verified delivery or from our own GET.
 type RunEnded struct {
-	// Source is what the run's tag says; empty for a run without one.
-	Source        document.Source
+	// Source is what the run's tag says; empty for a run without one, and where the tag
+	// names another object than its document's.
+	Source document.Source
+	// Foreign: the tag is one of ours, but can't be held against the object that it names.
+	// Only a record that is there already can be the run's.
+	Foreign       bool
 	Attempt       int
 	RunID, RunURL string
 	ProcessorID   string
@@ -65,6 +83,8 @@ type RunEnded struct {
 	Output                        *Output // set, or OutputLocation is, when Processed
 	OutputLocation                string
 	Digest                        string
+	// Empty: it is PROCESSED, and says no result.
+	Empty bool
 	// Fetched says that we asked Extend for the run, after the record had the version
 	// AsOf (0: there was none). Else it came by itself. A run has no time of its last
 	// change, so a content replaces another only if Extend was asked after the other
@@ -73,11 +93,33 @@ type RunEnded struct {
 	AsOf    int64
 }
 
-// RunMissing: Extend knows no such run (any more). It was deleted.
+// RunMissing: Extend itself says that it knows no such run (any more).
 type RunMissing struct{ RunID string }
 
 // StillRunning: Extend was asked, and the run is still under way.
 type StillRunning struct{ RunID string }
+
+// CheckStarted: somebody is about to ask Extend for the run.
+type CheckStarted struct{ RunID string }
+
+// CheckFailed: Extend gave no usable answer about the run. Location is where an answer
+// that can't be read is kept. Without a RunID it is a delivery that can't be read: Extend is
+// to be asked for the run.
+type CheckFailed struct{ RunID, Reason, Location string }
+
+// NotShown: Extend signed a content of the run, of this digest, that it does not show
+// when it is asked for the run.
+type NotShown struct{ RunID, Digest string }
+
+// Copied: the same bytes were created under the same key once more, later.
+type Copied struct{ Sequencer string }
+
+// Skip: the object of this claim is not read, on purpose.
+type Skip struct {
+	ClaimNumber   int64
+	Code, Message string
+	DuplicateOf   string // the document that has the same content
+}
 
 // Reprocess: somebody wants the document read once more, by this attempt. The number
 // makes the same wish twice one attempt.
@@ -100,6 +142,11 @@ func (RunMissing) fact()     {}
 func (StillRunning) fact()   {}
 func (Reprocess) fact()      {}
 func (Requeued) fact()       {}
+func (CheckStarted) fact()   {}
+func (CheckFailed) fact()    {}
+func (NotShown) fact()       {}
+func (Skip) fact()           {}
+func (Copied) fact()         {}
 
 // Verdict says what a decision means for whoever reported the fact.
 type Verdict string
@@ -123,6 +170,10 @@ const (
 	EarlierAttempt Verdict = "earlier"
 	// DuplicateRun: a second run for one attempt. It is in Runs now; it must never happen.
 	DuplicateRun Verdict = "duplicate run"
+	// Later: what Extend says is not final yet. It is asked again.
+	Later Verdict = "later"
+	// TagMismatch: the run's tag contradicts what the ledger knows. It is in Runs at most.
+	TagMismatch Verdict = "tag mismatch"
 	// Resubmit: the document is WAITING for its next attempt. Send it to the upload queue.
 	Resubmit Verdict = "resubmit"
 )

@@ -25,6 +25,9 @@ type store interface {
 	// swap writes next on condition that the record is still old (nil: that there
 	// is none), else it returns errConflict.
 	swap(ctx context.Context, old, next *Record) error
+	// getContents and swapContents are get and swap for what is known of a key.
+	getContents(ctx context.Context, id string) (*contents, error)
+	swapContents(ctx context.Context, old, next *contents) error
 	// output is the inline output of a record; nil when there is none.
 	output(ctx context.Context, id string) (json.RawMessage, error)
 	// byRun, byObject and byState read an index, which may lag behind the table.

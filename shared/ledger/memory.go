@@ -14,12 +14,13 @@ import (
 // (one property test drives both with the same operations and compares every
 // answer) and is there for tests and simulations.
 func NewMemory(rules Rules, now func() time.Time) *Ledger {
-	return &Ledger{store: &memory{records: map[string]Record{}}, rules: rules, now: now}
+	return &Ledger{store: &memory{records: map[string]Record{}, objects: map[string]contents{}}, rules: rules, now: now}
 }
 
 type memory struct {
 	mu      sync.Mutex
 	records map[string]Record
+	objects map[string]contents
 }
 
 func (m *memory) get(_ context.Context, id string) (*Record, error) {
@@ -47,6 +48,30 @@ func (m *memory) swap(_ context.Context, old, next *Record) error {
 		rec.Output = now.Output
 	}
 	m.records[rec.DocumentID] = rec
+	return nil
+}
+
+func (m *memory) getContents(_ context.Context, id string) (*contents, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.objects[id]
+	if !ok {
+		return nil, nil
+	}
+	c.Known = slices.Clone(c.Known)
+	return &c, nil
+}
+
+func (m *memory) swapContents(_ context.Context, old, next *contents) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, ok := m.objects[next.ID]
+	if (old == nil) == ok || ok && now.Version != old.Version {
+		return errConflict
+	}
+	c := *next
+	c.Known = slices.Clone(next.Known)
+	m.objects[c.ID] = c
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 // Access is one use of the table, as [Ledger.Through] shows it.
 type Access struct {
-	// Op is "get", "write", "output", "query" or "count".
+	// Op is "get", "write", "output", "query", "count", "get contents" or "write contents".
 	Op string
 	// DocumentID is empty for a query and a count.
 	DocumentID string
@@ -41,6 +41,20 @@ func (t *through) get(ctx context.Context, id string) (rec *Record, err error) {
 func (t *through) swap(ctx context.Context, old, next *Record) error {
 	return t.access(ctx, Access{Op: "write", DocumentID: next.DocumentID, Old: old, Next: next}, func(ctx context.Context) error {
 		return t.store.swap(ctx, old, next)
+	})
+}
+
+func (t *through) getContents(ctx context.Context, id string) (c *contents, err error) {
+	err = t.access(ctx, Access{Op: "get contents"}, func(ctx context.Context) (err error) {
+		c, err = t.store.getContents(ctx, id)
+		return err
+	})
+	return c, err
+}
+
+func (t *through) swapContents(ctx context.Context, old, next *contents) error {
+	return t.access(ctx, Access{Op: "write contents"}, func(ctx context.Context) error {
+		return t.store.swapContents(ctx, old, next)
 	})
 }
 

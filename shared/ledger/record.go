@@ -34,20 +34,19 @@ const (
 	Failed State = "FAILED"
 	// Cancelled: the run was cancelled or deleted at Extend.
 	Cancelled State = "CANCELLED"
+	// Skipped: it is not read, on purpose: FailureReason says why. Consumers are not told.
+	Skipped State = "SKIPPED"
 	// Refused: Extend refused the POST for good; FailureReason is its code,
 	// FailureMessage its text.
 	Refused State = "REFUSED"
 )
 
-var states = []State{Waiting, Submitting, Unconfirmed, Processing, Processed, Failed, Cancelled, Refused}
+var states = []State{Waiting, Submitting, Unconfirmed, Processing, Processed, Failed, Cancelled, Refused, Skipped}
 
 // Terminal reports whether nothing more will happen by itself.
 func (s State) Terminal() bool {
-	return s == Processed || s == Failed || s == Cancelled || s == Refused
+	return s == Processed || s == Failed || s == Cancelled || s == Refused || s == Skipped
 }
-
-// RunNotFound is the FailureReason of a document whose run is gone at Extend.
-const RunNotFound = "RUN_NOT_FOUND"
 
 // Record is what the ledger knows of a document. Its field tags are the table's
 // attributes. Times are UTC, to the millisecond.
@@ -92,6 +91,30 @@ type Record struct {
 	// Reason says why the document is WAITING.
 	Reason string `dynamodbav:"reason,omitempty"`
 
+	// Failures counts the failures of this attempt that were the document's own, FailingSince
+	// is when they began, own or not.
+	Failures     int       `dynamodbav:"failures,omitempty"`
+	FailingSince time.Time `dynamodbav:"failingSince,omitempty"`
+	// Unanswered counts the POSTs of this attempt of which nobody knew whether they made a run.
+	Unanswered int `dynamodbav:"unanswered,omitempty"`
+	// FailedChecks counts the questions about the run since the last usable answer.
+	FailedChecks int `dynamodbav:"failedChecks,omitempty"`
+	// UnreadableLocation is where the last answer that could not be read is kept.
+	UnreadableLocation string `dynamodbav:"unreadableLocation,omitempty"`
+	// MissingSince is when Extend first said that it knows no such run.
+	MissingSince time.Time `dynamodbav:"missingSince,omitempty"`
+	// PendingDigest is that of a content that waits to be confirmed, since PendingSince.
+	PendingDigest string    `dynamodbav:"pendingDigest,omitempty"`
+	PendingSince  time.Time `dynamodbav:"pendingSince,omitempty"`
+	// PastDigests are the contents of the run that were stored before the present one.
+	PastDigests []string `dynamodbav:"pastDigests,omitempty"`
+	// RunAttempt is the attempt of the run, where it is an earlier one than Attempt.
+	RunAttempt int `dynamodbav:"runAttempt,omitempty"`
+	// Copies counts the later creations of the same bytes under the same key.
+	Copies int `dynamodbav:"copies,omitempty"`
+	// DuplicateOf is the document that has the same content, of a SKIPPED one.
+	DuplicateOf string `dynamodbav:"duplicateOf,omitempty"`
+
 	Type     string `dynamodbav:"type,omitempty"`
 	Reviewed bool   `dynamodbav:"reviewed,omitempty"`
 	Edited   bool   `dynamodbav:"edited,omitempty"`
@@ -133,6 +156,15 @@ type PastRun struct {
 	FailureMessage string    `dynamodbav:"failureMessage,omitempty"`
 	Credits        string    `dynamodbav:"credits,omitempty"`
 	At             time.Time `dynamodbav:"at,omitempty"`
+	// Late: it was PROCESSED after the next attempt had begun. Digest, Type, Reviewed and
+	// Edited are those of its output, which the document falls back on.
+	Late     bool   `dynamodbav:"late,omitempty"`
+	Digest   string `dynamodbav:"digest,omitempty"`
+	Type     string `dynamodbav:"type,omitempty"`
+	Reviewed bool   `dynamodbav:"reviewed,omitempty"`
+	Edited   bool   `dynamodbav:"edited,omitempty"`
+	// Mismatch: its tag says an attempt that was never begun.
+	Mismatch bool `dynamodbav:"mismatch,omitempty"`
 	// Duplicate: a second run for an attempt that had one. It must never happen.
 	Duplicate bool `dynamodbav:"duplicate,omitempty"`
 }

@@ -14,10 +14,35 @@ type Rules struct {
 	ReconcileAfter time.Duration
 	// MaxAttempts bounds the attempts that the retry rule makes by itself; 1 means it makes none.
 	MaxAttempts int
+	// MaxFailures and GiveUpAfter bound what is tried without a run: so many failures that
+	// were the document's own, or any that lasted so long, end it as REFUSED. What is about
+	// the account, or about the plan's rate, is not bounded: it waits for a person.
+	MaxFailures int
+	GiveUpAfter time.Duration
+	// MaxUnanswered bounds the POSTs of one attempt after which nobody knew whether there was
+	// a run, and none was found: each may have been paid for.
+	MaxUnanswered int
 }
 
 // DefaultRules are the template's defaults.
-var DefaultRules = Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2}
+var DefaultRules = Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2,
+	MaxFailures: 10, GiveUpAfter: 72 * time.Hour, MaxUnanswered: 3}
+
+const (
+	// maxFailedChecks bounds the questions about a run that end without an answer: at the
+	// longest interval, about a week of them.
+	maxFailedChecks = 30
+	// maxUnreadable bounds those whose answer can't be read: about a day of them.
+	maxUnreadable = 8
+	// recheck is the time to the second look at a result that is no result.
+	recheck = time.Minute
+)
+
+// failureWait is how long a document waits after its n-th failure of its own: apart from
+// the others, from a minute to a quarter of an hour.
+func failureWait(n int) time.Duration {
+	return min(time.Minute<<min(max(n-1, 0), 10), 15*time.Minute)
+}
 
 // maxCheckInterval bounds the time between two checks of one document.
 const maxCheckInterval = 6 * time.Hour

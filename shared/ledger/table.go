@@ -140,6 +140,47 @@ func (d *dynamo) write(ctx context.Context, old, next *Record) error {
 	return err
 }
 
+func (d *dynamo) getContents(ctx context.Context, id string) (*contents, error) {
+	out, err := d.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &d.name, Key: d.key(id), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: get %s: %w", id, err)
+	}
+	if len(out.Item) == 0 {
+		return nil, nil
+	}
+	var c contents
+	if err := attributevalue.UnmarshalMap(out.Item, &c); err != nil {
+		return nil, fmt.Errorf("%w: %s: %v", ErrRecord, id, err)
+	}
+	return &c, nil
+}
+
+func (d *dynamo) swapContents(ctx context.Context, old, next *contents) error {
+	item, err := attributevalue.MarshalMap(next)
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.ID, err)
+	}
+	condition := expression.AttributeNotExists(expression.Name("documentId"))
+	if old != nil {
+		condition = expression.Name("recordVersion").Equal(expression.Value(old.Version))
+	}
+	e, err := expression.NewBuilder().WithCondition(condition).Build()
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.ID, err)
+	}
+	_, err = d.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &d.name, Item: item,
+		ConditionExpression: e.Condition(), ExpressionAttributeNames: e.Names(), ExpressionAttributeValues: e.Values(),
+	})
+	if _, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return errConflict
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.ID, err)
+	}
+	return nil
+}
+
 func (d *dynamo) output(ctx context.Context, id string) (json.RawMessage, error) {
 	e, err := expression.NewBuilder().WithProjection(expression.NamesList(expression.Name(outputAttribute))).Build()
 	if err != nil {

@@ -34,6 +34,29 @@ func (r Rules) notePastRun(rec, next *Record, run PastRun) (Decision, error) {
 	return Decision{Verdict: v, Record: next, Written: true}, nil
 }
 
+// hasPastRun reports whether the run is one of an earlier attempt of this document.
+func (rec *Record) hasPastRun(runID string) bool {
+	return slices.ContainsFunc(rec.Runs, func(n PastRun) bool { return n.RunID == runID && !n.Duplicate && !n.Mismatch })
+}
+
+// lateResult decides on the output of an earlier run, which had been given up, of a
+// document that has none. It ends the document, unless the next attempt has been sent:
+// then it is there to fall back on.
+func (r Rules) lateResult(rec, next *Record, f RunEnded, past PastRun, now time.Time) (Decision, error) {
+	i := slices.IndexFunc(next.Runs, func(n PastRun) bool { return n.RunID == f.RunID })
+	if rec.State.Terminal() || rec.State == Waiting && rec.SubmittedAt.IsZero() {
+		next.Runs = slices.Delete(next.Runs, i, i+1)
+		next.archive(now)
+		next.setResult(f, now)
+		next.RunAttempt = f.Attempt
+		return Decision{Verdict: Stored, Record: next, Written: true}, nil
+	}
+	past.Late, past.Digest, past.Type, past.Reviewed, past.Edited = true, f.Digest, cut(f.Type, maxReason), f.Reviewed, f.Edited
+	next.Runs[i] = past
+	next.setOutput(f)
+	return Decision{Verdict: EarlierAttempt, Record: next, Written: true}, nil
+}
+
 // An item of DynamoDB holds 400 KB, and the output has most of it: texts of Extend
 // are cut, and so is the list of runs, the oldest first.
 const (
@@ -90,6 +113,7 @@ func (rec *Record) waiting(reason string, until time.Time) {
 func (rec *Record) setRun(runID, url string, now time.Time) {
 	rec.RunID, rec.RunURL = runID, url
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
+	rec.Failures, rec.FailingSince, rec.Unanswered = 0, time.Time{}, 0
 	if rec.SubmittedAt.IsZero() {
 		rec.SubmittedAt = now
 	}
@@ -100,7 +124,53 @@ func (rec *Record) end(s State, now time.Time) {
 	rec.State, rec.NextCheckAt, rec.FinishedAt = s, time.Time{}, now
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
 	rec.FailureReason, rec.FailureMessage, rec.RequestID = "", "", ""
+	rec.MissingSince, rec.PendingDigest, rec.PendingSince = time.Time{}, "", time.Time{}
 	rec.Revision++
+}
+
+// endBecause ends the record without a word of Extend about a run.
+func (rec *Record) endBecause(s State, code, message string, now time.Time) {
+	rec.end(s, now)
+	rec.FailureReason, rec.FailureMessage = cut(code, maxReason), cut(message, maxMessage)
+}
+
+// fallBack ends a document that came to no output by the output of an earlier run, if
+// that turned out well after its attempt had been given up.
+func (rec *Record) fallBack() {
+	if rec.State == Processed || rec.State == Skipped || !rec.State.Terminal() || rec.OutputRunID == rec.RunID {
+		return
+	}
+	i := slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.Late && n.RunID == rec.OutputRunID })
+	if i < 0 {
+		return
+	}
+	late := rec.Runs[i]
+	rec.Runs = slices.Delete(rec.Runs, i, i+1)
+	rec.appendRun(PastRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State, FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: rec.FinishedAt})
+	rec.State, rec.RunID, rec.RunURL, rec.RunAttempt = Processed, late.RunID, "", late.Attempt
+	rec.Type, rec.Reviewed, rec.Edited, rec.Digest, rec.Credits = late.Type, late.Reviewed, late.Edited, late.Digest, late.Credits
+	rec.FailureReason, rec.FailureMessage, rec.RequestID = "", "", ""
+}
+
+// setOutput stores the output of a run that is not the record's.
+func (rec *Record) setOutput(f RunEnded) {
+	rec.OutputRunID, rec.OutputLocation = f.RunID, f.OutputLocation
+	if f.Output != nil {
+		rec.Output, rec.attribute = f.Output.text, f.Output.attribute
+	}
+}
+
+// maxPastDigests bounds the contents that a record remembers.
+const maxPastDigests = 20
+
+func (rec *Record) rememberDigest(digest string) {
+	if digest == "" || slices.Contains(rec.PastDigests, digest) {
+		return
+	}
+	rec.PastDigests = append(slices.Clone(rec.PastDigests), digest)
+	if n := len(rec.PastDigests) - maxPastDigests; n > 0 {
+		rec.PastDigests = rec.PastDigests[n:]
+	}
 }
 
 func (rec *Record) setResult(f RunEnded, now time.Time) {
@@ -109,12 +179,13 @@ func (rec *Record) setResult(f RunEnded, now time.Time) {
 	rec.ProcessorID = cmp.Or(rec.ProcessorID, f.ProcessorID)
 	rec.Type, rec.Reviewed, rec.Edited = cut(f.Type, maxReason), f.Reviewed, f.Edited
 	rec.FailureReason, rec.FailureMessage = cut(f.FailureReason, maxReason), cut(f.FailureMessage, maxMessage)
+	if rec.Digest != f.Digest {
+		rec.rememberDigest(rec.Digest)
+	}
 	rec.Credits, rec.Digest = f.Credits, f.Digest
+	rec.FailedChecks, rec.UnreadableLocation = 0, ""
 	if f.State == Processed {
-		rec.OutputRunID, rec.OutputLocation = f.RunID, f.OutputLocation
-		if f.Output != nil {
-			rec.Output, rec.attribute = f.Output.text, f.Output.attribute
-		}
+		rec.setOutput(f)
 	}
 }
 
@@ -125,12 +196,15 @@ func (rec *Record) archive(now time.Time) {
 		if at.IsZero() {
 			at = now
 		}
-		rec.appendRun(PastRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State,
+		rec.appendRun(PastRun{Attempt: cmp.Or(rec.RunAttempt, rec.Attempt), RunID: rec.RunID, State: rec.State,
 			FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: at})
 	}
 	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""
 	rec.FailureReason, rec.FailureMessage = "", ""
 	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
+	rec.Failures, rec.FailingSince, rec.Unanswered, rec.FailedChecks, rec.UnreadableLocation = 0, time.Time{}, 0, 0, ""
+	rec.MissingSince, rec.PendingDigest, rec.PendingSince, rec.PastDigests = time.Time{}, "", time.Time{}, nil
+	rec.RunAttempt, rec.DuplicateOf = 0, ""
 }
 
 // startAttempt makes the document WAITING for its next attempt. The retry rule and

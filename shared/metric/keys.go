@@ -36,6 +36,7 @@ var Keys = []struct{ Name, Meaning string }{
 	{"requeued", "Documents that went back to the upload queue."},
 	{"errors", "Documents that could not be handled; for a message, how often handling it has failed."},
 	{"left", "Documents that are still overdue."},
+	{"location", "Where bytes of Extend that cannot be read are kept."},
 	{"bus", "The event bus."},
 	{"panic", "A bug: the message of the panic."},
 	{"stack", "A bug: the stack trace of the panic."},

@@ -36,7 +36,10 @@ type Metric struct {
 var (
 	Submitted         = Metric{Name: "Submitted", Unit: "Count", Meaning: "Runs created at Extend, as the POST's answer or a search showed. A run whose answer was lost and whose webhook came before the search is not counted."}
 	DuplicatesDropped = Metric{Name: "DuplicatesDropped", Unit: "Count", Meaning: "Upload events for documents that had already been submitted."}
-	Refused           = Metric{Name: "Refused", Unit: "Count", Meaning: "Documents that were refused for good: by Extend, or because no route matches any more or the object is gone or archived."}
+	Skipped           = Metric{Name: "Skipped", Unit: "Count", Meaning: "Uploads that were not read on purpose: the same bytes under the same key are read already, or the object was replaced.",
+		Dimension: "Reason", Values: []string{"SAME_CONTENT", "REPLACED"}}
+	NotRouted         = Metric{Name: "NotRouted", Unit: "Count", Meaning: "Uploads that no route takes."}
+	Refused           = Metric{Name: "Refused", Unit: "Count", Meaning: "Documents that were refused for good: by Extend, or because the file is not worth sending, or was given up. failureReason says why."}
 	RateLimited       = Metric{Name: "RateLimited", Unit: "Count", Meaning: "Times that all requests were paused because Extend answered 429: the plan's rate limit was reached."}
 	Unconfirmed       = Metric{Name: "Unconfirmed", Unit: "Count", Meaning: "POSTs that may or may not have created a run, including those of functions that died before they had the answer. Each is searched for."}
 	RecoveredBySearch = Metric{Name: "RecoveredBySearch", Unit: "Count", Meaning: "Runs that a search found after the POST's answer was lost. The file was not submitted again."}
@@ -51,19 +54,23 @@ var (
 	SecondsToOutput = Metric{Name: "SecondsToOutput", Unit: "Seconds", Meaning: "Seconds from the upload to the document's first output in the table."}
 
 	WebhookRejected = Metric{Name: "WebhookRejected", Unit: "Count", Meaning: "Deliveries that webhook did not answer with 200.",
-		Dimension: "Cause", Values: []string{"signature", "stale", "headers", "malformed", "too large", "not stored"}}
+		Dimension: "Cause", Values: []string{"signature", "stale", "headers", "malformed", "too large", "not stored", "not shown yet"}}
 	AccountPaused = Metric{Name: "AccountPaused", Unit: "Count", Meaning: "Times that all requests were paused because Extend refuses the account, or because the secret has no API key.",
 		Dimension: "Reason", Values: []string{"no API key", "401", "402", "403", "410"}}
-	Stalled      = Metric{Name: "Stalled", Unit: "Count", Meaning: "Times that a document was found unfinished more than StalledAfterSeconds after its upload."}
-	DeadLetters  = Metric{Name: "DeadLetters", Unit: "Count", Meaning: "Messages and stream records that a function sent to a dead-letter queue."}
-	DuplicateRun = Metric{Name: "DuplicateRun", Unit: "Count", Meaning: "Second runs for the same attempt. This must never happen."}
+	UnexpectedAnswers = Metric{Name: "UnexpectedAnswers", Unit: "Count", Meaning: "Answers to submit or reconcile that were not Extend's own, but a router's, a proxy's or a firewall's."}
+	Unreadable        = Metric{Name: "Unreadable", Unit: "Count", Meaning: "Answers and deliveries of Extend that could not be read. Their bytes are kept."}
+	TagMismatches     = Metric{Name: "TagMismatches", Unit: "Count", Meaning: "Runs whose tag contradicts what the table knows. They are not stored."}
+	OtherApiVersion   = Metric{Name: "OtherApiVersion", Unit: "Count", Meaning: "Deliveries of another API version of Extend. The document's run is asked about instead."}
+	Stalled           = Metric{Name: "Stalled", Unit: "Count", Meaning: "Times that a document was found unfinished more than StalledAfterSeconds after its upload."}
+	DeadLetters       = Metric{Name: "DeadLetters", Unit: "Count", Meaning: "Messages and stream records that a function sent to a dead-letter queue."}
+	DuplicateRun      = Metric{Name: "DuplicateRun", Unit: "Count", Meaning: "Second runs for the same attempt. This must never happen."}
 )
 
 // All lists the metrics, in the order in which a document meets them.
 var All = []Metric{
-	Submitted, DuplicatesDropped, Refused, RateLimited, Unconfirmed, RecoveredBySearch, RecoveredByReconcile,
+	Submitted, DuplicatesDropped, Skipped, NotRouted, Refused, RateLimited, Unconfirmed, RecoveredBySearch, RecoveredByReconcile,
 	Processed, Failed, Cancelled, Credits, SecondsToOutput,
-	WebhookRejected, AccountPaused, Stalled, DeadLetters, DuplicateRun,
+	WebhookRejected, AccountPaused, UnexpectedAnswers, Unreadable, TagMismatches, OtherApiVersion, Stalled, DeadLetters, DuplicateRun,
 }
 
 // For returns the metric for one value of its dimension. A value that is not in Values

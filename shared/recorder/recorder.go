@@ -19,6 +19,7 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -78,6 +79,7 @@ type Result struct {
 	Metrics []any
 
 	written bool
+	digest  string // of the content that was recorded
 }
 
 // Foreign is the Verdict on a run whose tag names another stack.
@@ -110,6 +112,24 @@ func (r *Recorder) Fetched(ctx context.Context, run *extend.Run, before *ledger.
 	return r.record(ctx, run, seen)
 }
 
+// Ask asks Extend for the run of the document that a tag names, if it is under way, and
+// records the answer. The verdict is Unchanged where there is nothing to ask.
+func (r *Recorder) Ask(ctx context.Context, metadata json.RawMessage) (Result, error) {
+	tag, err := document.ParseTag(metadata)
+	if err != nil || tag.Stack != r.Stack {
+		return Result{Verdict: ledger.Unchanged}, nil
+	}
+	rec, err := r.find(ctx, tag.DocumentID)
+	if err != nil || rec == nil || rec.State != ledger.Processing {
+		return Result{Verdict: ledger.Unchanged, DocumentID: tag.DocumentID, Record: rec}, err
+	}
+	run, err := r.get(ctx, rec.RunID)
+	if err != nil {
+		return Result{DocumentID: rec.DocumentID, Record: rec}, fmt.Errorf("ask about run %s: %w", rec.RunID, err)
+	}
+	return r.Fetched(ctx, run, rec)
+}
+
 func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
 	result, err := r.confirm(ctx, run, seen)
 	if result.DocumentID == "" {
@@ -126,13 +146,20 @@ func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Res
 	// hadEnded: so had the attempt in the record that seen is of. The ledger stores a change
 	// of what has ended only as of that very record, so this tells a change from an end.
 	hadEnded := false
+	signed := "" // the digest of the content that was delivered
 	for range maxRounds {
 		result, err := r.apply(ctx, run, seen)
 		if result.Verdict != ledger.Confirm {
 			if !hadEnded {
 				result.count(run)
 			}
+			if err == nil && signed != "" && signed != result.digest && result.Record != nil && result.Record.State.Terminal() {
+				return r.notShown(ctx, result, run.ID, signed)
+			}
 			return result, err
+		}
+		if !seen.fetched {
+			signed = result.digest
 		}
 		rec := result.Record
 		if rec == nil {
@@ -143,17 +170,39 @@ func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Res
 		if seen, hadEnded = (asOf{fetched: true}), false; rec != nil {
 			seen.version, hadEnded = rec.Version, rec.State.Terminal()
 		}
-		id := run.ID
-		run, err = r.Runs.Get(ctx, id)
-		if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound && result.Record != nil {
-			// The run was deleted: nobody can tell any more which content is newer.
-			return Result{Verdict: ledger.Unchanged, DocumentID: result.DocumentID, Record: result.Record}, nil
+		asked := run.ID
+		run, err = r.get(ctx, asked)
+		if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound && e.FromAPI && result.Record != nil {
+			return r.notShown(ctx, result, asked, signed)
 		}
 		if err != nil {
-			return Result{}, fmt.Errorf("ask about run %s: %w", id, err)
+			return Result{}, fmt.Errorf("ask about run %s: %w", asked, err)
 		}
 	}
 	return Result{}, fmt.Errorf("run %s: its record changed each of %d times while Extend was asked", run.ID, maxRounds)
+}
+
+// get asks Extend for a run, and for no other.
+func (r *Recorder) get(ctx context.Context, id string) (*extend.Run, error) {
+	run, err := r.Runs.Get(ctx, id)
+	if err == nil && run.ID != id {
+		err = fmt.Errorf("asked for run %s, and Extend answered with %s", id, run.ID)
+	}
+	return run, err
+}
+
+// notShown records that Extend signed a content, of that digest, and does not show it. It
+// may be an older one, or a newer one that Extend is slow to show: then the delivery has to
+// come again.
+func (r *Recorder) notShown(ctx context.Context, result Result, runID, signed string) (Result, error) {
+	d, err := r.Ledger.Apply(ctx, result.DocumentID, ledger.NotShown{RunID: runID, Digest: signed})
+	if err != nil {
+		return Result{}, err
+	}
+	if d.Verdict == ledger.Later || result.Verdict == ledger.Confirm {
+		result.Verdict, result.Record = d.Verdict, d.Record
+	}
+	return result, nil
 }
 
 // find is the record as it is now, nil when there is none.
@@ -170,6 +219,9 @@ func (result *Result) count(run *extend.Run) {
 	rec := result.Record
 	var metrics []any
 	switch {
+	case result.Verdict == ledger.TagMismatch: // there may be no record to write to
+		result.Metrics = append(result.Metrics, metric.TagMismatches.One())
+		return
 	case !result.written:
 		return
 	case result.Verdict == ledger.DuplicateRun:
@@ -196,43 +248,94 @@ func (result *Result) count(run *extend.Run) {
 			metrics = append(metrics, metric.Credits.Add(credits))
 		}
 	}
-	result.Ended, result.Metrics = result.Verdict != ledger.DuplicateRun, metrics
+	result.Ended = result.Verdict == ledger.Stored || result.Verdict == ledger.Resubmit
+	result.Metrics = metrics
+}
+
+// owner is the document that a run is of, as far as the run and the ledger know.
+type owner struct {
+	id      string
+	attempt int
+	source  document.Source
+	// unproved: the tag is ours, but not of the object that it names.
+	unproved bool
+}
+
+// errForeign means that the run's tag names another stack.
+var errForeign = errors.New("another stack's")
+
+// owner finds the document of a run: by its tag, in whatever spelling; else by the token
+// in the name of its file, where the ledger has that document; else by the run itself,
+// which the ledger may know. A run that is none of these is a document of its own.
+func (r *Recorder) owner(ctx context.Context, run *extend.Run) (owner, error) {
+	if tag, err := document.ParseTag(run.Metadata); err == nil {
+		o := owner{id: tag.DocumentID, attempt: tag.Attempt}
+		if tag.Stack != r.Stack {
+			return o, errForeign
+		}
+		if o.unproved = !tag.HasSource(); !o.unproved {
+			o.source = tag.Source()
+		}
+		return o, nil
+	}
+	for _, name := range run.FileNames() {
+		id, attempt, ok := document.ParseToken(name)
+		if !ok {
+			continue
+		}
+		rec, err := r.find(ctx, id)
+		if err != nil {
+			return owner{}, err
+		}
+		if rec != nil {
+			return owner{id: id, attempt: attempt, unproved: true}, nil
+		}
+	}
+	rec, err := r.Ledger.ByRun(ctx, run.ID)
+	switch {
+	case err == nil:
+		return owner{id: rec.DocumentID, attempt: cmp.Or(rec.RunAttempt, rec.Attempt), unproved: rec.DocumentID != run.ID}, nil
+	case !errors.Is(err, ledger.ErrNotFound):
+		return owner{}, err
+	}
+	return owner{id: run.ID, attempt: 1}, nil
 }
 
 // apply lets the ledger decide on a run, once, and does what follows from its verdict.
 func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
-	id := run.ID
-	tag, err := document.ParseTag(run.Metadata)
-	tagged := err == nil
-	if tagged {
-		id = tag.DocumentID
-		if tag.Stack != r.Stack {
-			return Result{Verdict: Foreign, DocumentID: id}, nil
-		}
+	o, err := r.owner(ctx, run)
+	if errors.Is(err, errForeign) {
+		return Result{Verdict: Foreign, DocumentID: o.id}, nil
 	}
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{DocumentID: o.id}
 	var fact ledger.Fact = ledger.StillRunning{RunID: run.ID}
 	if _, ended := terminal[run.Status]; ended {
 		f, err := runEnded(run, seen)
 		if err != nil {
 			return Result{}, err
 		}
-		if f.Attempt = 1; tagged {
-			f.Source, f.Attempt = tag.Source(), tag.Attempt
+		f.Source, f.Attempt, f.Foreign = o.source, o.attempt, o.unproved
+		if !f.Empty { // which is no news
+			result.digest = f.Digest
 		}
-		if fact, err = r.place(ctx, id, f); err != nil {
+		if fact, err = r.place(ctx, o.id, f); err != nil {
 			return Result{}, err
 		}
 	} else if !seen.fetched { // a delivery is about what has ended
-		return Result{Verdict: ledger.Confirm, DocumentID: id}, nil
+		result.Verdict = ledger.Confirm
+		return result, nil
 	}
-	d, err := r.Ledger.Apply(ctx, id, fact)
+	d, err := r.Ledger.Apply(ctx, o.id, fact)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Verdict: d.Verdict, DocumentID: id, Record: d.Record, written: d.Written}
+	result.Verdict, result.Record, result.written = d.Verdict, d.Record, d.Written
 	if d.Verdict == ledger.Resubmit {
 		if err := r.Requeue(ctx, d.Record.Source()); err != nil {
-			return result, fmt.Errorf("requeue %s: %w", id, err)
+			return result, fmt.Errorf("requeue %s: %w", o.id, err)
 		}
 	}
 	return result, nil
@@ -273,6 +376,7 @@ func runEnded(run *extend.Run, seen asOf) (f ledger.RunEnded, err error) {
 		if text == nil {
 			text = json.RawMessage("null")
 		}
+		f.Empty = len(bytes.TrimSpace(text)) == 0 || string(text) == "null" || string(bytes.Join(bytes.Fields(text), nil)) == "{}"
 		if f.Output, err = ledger.NewOutput(text); err != nil {
 			return f, fmt.Errorf("run %s: output: %w", run.ID, err)
 		}

@@ -262,13 +262,13 @@ func TestWhoseRunItIs(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	foreign, _ := json.Marshal(document.NewTag("another", source, 1).Metadata())
-	r := d.record(with(processed(`{}`), func(r *extend.Run) { r.Metadata = foreign }), false, Foreign)
+	r := d.record(with(processed(`{"n": 0}`), func(r *extend.Run) { r.Metadata = foreign }), false, Foreign)
 	if r.Record != nil || r.DocumentID != docID {
 		t.Errorf("result %+v", r)
 	}
 	d.wantNone(docID)
 
-	r = d.record(with(processed(`{}`), func(r *extend.Run) { r.Metadata = nil }), false, ledger.Stored)
+	r = d.record(with(processed(`{"n": 0}`), func(r *extend.Run) { r.Metadata = nil }), false, ledger.Stored)
 	if r.DocumentID != "dpr_1" || r.Record.Object != "" {
 		t.Errorf("result %+v", r)
 	}
@@ -277,7 +277,7 @@ func TestWhoseRunItIs(t *testing.T) {
 func TestARunThatHasNotEnded(t *testing.T) {
 	t.Parallel()
 	pending := func() *extend.Run {
-		return with(processed(`{}`), func(r *extend.Run) { r.Status = extend.StatusProcessing })
+		return with(processed(`{"n": 0}`), func(r *extend.Run) { r.Status = extend.StatusProcessing })
 	}
 	t.Run("a delivery says so, and it has", func(t *testing.T) {
 		t.Parallel()
@@ -292,8 +292,8 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		d.submitted()
 		d.answers = []any{pending()}
 		d.at = start.Add(time.Hour)
-		r := d.record(pending(), false, ledger.Stored)
-		if r.Record.State != ledger.Processing || !r.Record.NextCheckAt.After(d.at) {
+		r := d.record(pending(), false, ledger.Unchanged)
+		if r.Record.State != ledger.Processing {
 			t.Errorf("record %+v", r.Record)
 		}
 	})
@@ -301,7 +301,7 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t)
 		d.submitted()
-		r := d.record(with(pending(), func(r *extend.Run) { r.Status = "NEEDS_REVIEW" }), true, ledger.Stored)
+		r := d.record(with(pending(), func(r *extend.Run) { r.Status = "NEEDS_REVIEW" }), true, ledger.Unchanged)
 		if r.Record.State != ledger.Processing {
 			t.Errorf("record %+v", r.Record)
 		}
@@ -322,11 +322,126 @@ func TestACancelledRun(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.submitted()
-	r := d.record(with(processed(`{}`), func(r *extend.Run) { r.Status = extend.StatusCancelled }), true, ledger.Stored)
+	r := d.record(with(processed(`{"n": 0}`), func(r *extend.Run) { r.Status = extend.StatusCancelled }), true, ledger.Stored)
 	if r.Record.State != ledger.Cancelled {
 		t.Errorf("record %+v", r.Record)
 	}
 	d.wantOutput(docID, "")
+}
+
+// A content that Extend signed, and that it does not show when it is asked, is older than
+// what it shows, or newer than what its replica has: it comes again until that is clear.
+func TestASignedContentThatIsNotShown(t *testing.T) {
+	t.Parallel()
+	missing := &extend.Error{StatusCode: 404, FromAPI: true}
+	for name, stale := range map[string]any{
+		"the content before it": processed(`{"n": 1}`), "a run under way": with(processed(`{"n": 1}`), func(r *extend.Run) { r.Status = extend.StatusProcessing }), "no such run": missing,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			d.record(processed(`{"n": 1}`), false, ledger.Stored)
+			d.answers = []any{stale, stale, processed(`{"n": 2}`)}
+			d.record(processed(`{"n": 2}`), false, ledger.Later)
+			d.at = d.at.Add(time.Minute)
+			d.record(processed(`{"n": 2}`), false, ledger.Later)
+			d.at = d.at.Add(time.Minute)
+			d.record(processed(`{"n": 2}`), false, ledger.Stored)
+			d.wantOutput(docID, `{"n": 2}`)
+			d.record(processed(`{"n": 1}`), false, ledger.Unchanged) // late, and known to be older: nobody is asked
+		})
+		t.Run(name+", for good", func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			d.record(processed(`{"n": 1}`), false, ledger.Stored)
+			d.answers = []any{stale, stale}
+			d.record(processed(`{"n": 0}`), false, ledger.Later)
+			d.at = d.at.Add(ledger.DefaultRules.ConfirmWindow)
+			d.record(processed(`{"n": 0}`), false, ledger.Unchanged)
+			d.record(processed(`{"n": 0}`), false, ledger.Unchanged)
+			d.wantOutput(docID, `{"n": 1}`)
+		})
+	}
+}
+
+// PROCESSED without a result may be a read that came too early.
+func TestProcessedWithoutAResult(t *testing.T) {
+	t.Parallel()
+	for name, none := range map[string]json.RawMessage{"absent": nil, "null": json.RawMessage("null"), "{}": json.RawMessage(" { } ")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			empty := with(processed(``), func(r *extend.Run) { r.Output = none })
+			d := newDesk(t)
+			d.submitted()
+			d.answers = []any{empty, processed(`{"n": 1}`)}
+			d.record(empty, false, ledger.Later)
+			d.record(empty, false, ledger.Stored)
+			d.wantOutput(docID, `{"n": 1}`)
+		})
+	}
+	d := newDesk(t)
+	d.submitted()
+	empty := processed(`null`)
+	d.record(empty, true, ledger.Later)
+	d.at = d.at.Add(time.Minute)
+	d.record(empty, true, ledger.Stored) // it is so
+	d.wantOutput(docID, `null`)
+}
+
+// A run is a document's if its tag, its file's name or the ledger says so.
+func TestTagInAnySpelling(t *testing.T) {
+	t.Parallel()
+	named := func(name string) func(*extend.Run) {
+		return func(r *extend.Run) {
+			r.Metadata = nil
+			r.Files = json.RawMessage(`[{"object":"file","id":"file_1","name":"` + name + `"}]`)
+		}
+	}
+	tag := func(old, new string) func(*extend.Run) {
+		return func(r *extend.Run) { r.Metadata = json.RawMessage(strings.Replace(string(r.Metadata), old, new, 1)) }
+	}
+	for name, c := range map[string]struct {
+		edit func(*extend.Run)
+		of   string
+	}{
+		"attempt as 1.0":                {tag(`"attempt":1`, `"attempt":1.0`), docID},
+		"attempt as text":               {tag(`"attempt":1`, `"attempt":"1"`), docID},
+		"the key in another form":       {tag(`"key":"`, `"key":"u\u0308`), docID},
+		"no tag, but our token":         {named(source.FileName(1, "")), docID},
+		"no tag and no name, but known": {func(r *extend.Run) { r.Metadata = nil }, docID},
+		"null for a tag, but known":     {func(r *extend.Run) { r.Metadata = json.RawMessage("null") }, docID},
+		"a tag that can't be read":      {func(r *extend.Run) { r.Metadata = json.RawMessage(`{"stack":{}}`) }, docID},
+		"a token nobody knows":          {func(r *extend.Run) { named("a.doc_aaaaaaaaaaaaaaaaaaaaaaaaaa-1.pdf")(r); r.ID = "dpr_other" }, "dpr_other"},
+		"a stranger":                    {func(r *extend.Run) { r.Metadata = nil; r.ID = "dpr_other" }, "dpr_other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			d.submitted()
+			if r := d.record(with(processed(`{"n": 1}`), c.edit), false, ledger.Stored); r.DocumentID != c.of {
+				t.Errorf("document %s, want %s", r.DocumentID, c.of)
+			}
+		})
+	}
+	t.Run("a tag of a document that nobody knows, and not of its object", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t)
+		r := d.record(with(processed(`{"n": 1}`), tag(`"key":"`, `"key":"x`)), false, ledger.TagMismatch)
+		if r.Record != nil {
+			t.Errorf("%+v", r)
+		}
+		d.wantNone(docID)
+		d.wantNone("dpr_1")
+	})
+	t.Run("a tag of an attempt that was never begun", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t)
+		d.submitted()
+		r := d.record(with(processed(`{"n": 1}`), func(r *extend.Run) { tag(`"attempt":1`, `"attempt":2`)(r); r.ID = "dpr_forged" }), false, ledger.TagMismatch)
+		if r.Record.State != ledger.Processing || r.Record.RunID != "dpr_1" {
+			t.Errorf("%+v", r.Record)
+		}
+	})
 }
 
 func TestOtherContentIsAskedAbout(t *testing.T) {
@@ -335,10 +450,10 @@ func TestOtherContentIsAskedAbout(t *testing.T) {
 	d.record(processed(`{"n": 1}`), false, ledger.Stored)
 	d.answers = []any{processed(`{"n": 1}`), processed(`{"n": 3}`), errors.New("down")}
 
-	d.record(processed(`{"n": 2}`), false, ledger.Unchanged) // an older delivery, late
+	d.record(processed(`{"n": 2}`), false, ledger.Later) // older, or newer than what Extend shows: it has to come again
 	d.wantOutput(docID, `{"n": 1}`)
 
-	r := d.record(processed(`{"n": 2}`), false, ledger.Stored) // what Extend says now
+	r := d.record(processed(`{"n": 2}`), false, ledger.Later) // what Extend says now
 	d.wantOutput(docID, `{"n": 3}`)
 	if r.Record.Revision != 2 {
 		t.Errorf("revision %d", r.Record.Revision)
@@ -478,7 +593,7 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 		reprocess bool // after it, somebody asks for a reprocess
 	}
 	failed := func(reason string) *extend.Run {
-		return with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, reason })
+		return with(processed(`{"n": 0}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, reason })
 	}
 	second := func(run *extend.Run) *extend.Run {
 		run.ID = "dpr_2"
@@ -490,22 +605,22 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 	for name, all := range map[string][]step{
 		"processed, delivered twice": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 1}`), verdict: ledger.Unchanged, want: none}},
 		"processed, fetched":         {{run: processed(`{"n": 1}`), asked: true, verdict: ledger.Stored, want: done}},
-		"without credits": {{run: with(processed(`{}`), func(r *extend.Run) { r.Usage = nil }), verdict: ledger.Stored,
+		"without credits": {{run: with(processed(`{"n": 0}`), func(r *extend.Run) { r.Usage = nil }), verdict: ledger.Stored,
 			want: map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0}}},
 		"a review": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done}, {run: processed(`{"n": 2}`), verdict: ledger.Stored, want: none}},
-		"cancelled": {{run: with(processed(`{}`), func(r *extend.Run) { r.Status, r.Usage = extend.StatusCancelled, nil }), asked: true, verdict: ledger.Stored,
+		"cancelled": {{run: with(processed(`{"n": 0}`), func(r *extend.Run) { r.Status, r.Usage = extend.StatusCancelled, nil }), asked: true, verdict: ledger.Stored,
 			want: map[string]any{"Cancelled": 1.0}}},
 		"failed for good": {{run: failed("ABORTED"), verdict: ledger.Stored, want: map[string]any{"Failed": 1.0, "Reason": "ABORTED", "Credits": 1.5}},
 			{run: failed("ABORTED"), verdict: ledger.Unchanged, want: none}},
 		"failed, and processed by the next attempt": {{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: map[string]any{"Failed": 1.0, "Reason": "INTERNAL_ERROR", "Credits": 1.5}},
 			{run: failed("INTERNAL_ERROR"), verdict: ledger.Resubmit, want: none},
-			{run: second(processed(`{}`)), verdict: ledger.Stored, want: done}},
+			{run: second(processed(`{"n": 0}`)), verdict: ledger.Stored, want: done}},
 		"reprocessed": {{run: processed(`{"n": 1}`), verdict: ledger.Stored, want: done, reprocess: true},
 			{run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none}, {run: processed(`{"n": 1}`), verdict: ledger.Resubmit, want: none},
 			{run: second(processed(`{"n": 2}`)), verdict: ledger.Stored, want: map[string]any{"Processed": 1.0, "Credits": 1.5}}},
-		"a duplicate run": {{run: processed(`{}`), verdict: ledger.Stored, want: done},
-			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.DuplicateRun, want: map[string]any{"DuplicateRun": 1.0, "Credits": 1.5}},
-			{run: with(processed(`{}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.EarlierAttempt, want: none}},
+		"a duplicate run": {{run: processed(`{"n": 0}`), verdict: ledger.Stored, want: done},
+			{run: with(processed(`{"n": 0}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.DuplicateRun, want: map[string]any{"DuplicateRun": 1.0, "Credits": 1.5}},
+			{run: with(processed(`{"n": 0}`), func(r *extend.Run) { r.ID = "dpr_twin" }), verdict: ledger.EarlierAttempt, want: none}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -540,7 +655,7 @@ func TestAFailureIsCountedThoughItIsNotRequeued(t *testing.T) {
 	d := newDesk(t)
 	d.submitted()
 	d.Requeue = func(context.Context, document.Source) error { return errors.New("no queue") }
-	r, err := d.Delivered(t.Context(), with(processed(`{}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }))
+	r, err := d.Delivered(t.Context(), with(processed(`{"n": 0}`), func(r *extend.Run) { r.Status, r.FailureReason = extend.StatusFailed, "INTERNAL_ERROR" }))
 	if err == nil {
 		t.Error("no error, so Extend would not repeat the delivery")
 	}

@@ -99,7 +99,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := client.Runs.Create(t.Context(), extend.CreateRunRequest{
-		ProcessorID: rec.ProcessorID, File: &extend.RunFile{FileName: twin.FileName(1), FileURL: s.AWS.URL + "/_ministack/health"}, Metadata: tag,
+		ProcessorID: rec.ProcessorID, File: &extend.RunFile{FileName: twin.FileName(1, ""), FileURL: s.AWS.URL + "/_ministack/health"}, Metadata: tag,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 var allowed = map[string][]string{
 	"SubmitFunction": {
 		"s3:GetObject s3:GetObjectVersion on ${UploadBucket.Arn}/* if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}/*",
-		"SendsFiles: s3:ListBucket on UploadBucket.Arn if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}",
+		"s3:ListBucket on UploadBucket.Arn if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}",
 		"HasExistingBucketKey: kms:Decrypt on ExistingBucketKeyArn",
 		"dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem on DocumentsTable.Arn",
 		"sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage on UploadQueue.Arn",
@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 		"Traces: xray:PutTelemetryRecords xray:PutTraceSegments on *",
 	},
 	"WebhookFunction": {
+		"dynamodb:Query on ${DocumentsTable.Arn}/index/by-run",
 		"dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem on DocumentsTable.Arn",
 		"s3:PutObject on ${ResultsBucket.Arn}/*",
 		"sqs:SendMessage on UploadQueue.Arn",
@@ -108,11 +109,11 @@ func calls(t *testing.T, function string) map[string]bool {
 		switch service, op := m[1], m[2]; service + "." + op {
 		case "s3.CreateSession", "dynamodb.DescribeEndpoints":
 			// Of the SDK, for directory buckets and for endpoint discovery: neither is in use.
-		case "s3.GetObject", "s3.PresignGetObject": // of a version, where the bucket has them
+		case "s3.GetObject", "s3.HeadObject", "s3.PresignGetObject": // of a version, where the bucket has them
 			actions["s3:GetObject"], actions["s3:GetObjectVersion"] = true, true
 			// Without it, S3 answers 403 for what is not there, as for what is forbidden.
 			// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-			if op == "GetObject" {
+			if op != "PresignGetObject" {
 				actions["s3:ListBucket"] = true
 			}
 		default:

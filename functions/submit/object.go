@@ -1,0 +1,125 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"extend-intake/shared/document"
+)
+
+// Object is what S3 says of an upload right before it is paid for.
+type Object struct {
+	Size        int64
+	ContentType string // "" where S3 does not say
+	// Checksum is of the whole object, with its algorithm: "SHA256:…". It is "" where
+	// S3 has none: then ETag and size tell contents apart.
+	Checksum string
+}
+
+// ObjectError is why an object can't be read, now or ever.
+type ObjectError struct {
+	// Code is one word for operators: OBJECT_GONE, or what S3 calls it.
+	Code    string
+	Message string
+	// Final means that asking again can't help: the document ends.
+	Final bool
+	// Denied means that S3 refuses this function: the bucket's policy or the key's.
+	Denied bool
+}
+
+func (e *ObjectError) Error() string { return e.Code + ": " + e.Message }
+
+// Head asks S3 about exactly the version that the upload event named: other bytes
+// under the same key are another document.
+func (b *s3Bucket) Head(ctx context.Context, src document.Source) (Object, error) {
+	in := &s3.HeadObjectInput{Bucket: &src.Bucket, Key: &src.Key, ChecksumMode: types.ChecksumModeEnabled}
+	if src.VersionID != "" {
+		in.VersionId = &src.VersionID
+	}
+	if src.ETag != "" {
+		in.IfMatch = aws.String(`"` + src.ETag + `"`)
+	}
+	out, err := b.client.HeadObject(ctx, in)
+	if err != nil {
+		return Object{}, objectError(src, err)
+	}
+	if out.StorageClass == types.StorageClassGlacier || out.StorageClass == types.StorageClassDeepArchive || out.ArchiveStatus != "" {
+		if restore := aws.ToString(out.Restore); !strings.Contains(restore, `ongoing-request="false"`) {
+			return Object{}, &ObjectError{Code: "OBJECT_ARCHIVED", Message: fmt.Sprintf("%s is archived: restore it, and reprocess the document", src), Final: true}
+		}
+	}
+	return Object{Size: aws.ToInt64(out.ContentLength), ContentType: aws.ToString(out.ContentType), Checksum: checksum(out)}, nil
+}
+
+// Current says which version of the key is there now.
+func (b *s3Bucket) Current(ctx context.Context, src document.Source) (versionID, eTag string, err error) {
+	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &src.Bucket, Key: &src.Key})
+	if err != nil {
+		return "", "", objectError(src, err)
+	}
+	return aws.ToString(out.VersionId), strings.Trim(aws.ToString(out.ETag), `"`), nil
+}
+
+// checksum is the first of the whole object's checksums, the strongest first. One of
+// the parts of an upload (COMPOSITE) depends on how it was cut, and says nothing.
+func checksum(out *s3.HeadObjectOutput) string {
+	if out.ChecksumType == types.ChecksumTypeComposite {
+		return ""
+	}
+	for _, c := range []struct {
+		algorithm string
+		value     *string
+	}{
+		{"SHA256", out.ChecksumSHA256}, {"SHA1", out.ChecksumSHA1}, {"CRC64NVME", out.ChecksumCRC64NVME},
+	} {
+		// A part count in the value ("…-3") is how older objects show a composite one.
+		if v := aws.ToString(c.value); v != "" && !strings.Contains(v, "-") {
+			return c.algorithm + ":" + v
+		}
+	}
+	return ""
+}
+
+// objectError says what a failed call of S3 means for a document. What S3 refuses for
+// good ends it: its 4xx, but for those that time or a person cures without the
+// document: 403 (a policy), 408 and 429.
+func objectError(src document.Source, err error) error {
+	status := 0
+	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		status = r.HTTPStatusCode()
+	}
+	code := ""
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		code = e.ErrorCode()
+	}
+	final := func(code, format string, args ...any) error {
+		return &ObjectError{Code: code, Message: fmt.Sprintf(format, args...), Final: true}
+	}
+	switch {
+	case status == http.StatusNotFound && code != "NoSuchBucket", code == "NoSuchKey", code == "NoSuchVersion",
+		status == http.StatusMethodNotAllowed: // the version is a delete marker
+		return final("OBJECT_GONE", "%s is gone: S3 answers %d %s", src, status, code)
+	case status == http.StatusPreconditionFailed:
+		return final("OBJECT_REPLACED", "%s has other content now than when it was uploaded: the newer content is a document of its own", src)
+	case code == "InvalidObjectState":
+		return final("OBJECT_ARCHIVED", "%s is archived: restore it, and reprocess the document", src)
+	case status == http.StatusForbidden:
+		return &ObjectError{Code: "OBJECT_DENIED", Denied: true,
+			Message: fmt.Sprintf("S3 refuses %s: the policy of the bucket, or of its KMS key, must let the function's role read it", src)}
+	case 300 <= status && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests && status != http.StatusConflict:
+		if code == "" {
+			code = http.StatusText(status)
+		}
+		return final("S3_"+strings.ToUpper(strings.ReplaceAll(code, " ", "_")), "S3 answers %d %s for %s, and would again: mend the cause, and reprocess the document", status, code, src)
+	}
+	return fmt.Errorf("read %s: %w", src, err)
+}
