@@ -152,6 +152,9 @@ func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webh
 		return err
 	}
 	log.WarnContext(ctx, what, "verdict", result.Verdict)
+	if result.Verdict == ledger.Later && result.Record.State.Terminal() {
+		return errNotShown
+	}
 	return nil
 }
 

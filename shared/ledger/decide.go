@@ -42,9 +42,11 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			r.grant(&next, f, now)
 			return write(Claimed)
 		case rec.State == Submitting && now.Before(rec.LeaseUntil):
-			if v = Leased; f.By != "" && f.By == rec.ClaimedBy {
-				v = Claimed
+			// A later creation comes back, and is noted then: if this claim comes to nothing, it is a wish.
+			if f.By != "" && f.By == rec.ClaimedBy {
+				return unchanged(Claimed)
 			}
+			return unchanged(Leased)
 		case rec.State == Submitting:
 			// The claimer is dead. It may have sent its POST until the lease's last moment.
 			next.unconfirmed(rec.LeaseUntil, now)
@@ -52,7 +54,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			return write(Search)
 		case rec.State == Unconfirmed:
 			v = Search
-		case newer && rec.Sequence != "" && rec.State.Terminal() && rec.State != Skipped && rec.OutputRunID == "":
+		case newer && rec.Sequence != "" && rec.State.Terminal() && rec.DuplicateOf == "" && rec.OutputRunID == "":
 			// It came to nothing, and somebody has uploaded it again.
 			next.startAttempt("uploaded again", now)
 			r.grant(&next, f, now)
@@ -108,7 +110,9 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			return unchanged(Unchanged)
 		}
 		next.unconfirmed(now, now)
-		if !f.Shared {
+		if f.Shared {
+			next.SharedUnanswered++
+		} else {
 			next.Unanswered++
 		}
 		return write(Stored)
@@ -144,8 +148,10 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {
 			return unchanged(Search) // a run that was made may still be invisible
 		}
-		if rec.Unanswered >= r.MaxUnanswered {
-			next.endBecause(Refused, NoAnswer, fmt.Sprintf("the outcome of %d POSTs in a row was unknown, and no run was found: ask Extend about the file, and reprocess the document", rec.Unanswered), now)
+		// There is a search of the whole window between two POSTs, so that their number says how long
+		// it was tried; times in which nothing was sent don't count.
+		if rec.Unanswered >= r.MaxUnanswered || time.Duration(rec.SharedUnanswered)*r.ConfirmWindow >= r.GiveUpAfter {
+			next.endBecause(Refused, NoAnswer, fmt.Sprintf("the outcome of %d POSTs in a row was unknown, and no run was found: ask Extend about the file, and reprocess the document", rec.Unanswered+rec.SharedUnanswered), now)
 			return write(Stored)
 		}
 		next.waiting("no run found in the confirm window", now)
@@ -196,10 +202,11 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		}
 		next.Reason = cut(f.Reason, maxReason)
 		next.UnreadableLocation = cmp.Or(f.Location, rec.UnreadableLocation)
+		age := now.Sub(rec.SubmittedAt) // deliveries that can't be read bring many checks in a short time
 		switch {
-		case next.UnreadableLocation != "" && next.FailedChecks >= maxUnreadable:
+		case f.Location != "" && next.FailedChecks >= maxUnreadable && age >= minUnreadable:
 			next.endBecause(Failed, UnreadableAnswer, "Extend's answers about the run can't be read. The last one is at "+next.UnreadableLocation, now)
-		case next.FailedChecks >= maxFailedChecks:
+		case next.FailedChecks >= maxFailedChecks && age >= minFailedChecks:
 			next.endBecause(Failed, NoAnswer, "Extend gave no usable answer about the run: "+f.Reason, now)
 		}
 		return write(Stored)
@@ -290,10 +297,15 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 			switch {
 			case rec.State == f.State && rec.Digest == f.Digest:
 				return unchanged(Unchanged)
-			case !f.Fetched && slices.Contains(rec.PastDigests, f.Digest):
-				return unchanged(Unchanged) // it was stored, and something newer after it
 			case !(f.Fetched && f.AsOf == rec.Version) && !rec.ours():
 				return unchanged(Confirm)
+			case !slices.Contains(rec.PastDigests, f.Digest):
+			case rec.PendingDigest != f.Digest:
+				// It was there before: a review was taken back, or Extend is slow to show the newer one.
+				next.PendingDigest, next.PendingSince = f.Digest, now
+				return write(Later)
+			case now.Sub(rec.PendingSince) < recheck:
+				return unchanged(Later)
 			}
 		}
 	case f.Attempt > rec.Attempt:

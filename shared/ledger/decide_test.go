@@ -115,6 +115,13 @@ func pending(digest string) func(*Record) {
 	return func(r *Record) { r.PendingDigest, r.PendingSince = digest, t0 }
 }
 
+func past(r *Record) { r.PastDigests = []string{"d0"} }
+
+// failing is a run that was asked about in vain so often, until t0, since it was that young.
+func failing(checks int, age time.Duration) func(*Record) {
+	return func(r *Record) { r.FailedChecks, r.SubmittedAt = checks, t0.Add(-age) }
+}
+
 func missing(after time.Duration) func(*Record) {
 	return func(r *Record) { r.MissingSince = t0.Add(after) }
 }
@@ -160,6 +167,8 @@ func TestDecide(t *testing.T) {
 		{name: "claim that was made, its answer lost", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, verdict: Claimed},
 		{name: "claim while another's lease is alive, both named", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "you" }), fact: Claim{Source: src, By: "me"}, verdict: Leased},
 		{name: "claim that was made, but its lease is over", rec: at(Submitting, func(r *Record) { r.ClaimedBy = "me" }), fact: Claim{Source: src, By: "me"}, now: leaseOver, verdict: Search, state: Unconfirmed},
+		{name: "claim by a later creation while another's lease is alive: it comes back, and counts then", rec: at(Submitting), fact: again, verdict: Leased},
+		{name: "claim by a later creation of what was replaced before its turn", rec: at(Skipped, func(r *Record) { r.FailureReason, r.DuplicateOf = "REPLACED", "" }), fact: again, verdict: Claimed, state: Submitting},
 		{name: "claim in the lease's last moment", rec: at(Submitting), fact: claim, now: leaseOver.Add(-time.Millisecond), verdict: Leased},
 		{name: "claim after the lease", rec: at(Submitting), fact: claim, now: leaseOver, verdict: Search, state: Unconfirmed, also: func(t *testing.T, r *Record) {
 			if !r.UnconfirmedSince.Equal(leaseOver) || !r.LeaseUntil.IsZero() {
@@ -293,6 +302,8 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
+		{name: "processed, of the earlier attempt, and the next one was claimed and given back", rec: at(Waiting, second), fact: processed("dpr_0", "d"), verdict: Stored, state: Processed},
+		{name: "processed, of the earlier attempt, and the next one may have been sent", rec: at(Waiting, second, func(r *Record) { r.Unanswered = 1 }), fact: processed("dpr_0", "d"), verdict: EarlierAttempt, state: Waiting},
 		{name: "processed, of the earlier attempt, and the next one came to nothing", rec: at(Failed, second), fact: processed("dpr_0", "d"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.RunID != "dpr_0" || r.RunAttempt != 1 || r.Revision != 2 || len(r.Runs) != 1 || r.Runs[0].RunID != "dpr_1" || r.Runs[0].Attempt != 2 {
 				t.Errorf("%+v", r)
@@ -342,8 +353,10 @@ func TestDecide(t *testing.T) {
 		}},
 		{name: "not shown, but it is what is stored", rec: at(Processed), fact: NotShown{"dpr_1", "d1"}, verdict: Unchanged},
 		{name: "not shown, known to be older", rec: at(Processed, func(r *Record) { r.PastDigests = []string{"d0"} }), fact: NotShown{"dpr_1", "d0"}, verdict: Unchanged},
-		{name: "processed, a content that was stored before", rec: at(Processed, func(r *Record) { r.PastDigests = []string{"d0"} }), fact: processed("dpr_1", "d0"), verdict: Unchanged},
-		{name: "processed, a content that was stored before, and Extend shows it again", rec: at(Processed, func(r *Record) { r.PastDigests = []string{"d0"} }), fact: confirmed(processed("dpr_1", "d0")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+		{name: "processed, a content that was stored before", rec: at(Processed, past), fact: processed("dpr_1", "d0"), verdict: Confirm},
+		{name: "processed, a content that was stored before, and Extend shows it", rec: at(Processed, past), fact: confirmed(processed("dpr_1", "d0")), verdict: Later, state: Processed},
+		{name: "processed, a content that was stored before, and Extend shows it at once again", rec: at(Processed, past, pending("d0")), fact: confirmed(processed("dpr_1", "d0")), verdict: Later},
+		{name: "processed, a content that was stored before, and Extend shows it for good", rec: at(Processed, past, pending("d0")), fact: confirmed(processed("dpr_1", "d0")), now: t0.Add(recheck), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.Digest != "d0" || !slices.Contains(r.PastDigests, "d1") {
 				t.Errorf("%+v", r)
 			}
@@ -372,6 +385,8 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
+		{name: "not found, and so far others heard the same", rec: at(Unconfirmed, func(r *Record) { r.SharedUnanswered = 143 }), fact: NotFound{1, windowOver}, now: windowOver, verdict: Stored, state: Waiting},
+		{name: "not found, and others heard the same, for as long as anything is tried", rec: at(Unconfirmed, func(r *Record) { r.SharedUnanswered = 144 }), fact: NotFound{1, windowOver}, now: windowOver, verdict: Stored, state: Refused, also: reason(NoAnswer)},
 		{name: "not found, once too often", rec: at(Unconfirmed, func(r *Record) { r.Unanswered = 2 }), fact: NotFound{1, windowOver}, now: windowOver, verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != NoAnswer || r.Revision != 1 {
 				t.Errorf("%+v", r)
@@ -387,8 +402,11 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "check failed, once too often", rec: at(Processing, func(r *Record) { r.FailedChecks = maxFailedChecks - 1 }), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Stored, state: Failed, also: reason(NoAnswer)},
-		{name: "check failed, unreadable, once too often", rec: at(Processing, func(r *Record) { r.FailedChecks = maxUnreadable - 1 }), fact: CheckFailed{"dpr_1", "NaN", "s3://results/x"}, verdict: Stored, state: Failed, also: reason(UnreadableAnswer)},
+		{name: "check failed, once too often", rec: at(Processing, failing(maxFailedChecks-1, minFailedChecks)), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Stored, state: Failed, also: reason(NoAnswer)},
+		{name: "check failed, unreadable, once too often", rec: at(Processing, failing(maxUnreadable-1, minUnreadable)), fact: CheckFailed{"dpr_1", "NaN", "s3://results/x"}, verdict: Stored, state: Failed, also: reason(UnreadableAnswer)},
+		{name: "check failed, unreadable, often in a short time: deliveries asked for it", rec: at(Processing, failing(maxUnreadable-1, time.Hour)), fact: CheckFailed{"dpr_1", "NaN", "s3://results/x"}, verdict: Stored, state: Processing},
+		{name: "check failed, often in a short time", rec: at(Processing, failing(maxFailedChecks-1, time.Hour)), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Stored, state: Processing},
+		{name: "check failed, and a delivery could not be read: the answer is another matter", rec: at(Processing, failing(maxUnreadable-1, minUnreadable), func(r *Record) { r.UnreadableLocation = "s3://results/x" }), fact: CheckFailed{"dpr_1", "503", ""}, verdict: Stored, state: Processing},
 		{name: "check failed, but it has ended", rec: at(Processed), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Unchanged},
 		{name: "processed, once given up: the delivery is all there is", rec: at(Failed, func(r *Record) { r.FailureReason = UnreadableAnswer }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
 		{name: "check started", rec: at(Processing), fact: CheckStarted{"dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: nextCheck(2 * time.Hour)},

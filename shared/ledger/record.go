@@ -97,6 +97,8 @@ type Record struct {
 	FailingSince time.Time `dynamodbav:"failingSince,omitempty"`
 	// Unanswered counts the POSTs of this attempt of which nobody knew whether they made a run.
 	Unanswered int `dynamodbav:"unanswered,omitempty"`
+	// SharedUnanswered counts those of which others heard the same, apart from Unanswered.
+	SharedUnanswered int `dynamodbav:"sharedUnanswered,omitempty"`
 	// FailedChecks counts the questions about the run since the last usable answer.
 	FailedChecks int `dynamodbav:"failedChecks,omitempty"`
 	// UnreadableLocation is where the last answer that could not be read is kept.

@@ -34,6 +34,9 @@ const (
 	maxFailedChecks = 30
 	// maxUnreadable bounds those whose answer can't be read: about a day of them.
 	maxUnreadable = 8
+	// minFailedChecks and minUnreadable are how old a run is at least when it is given up.
+	minFailedChecks = 3 * 24 * time.Hour
+	minUnreadable   = 12 * time.Hour
 	// recheck is the time to the second look at a result that is no result.
 	recheck = time.Minute
 )

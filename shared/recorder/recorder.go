@@ -79,7 +79,9 @@ type Result struct {
 	Metrics []any
 
 	written bool
-	digest  string // of the content that was recorded
+	// contradicted: the run is recorded as the document's, though its tag says another.
+	contradicted bool
+	digest       string // of the content that was recorded
 }
 
 // Foreign is the Verdict on a run whose tag names another stack.
@@ -112,15 +114,15 @@ func (r *Recorder) Fetched(ctx context.Context, run *extend.Run, before *ledger.
 	return r.record(ctx, run, seen)
 }
 
-// Ask asks Extend for the run of the document that a tag names, if it is under way, and
-// records the answer. The verdict is Unchanged where there is nothing to ask.
+// Ask asks Extend for the run of the document that a tag names, if it has one, and
+// records the answer: what has ended may have been reviewed. The verdict is Unchanged where there is nothing to ask.
 func (r *Recorder) Ask(ctx context.Context, metadata json.RawMessage) (Result, error) {
 	tag, err := document.ParseTag(metadata)
 	if err != nil || tag.Stack != r.Stack {
 		return Result{Verdict: ledger.Unchanged}, nil
 	}
 	rec, err := r.find(ctx, tag.DocumentID)
-	if err != nil || rec == nil || rec.State != ledger.Processing {
+	if err != nil || rec == nil || rec.RunID == "" {
 		return Result{Verdict: ledger.Unchanged, DocumentID: tag.DocumentID, Record: rec}, err
 	}
 	run, err := r.get(ctx, rec.RunID)
@@ -224,6 +226,11 @@ func (result *Result) count(run *extend.Run) {
 		return
 	case !result.written:
 		return
+	}
+	if result.contradicted {
+		result.Metrics = append(result.Metrics, metric.TagMismatches.One())
+	}
+	switch {
 	case result.Verdict == ledger.DuplicateRun:
 		metrics = append(metrics, metric.DuplicateRun.One())
 	case result.Verdict == ledger.Resubmit && run.Status == extend.StatusFailed: // the retry rule makes another attempt
@@ -249,7 +256,7 @@ func (result *Result) count(run *extend.Run) {
 		}
 	}
 	result.Ended = result.Verdict == ledger.Stored || result.Verdict == ledger.Resubmit
-	result.Metrics = metrics
+	result.Metrics = append(result.Metrics, metrics...)
 }
 
 // owner is the document that a run is of, as far as the run and the ledger know.
@@ -259,6 +266,8 @@ type owner struct {
 	source  document.Source
 	// unproved: the tag is ours, but not of the object that it names.
 	unproved bool
+	// contradicted: the ledger knows the run, and its tag names another document.
+	contradicted bool
 }
 
 // errForeign means that the run's tag names another stack.
@@ -269,11 +278,20 @@ var errForeign = errors.New("another stack's")
 // which the ledger may know. A run that is none of these is a document of its own.
 func (r *Recorder) owner(ctx context.Context, run *extend.Run) (owner, error) {
 	if tag, err := document.ParseTag(run.Metadata); err == nil {
-		o := owner{id: tag.DocumentID, attempt: tag.Attempt}
-		if tag.Stack != r.Stack {
-			return o, errForeign
+		o := owner{id: tag.DocumentID, attempt: tag.Attempt, unproved: !tag.HasSource()}
+		if foreign := tag.Stack != r.Stack; foreign || o.unproved {
+			// The tag was changed on the way, or is another's: what the ledger knows counts for more.
+			rec, err := r.Ledger.ByRun(ctx, run.ID)
+			switch {
+			case err == nil && (foreign || rec.DocumentID != o.id):
+				return owner{id: rec.DocumentID, attempt: cmp.Or(rec.RunAttempt, rec.Attempt), unproved: true, contradicted: true}, nil
+			case err != nil && !errors.Is(err, ledger.ErrNotFound):
+				return owner{}, err
+			case foreign:
+				return o, errForeign
+			}
 		}
-		if o.unproved = !tag.HasSource(); !o.unproved {
+		if !o.unproved {
 			o.source = tag.Source()
 		}
 		return o, nil
@@ -310,7 +328,7 @@ func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Resul
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{DocumentID: o.id}
+	result := Result{DocumentID: o.id, contradicted: o.contradicted}
 	var fact ledger.Fact = ledger.StillRunning{RunID: run.ID}
 	if _, ended := terminal[run.Status]; ended {
 		f, err := runEnded(run, seen)

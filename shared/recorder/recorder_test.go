@@ -341,25 +341,104 @@ func TestASignedContentThatIsNotShown(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			d.record(processed(`{"n": 1}`), false, ledger.Stored)
-			d.answers = []any{stale, stale, processed(`{"n": 2}`)}
+			d.answers = []any{stale, stale, processed(`{"n": 2}`), processed(`{"n": 2}`)}
 			d.record(processed(`{"n": 2}`), false, ledger.Later)
 			d.at = d.at.Add(time.Minute)
 			d.record(processed(`{"n": 2}`), false, ledger.Later)
 			d.at = d.at.Add(time.Minute)
 			d.record(processed(`{"n": 2}`), false, ledger.Stored)
 			d.wantOutput(docID, `{"n": 2}`)
-			d.record(processed(`{"n": 1}`), false, ledger.Unchanged) // late, and known to be older: nobody is asked
+			d.record(processed(`{"n": 1}`), false, ledger.Unchanged) // late: Extend shows the newer one
 		})
 		t.Run(name+", for good", func(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			d.record(processed(`{"n": 1}`), false, ledger.Stored)
-			d.answers = []any{stale, stale}
+			d.answers = []any{stale, stale, stale, processed(`{"n": 0}`), processed(`{"n": 0}`)}
 			d.record(processed(`{"n": 0}`), false, ledger.Later)
 			d.at = d.at.Add(ledger.DefaultRules.ConfirmWindow)
 			d.record(processed(`{"n": 0}`), false, ledger.Unchanged)
 			d.record(processed(`{"n": 0}`), false, ledger.Unchanged)
 			d.wantOutput(docID, `{"n": 1}`)
+			// It was newer all the same, and Extend has become able to show it.
+			d.record(processed(`{"n": 0}`), false, ledger.Later)
+			d.at = d.at.Add(time.Minute)
+			d.record(processed(`{"n": 0}`), false, ledger.Stored)
+			d.wantOutput(docID, `{"n": 0}`)
+		})
+	}
+}
+
+// A reviewer changes a value and changes it back: the last word is one that was stored before.
+func TestAReviewThatIsTakenBack(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	one, two := processed(`{"n": 1}`), processed(`{"n": 2}`)
+	d.record(one, false, ledger.Stored)
+	d.answers = []any{two, one, one}
+	d.record(two, false, ledger.Stored)
+	d.record(one, false, ledger.Later) // a replica that is behind would show the same
+	d.wantOutput(docID, `{"n": 2}`)
+	d.at = d.at.Add(time.Minute)
+	d.record(one, false, ledger.Stored)
+	d.wantOutput(docID, `{"n": 1}`)
+}
+
+// A replica that is behind by two contents does not bring the first one back.
+func TestAStaleAnswerOfAContentBefore(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.record(processed(`{"n": 1}`), false, ledger.Stored)
+	d.answers = []any{processed(`{"n": 2}`), processed(`{"n": 1}`), processed(`{"n": 3}`)}
+	d.record(processed(`{"n": 2}`), false, ledger.Stored)
+	d.record(processed(`{"n": 3}`), false, ledger.Later)
+	d.wantOutput(docID, `{"n": 2}`)
+	d.record(processed(`{"n": 3}`), false, ledger.Stored)
+	d.wantOutput(docID, `{"n": 3}`)
+}
+
+// A run that the ledger knows is its document's, and a tag that says another is an alarm.
+func TestAKnownRunWhateverItsTagSays(t *testing.T) {
+	t.Parallel()
+	tag := func(edit func(map[string]any)) json.RawMessage {
+		m := document.NewTag(stack, source, 1).Metadata()
+		edit(m)
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for name, c := range map[string]struct {
+		metadata json.RawMessage
+		alarm    bool
+	}{
+		"another stack":         {tag(func(m map[string]any) { m["stack"] = "123456789012/EU-WEST-1/intake" }), true},
+		"another document":      {tag(func(m map[string]any) { m["documentId"] = "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa" }), true},
+		"a key in another form": {tag(func(m map[string]any) { m["key"] = "in/A.pdf" }), false},
+		"none":                  {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, fetched := range []bool{false, true} {
+				d := newDesk(t)
+				d.submitted()
+				before, err := d.find(t.Context(), docID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				run := with(processed(`{"n": 1}`), func(r *extend.Run) { r.Metadata = c.metadata })
+				r, err := d.Delivered(t.Context(), run)
+				if fetched {
+					d = newDesk(t)
+					d.submitted()
+					r, err = d.Fetched(t.Context(), run, before)
+				}
+				if err != nil || r.Verdict != ledger.Stored || r.DocumentID != docID || (counted(t, r)["TagMismatches"] == 1.0) != c.alarm {
+					t.Errorf("fetched %v: %+v, %v", fetched, r, err)
+				}
+				d.wantOutput(docID, `{"n": 1}`)
+			}
 		})
 	}
 }
