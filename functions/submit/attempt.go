@@ -165,7 +165,11 @@ func (a *attempt) post(ctx context.Context) disposition {
 	fact, err := a.unwanted(ctx, object)
 	switch {
 	case err != nil && fact == nil:
-		return a.ledgerError(ctx, err)
+		d := a.ledgerError(ctx, err)
+		if d.kind == delayed { // nothing was sent: the next one need not search for a run
+			a.release(ctx, d.reason, d.after)
+		}
+		return d
 	case fact != nil:
 		return a.record(ctx, fact, disposition{reason: "not wanted"}, err)
 	}
@@ -175,7 +179,7 @@ func (a *attempt) post(ctx context.Context) disposition {
 		}
 		a.deadline = a.deadline.Add(uploadTimeout) // what was left for the file
 	}
-	file, err := a.h.file(ctx, a.source, a.source.FileName(a.claimed.Attempt, object.ContentType), sendLimit(object.Size, a.claimed.Failures))
+	file, err := a.h.file(ctx, a.source, a.source.FileName(a.claimed.Attempt, object.ContentType), sendLimit(object.Size, a.claimed, a.h.Now()))
 	if err != nil {
 		fact, d := afterFile(a.circumstances(ctx, a.claimed), err)
 		return a.record(ctx, fact, d, err)
@@ -206,15 +210,20 @@ func (a *attempt) post(ctx context.Context) disposition {
 	return a.record(ctx, fact, d, err)
 }
 
-// The file is sent within a time that grows with its size and with each failure, so that
-// one that can't be sent does not hold up the others for long.
+// The file is sent within a time that grows with its size, with each failure and, where others
+// fail too and it is not held against the document, with the time since the first: one that can't
+// be sent does not hold up the others for long, and a slow connection is given time.
 const (
 	sendAtLeast = 10 * time.Second
 	sendRate    = 2 << 20 // bytes a second, a slow connection's
 )
 
-func sendLimit(size int64, failures int) time.Duration {
-	limit := sendAtLeast + time.Duration(size/sendRate)*time.Second
+func sendLimit(size int64, rec *ledger.Record, now time.Time) time.Duration {
+	failures := rec.Failures
+	if !rec.FailingSince.IsZero() {
+		failures = max(failures, int(now.Sub(rec.FailingSince)/tooSlowWait))
+	}
+	limit := min(sendAtLeast+time.Duration(min(size, 1<<40)/sendRate)*time.Second, uploadTimeout)
 	return min(limit<<min(failures, 4), uploadTimeout)
 }
 
@@ -285,6 +294,7 @@ func (a *attempt) circumstances(ctx context.Context, rec *ledger.Record) circums
 			}
 			return shared
 		},
+		heardBy: h.pauses.heardBy,
 	}
 }
 

@@ -89,6 +89,16 @@ func (p *pauses) refused(now time.Time, cause, route, documentID string, most ti
 	return true
 }
 
+// heardBy is how many documents have heard a refusal since the last success.
+func (p *pauses) heardBy(cause string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.heard[cause]; r != nil {
+		return len(r.documents)
+	}
+	return 0
+}
+
 // succeeded takes note that Extend took a document of a route: what others of this
 // route have heard is their own affair, and so is what was heard by all.
 func (p *pauses) succeeded(route string) {

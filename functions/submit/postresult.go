@@ -26,6 +26,8 @@ type circumstances struct {
 	now   time.Time
 	// shared reports whether other documents have heard the same lately: see [pauses].
 	shared func(cause string) bool
+	// heardBy is how many documents have heard it.
+	heardBy func(cause string) int
 }
 
 // afterPost says what follows from a POST: the fact for the ledger, and what becomes of
@@ -41,7 +43,10 @@ func afterPost(c circumstances, run *extend.Run, err error) (ledger.Fact, dispos
 		return ledger.NotAccepted{ClaimNumber: claim, Reason: reason, Until: c.now.Add(d.after)}, d
 	}
 	unknown := func(cause, reason string) (ledger.Fact, disposition) {
-		return ledger.OutcomeUnknown{ClaimNumber: claim, Shared: c.shared(cause)}, disposition{kind: delayed, after: firstSearch, reason: reason}
+		// A document is excused as often as there are others: a few sick ones, alone in a quiet
+		// night, must not be paid for without an end.
+		shared := c.shared(cause) && c.record.SharedUnanswered < c.heardBy(cause)
+		return ledger.OutcomeUnknown{ClaimNumber: claim, Shared: shared}, disposition{kind: delayed, after: firstSearch, reason: reason}
 	}
 	// perhapsOwn: it is the document's own affair unless others hear it too. Whatever it
 	// is, it has an end.

@@ -124,7 +124,7 @@ func TestAfterPost(t *testing.T) {
 func TestAfterPostThatOthersHearToo(t *testing.T) {
 	t.Parallel()
 	var heard []string
-	c := circumstances{record: &ledger.Record{ClaimNumber: 7}, now: time.Now(), shared: func(cause string) bool { heard = append(heard, cause); return true }}
+	c := circumstances{record: &ledger.Record{ClaimNumber: 7}, now: time.Now(), shared: func(cause string) bool { heard = append(heard, cause); return true }, heardBy: func(string) int { return 2 }}
 	fact, _ := afterPost(c, nil, &extend.Error{StatusCode: 403})
 	if f, ok := fact.(ledger.NotAccepted); !ok || f.Failure == nil || f.Failure.Own {
 		t.Errorf("%+v", fact)
@@ -133,7 +133,12 @@ func TestAfterPostThatOthersHearToo(t *testing.T) {
 	if f, ok := fact.(ledger.OutcomeUnknown); !ok || !f.Shared {
 		t.Errorf("%+v", fact)
 	}
-	if d := cmp.Diff([]string{"403, not the API's", "500"}, heard); d != "" {
+	c.record.SharedUnanswered = 2 // excused as often as there are documents
+	fact, _ = afterPost(c, nil, &extend.Error{StatusCode: 500, FromAPI: true})
+	if f, ok := fact.(ledger.OutcomeUnknown); !ok || f.Shared {
+		t.Errorf("%+v", fact)
+	}
+	if d := cmp.Diff([]string{"403, not the API's", "500", "500"}, heard); d != "" {
 		t.Error(d)
 	}
 }

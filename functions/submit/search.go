@@ -22,11 +22,16 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 	searchedAt := a.h.Now()
 	found, err := a.find(ctx, rec)
 	if err != nil {
+		then := a.afterSearch(err)
+		if then.pauses || errors.Is(err, errTooLong) { // it is about the account, or was not asked: nothing is said of the document
+			log.WarnContext(ctx, "search failed", "error", err)
+			return then, false
+		}
 		if d, ended := a.giveUpSearch(ctx, rec, err); ended {
 			return d, false
 		}
 		log.WarnContext(ctx, "search failed", "error", err)
-		return a.afterSearch(err), false
+		return then, false
 	}
 	for _, run := range found {
 		decision, err := a.apply(ctx, ledger.Accepted{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})

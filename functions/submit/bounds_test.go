@@ -1,0 +1,119 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/ledger"
+)
+
+// Two documents that make Extend fail each time, alone in a quiet bucket, take each other for
+// an incident. Each POST may be a bill, so that they end all the same.
+func TestTwoDocumentsThatExtendFailsOver(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+		if c.Route == fakeextend.RouteCreate {
+			return fakeextend.Fault{Status: 500}
+		}
+		return fakeextend.Fault{}
+	}))
+	a, ua := put("a")
+	b, ub := put("b")
+	began := in.now()
+	for due := []message{a, b}; len(due) > 0 && in.now().Sub(began) < 72*time.Hour; in.clock.advance(30 * time.Second) {
+		r := in.receive(due...)
+		var back []message
+		for _, m := range due {
+			if _, ok := r.Back[m.id]; ok {
+				back = append(back, m)
+			}
+		}
+		due = back
+	}
+	for _, u := range []upload{ua, ub} {
+		if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != ledger.NoAnswer {
+			t.Errorf("%s is %s %s", u.key, rec.State, rec.FailureReason)
+		}
+	}
+	for _, c := range in.fake.Requests() {
+		if c.Route == fakeextend.RouteCreate && c.Count > 12 {
+			t.Errorf("%d POSTs", c.Count)
+		}
+	}
+}
+
+// Searches that could not be made say nothing of the document, however long ago its POST was.
+func TestASearchThatIsNotAllowedIsNotHeldAgainstTheDocument(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusTooManyRequests} {
+		in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+			switch {
+			case c.Route == fakeextend.RouteCreate && c.N == 1:
+				return fakeextend.Fault{Cut: true}
+			case c.Route == fakeextend.RouteList && c.N == 1:
+				return fakeextend.Fault{Status: status}
+			}
+			return fakeextend.Fault{}
+		}))
+		m, u := put("a")
+		in.receive(m)
+		in.clock.advance(rules.GiveUpAfter + time.Hour)
+		in.receive(m)
+		in.wantState(u, ledger.Unconfirmed, "")
+		in.clock.advance(10 * time.Minute)
+		in.want(in.receive(m), allDone)
+		in.wantProcessing(u)
+	}
+}
+
+// When the ledger can't say whose content it is, nothing was sent: the next try is no search for
+// a run, and no unanswered POST.
+func TestTheContentCanNotBeRegistered(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	broken := true
+	in.Ledger = in.book.Through(rules, in.now, func(ctx context.Context, a ledger.Access, do func(context.Context) error) error {
+		if broken && a.Op == "write contents" {
+			return errors.New("throttled")
+		}
+		return do(ctx)
+	})
+	m, u := put("a")
+	for range 2 * rules.MaxUnanswered {
+		in.clock.advance(max(in.receive(m).Back["a"], rules.Lease))
+		in.wantState(u, ledger.Waiting, "ledger")
+	}
+	broken = false
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+	in.wantCalls(map[string]int{fakeextend.RouteCreate: 1})
+}
+
+// The time for a file grows though every file is too slow, and none is held against its document.
+func TestSendLimit(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ago := func(d time.Duration) *ledger.Record { return &ledger.Record{FailingSince: now.Add(-d)} }
+	for _, tt := range []struct {
+		name string
+		size int64
+		rec  *ledger.Record
+		want time.Duration
+	}{
+		{"small", 1000, &ledger.Record{}, 10 * time.Second},
+		{"50 MB", 50 << 20, &ledger.Record{}, 35 * time.Second},
+		{"50 MB, one failure of its own", 50 << 20, &ledger.Record{Failures: 1, FailingSince: now}, 70 * time.Second},
+		{"50 MB, and others failed too", 50 << 20, ago(tooSlowWait), 70 * time.Second},
+		{"50 MB, and others failed too, again", 50 << 20, ago(2 * tooSlowWait), uploadTimeout},
+		{"for days", 1000, ago(72 * time.Hour), uploadTimeout},
+		{"the largest object", 5 << 40, &ledger.Record{}, uploadTimeout},
+	} {
+		if got := sendLimit(tt.size, tt.rec, now); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
