@@ -92,6 +92,8 @@ type invocation struct {
 	started time.Time
 	// deadline is the time after which no other document is begun with.
 	deadline time.Time
+	// forbidden counts the runs that Extend forbids to see.
+	forbidden int
 }
 
 // pass is what is done to the documents of one state.
@@ -216,6 +218,8 @@ func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err er
 		case e.StatusCode == http.StatusTooManyRequests:
 			in.log(rec).WarnContext(ctx, "paused", "reason", status, "error", err, metric.RateLimited.One())
 			return errStop
+		case e.FromAPI && e.StatusCode == http.StatusForbidden && in.forbidden == 0:
+			in.forbidden++ // it may be this run's own affair, until a second one hears the same
 		case e.FromAPI && (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusPaymentRequired || e.StatusCode == http.StatusForbidden || e.StatusCode == http.StatusGone):
 			in.log(rec).ErrorContext(ctx, "paused", "reason", status, "error", err, metric.AccountPaused.For(status).One())
 			return errStop

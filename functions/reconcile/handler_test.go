@@ -249,7 +249,7 @@ func TestErrorsOfExtend(t *testing.T) {
 		{429, Summary{Asked: 1, Left: 1}}, // the plan's budget: stop
 		{401, Summary{Asked: 1, Left: 1}}, // the account: stop
 		{402, Summary{Asked: 1, Left: 1}},
-		{403, Summary{Asked: 1, Left: 1}},
+		{403, Summary{Asked: 2, Errors: 1}}, // perhaps this run: stop when a second one hears it
 		{410, Summary{Asked: 1, Left: 1}},
 		{500, Summary{Asked: 2, Errors: 2}}, // this run: go on with the next
 	} {
@@ -271,6 +271,33 @@ func TestErrorsOfExtend(t *testing.T) {
 				t.Errorf("%+v", rec)
 			}
 		})
+	}
+}
+
+// One run that Extend forbids to see pauses nobody and comes to an end, though no webhook comes.
+func TestOneRunThatIsForbidden(t *testing.T) {
+	t.Parallel()
+	sick := ""
+	w := newWorld(t, fakeextend.Options{Processing: fakeextend.Fixed(1000 * time.Hour), Fault: func(c fakeextend.Call) fakeextend.Fault {
+		if c.Route == fakeextend.RouteGet && c.RunID == sick {
+			return fakeextend.Fault{Status: 403}
+		}
+		return fakeextend.Fault{}
+	}})
+	a, run := w.submitted(1)
+	b, _ := w.submitted(2)
+	sick = run.ID
+	for range 24 * 9 {
+		w.now = w.now.Add(time.Hour)
+		if s := w.handle(); s.Left > 0 {
+			t.Fatalf("%+v: the other one has to wait", s)
+		}
+	}
+	if rec := w.state(a); rec.State != ledger.Failed || rec.FailureReason != ledger.NoAnswer {
+		t.Errorf("%s %s after %d checks", rec.State, rec.FailureReason, rec.FailedChecks)
+	}
+	if rec := w.state(b); rec.State != ledger.Processing || rec.FailedChecks != 0 {
+		t.Errorf("the other one: %+v", rec)
 	}
 }
 
