@@ -157,7 +157,7 @@ func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
 // post looks at the object and sends the one POST that the claim stands for, and the file
 // before it where Extend does not fetch it.
 func (a *attempt) post(ctx context.Context) disposition {
-	object, err := a.h.Bucket.Head(ctx, a.source)
+	object, err := a.head(ctx)
 	if err != nil {
 		fact, d := afterFile(a.circumstances(ctx, a.claimed), err)
 		return a.record(ctx, fact, d, err)
@@ -210,6 +210,17 @@ func (a *attempt) post(ctx context.Context) disposition {
 	return a.record(ctx, fact, d, err)
 }
 
+// head looks at the object. One that S3 does not answer for must not take the whole batch with it.
+func (a *attempt) head(ctx context.Context) (Object, error) {
+	within, cancel := context.WithTimeout(ctx, headTimeout)
+	defer cancel()
+	object, err := a.h.Bucket.Head(within, a.source)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("S3 has not answered for %s in %v", a.source, headTimeout) // which is not the time to send the file
+	}
+	return object, err
+}
+
 // The file is sent within a time that grows with its size, with each failure and, where others
 // fail too and it is not held against the document, with the time since the first: one that can't
 // be sent does not hold up the others for long, and a slow connection is given time.
@@ -254,7 +265,9 @@ func (a *attempt) unwanted(ctx context.Context, object Object) (ledger.Fact, err
 		return ledger.Skip{ClaimNumber: claim, Code: code, Message: err.Error(), DuplicateOf: duplicateOf}, fmt.Errorf("%s: %w", code, err)
 	}
 	if cfg.NewestOnly {
-		version, eTag, err := a.h.Bucket.Current(ctx, a.source)
+		within, cancel := context.WithTimeout(ctx, headTimeout)
+		version, eTag, err := a.h.Bucket.Current(within, a.source)
+		cancel()
 		if err == nil && (a.source.VersionID != "" && version != a.source.VersionID || a.source.VersionID == "" && eTag != a.source.ETag) {
 			return skip("REPLACED", "", "the object was replaced before its turn, and NewestOnly is set")
 		}

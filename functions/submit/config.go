@@ -42,6 +42,8 @@ type Config struct {
 const (
 	postTimeout   = 20 * time.Second
 	uploadTimeout = 100 * time.Second
+	// headTimeout bounds a look at an object.
+	headTimeout = 10 * time.Second
 )
 
 const (

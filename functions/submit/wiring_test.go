@@ -210,11 +210,13 @@ func TestACallThatHangsEnds(t *testing.T) {
 		name, path string
 		sendsFiles bool
 		open       bool // the bucket hangs
+		head       bool // and so does a look at the object
 		want       time.Duration
 		state      ledger.State
 	}{
 		{name: "a POST", path: "/processor_runs", want: postTimeout, state: ledger.Unconfirmed},
 		{name: "an upload", path: "/files/upload", sendsFiles: true, want: sendAtLeast, state: ledger.Waiting},
+		{name: "a look at the object", head: true, want: headTimeout, state: ledger.Waiting},
 		{name: "the bucket", open: true, sendsFiles: true, want: sendAtLeast, state: ledger.Waiting},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -227,6 +229,9 @@ func TestACallThatHangsEnds(t *testing.T) {
 				hanging := in.anotherWith(cfg)
 				if c.open {
 					hanging.file = send(hangingBucket{}, nil)
+				}
+				if c.head {
+					hanging.Bucket = hangingBucket{}
 				}
 				m, u := put("a")
 				begin := time.Now()
@@ -250,6 +255,11 @@ type hangingBucket struct{ Bucket }
 func (hangingBucket) Open(ctx context.Context, _ document.Source) (io.ReadCloser, int64, error) {
 	<-ctx.Done()
 	return nil, 0, ctx.Err()
+}
+
+func (hangingBucket) Head(ctx context.Context, _ document.Source) (Object, error) {
+	<-ctx.Done()
+	return Object{}, ctx.Err()
 }
 
 // The time that was left for a file is left for its POST once the file has been sent.
