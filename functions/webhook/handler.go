@@ -169,7 +169,13 @@ func (h *Handler) unreadable(ctx context.Context, log *slog.Logger, body []byte,
 	id := string(documentIDs.Find(body))
 	var ledgerErr error
 	if id != "" {
-		_, ledgerErr = h.ledger.Apply(ctx, id, ledger.CheckFailed{Reason: "a delivery of Extend can't be read", Location: location})
+		var d ledger.Decision
+		d, ledgerErr = h.ledger.Apply(ctx, id, ledger.CheckFailed{Reason: "a delivery of Extend can't be read", Location: location})
+		if ledgerErr == nil && d.State().Terminal() { // reconcile does not ask about it any more, and it may be a review
+			var result recorder.Result
+			result, ledgerErr = h.recorder.AskAbout(ctx, id)
+			log = log.With("verdict", result.Verdict).With(result.Metrics...)
+		}
 	}
 	log.ErrorContext(ctx, "delivery can't be read", "document_id", id, "status", status(err), "reason", cause(err), "location", location,
 		"error", errors.Join(err, putErr, ledgerErr), metric.WebhookRejected.For(cause(err)).One(), metric.Unreadable.One())

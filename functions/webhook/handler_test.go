@@ -615,6 +615,24 @@ func TestADeliveryThatCantBeRead(t *testing.T) {
 	}
 }
 
+// A review that can't be read as it is delivered is asked about: nobody else would.
+func TestAReviewThatCantBeRead(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	run := e.run(tag(stack, 1)) // its own deliveries go nowhere
+	e.submitted(run.ID)
+	metadata := string(must(json.Marshal(tag(stack, 1))))
+	e.deliver(`{"eventId":"event_1","eventType":"extract_run.processed","payload":{"object":"extract_run","id":"exr_1","metadata":`+metadata+`}}`, 200)
+	e.want(docID, ledger.Processed, 1)
+	if err := e.fake.ReviewRun(run.ID, json.RawMessage(`{"value":{"total":2}}`)); err != nil {
+		t.Fatal(err)
+	}
+	e.deliver(strings.Replace(processed(nil), `"output":{`, `"output":{"confidence":NaN,`, 1), 400)
+	e.want(docID, ledger.Processed, 2)
+	e.wantOutput(docID, `{"value":{"total":2}}`)
+	e.wantLog("ERROR delivery can't be read", "Unreadable=1")
+}
+
 // An endpoint that is set to another API version says nothing that could be stored, but
 // that something has happened.
 func TestADeliveryOfAnotherVersion(t *testing.T) {

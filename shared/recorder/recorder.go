@@ -121,9 +121,14 @@ func (r *Recorder) Ask(ctx context.Context, metadata json.RawMessage) (Result, e
 	if err != nil || tag.Stack != r.Stack {
 		return Result{Verdict: ledger.Unchanged}, nil
 	}
-	rec, err := r.find(ctx, tag.DocumentID)
+	return r.AskAbout(ctx, tag.DocumentID)
+}
+
+// AskAbout is Ask, of the document of this id.
+func (r *Recorder) AskAbout(ctx context.Context, id string) (Result, error) {
+	rec, err := r.find(ctx, id)
 	if err != nil || rec == nil || rec.RunID == "" {
-		return Result{Verdict: ledger.Unchanged, DocumentID: tag.DocumentID, Record: rec}, err
+		return Result{Verdict: ledger.Unchanged, DocumentID: id, Record: rec}, err
 	}
 	run, err := r.get(ctx, rec.RunID)
 	if err != nil {
