@@ -90,9 +90,10 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		if f.Failure == nil {
 			return write(Stored)
 		}
-		if next.FailingSince.IsZero() {
+		if next.FailingSince.IsZero() || now.Sub(rec.FailedAt) > maxCheckInterval { // it was not tried: all were paused
 			next.FailingSince = now
 		}
+		next.FailedAt = now
 		if f.Failure.Own {
 			next.Failures++
 			if apart := now.Add(failureWait(next.Failures)); apart.After(until) {

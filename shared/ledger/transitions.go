@@ -113,7 +113,7 @@ func (rec *Record) waiting(reason string, until time.Time) {
 func (rec *Record) setRun(runID, url string, now time.Time) {
 	rec.RunID, rec.RunURL = runID, url
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
-	rec.Failures, rec.FailingSince, rec.Unanswered, rec.SharedUnanswered = 0, time.Time{}, 0, 0
+	rec.Failures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, time.Time{}, time.Time{}, 0, 0
 	if rec.SubmittedAt.IsZero() {
 		rec.SubmittedAt = now
 	}
@@ -202,7 +202,8 @@ func (rec *Record) archive(now time.Time) {
 	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""
 	rec.FailureReason, rec.FailureMessage = "", ""
 	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
-	rec.Failures, rec.FailingSince, rec.Unanswered, rec.SharedUnanswered, rec.FailedChecks, rec.UnreadableLocation = 0, time.Time{}, 0, 0, 0, ""
+	rec.Failures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, time.Time{}, time.Time{}, 0, 0
+	rec.FailedChecks, rec.UnreadableLocation = 0, ""
 	rec.MissingSince, rec.PendingDigest, rec.PendingSince, rec.PastDigests = time.Time{}, "", time.Time{}, nil
 	rec.RunAttempt, rec.DuplicateOf = 0, ""
 }
