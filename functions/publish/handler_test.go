@@ -555,7 +555,7 @@ func TestFailureMessageIsCleanedAndShortened(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.published[0].detail), &d); err != nil {
 		t.Fatal(err)
 	}
-	if want := "?" + strings.Repeat("é", 2047); d.Failure.Message != want {
+	if want := "\uFFFD" + strings.Repeat("é", 2046); d.Failure.Message != want {
 		t.Errorf("%d bytes: %.10q…", len(d.Failure.Message), d.Failure.Message)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -73,16 +74,36 @@ func (q *Queue) Requeue(ctx context.Context, s document.Source) error {
 // maxAttribute bounds an attribute: a message is 256 KB with all of them.
 const maxAttribute = 1000
 
-// Clean makes a text fit for a message: valid UTF-8 of at most max bytes, without the
-// characters that SQS refuses and without control characters.
+// Takes reports whether SQS takes a text in a message. One character that it refuses, and
+// it refuses the whole message.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-func Clean(text string, max int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF {
-			return '?'
+func Takes(text string) bool {
+	return utf8.ValidString(text) && strings.IndexFunc(text, refused) < 0
+}
+
+func refused(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
+}
+
+// Replace puts U+FFFD in the place of what [Takes] is false for.
+func Replace(text string) string {
+	return strings.Map(func(r rune) rune {
+		if refused(r) {
+			return utf8.RuneError
 		}
 		return r
-	}, strings.ToValidUTF8(text, "?"))
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+// Clean makes a text for people fit for a message: like [Replace], on one line, of at
+// most max bytes.
+func Clean(text string, max int) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, Replace(text))
 	if len(text) > max {
 		text = strings.ToValidUTF8(text[:max], "")
 	}

@@ -73,7 +73,7 @@ func TestSendCleansAndLeavesOutAttributes(t *testing.T) {
 	err := New(sqs.NewFromConfig(cfg), "https://queue.test/dead").Send(t.Context(), Message{
 		Body: "b", Delay: 90*time.Second + time.Millisecond, Attributes: map[string]string{"reason": "a\x00b\uffff\xff", "documentId": ""},
 	})
-	if err != nil || in.MessageBody != "b" || in.DelaySeconds != 90 || len(in.MessageAttributes) != 1 || in.MessageAttributes["reason"].StringValue != "a?b??" {
+	if err != nil || in.MessageBody != "b" || in.DelaySeconds != 90 || len(in.MessageAttributes) != 1 || in.MessageAttributes["reason"].StringValue != "a\uFFFDb\uFFFD\uFFFD" {
 		t.Errorf("%+v, %v", in, err)
 	}
 }
@@ -82,5 +82,17 @@ func TestCleanCutsBetweenCharacters(t *testing.T) {
 	t.Parallel()
 	if got := Clean(strings.Repeat("é", 800), 1001); len(got) != 1000 || !utf8.ValidString(got) {
 		t.Errorf("%d bytes", len(got))
+	}
+}
+
+func TestTakesAndReplace(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"": "", "a\tb\r\nc": "a\tb\r\nc", "é 🧾 \u007f\u0085\u2028\ufdd0\ufffd\U0001fffe": "é 🧾 \u007f\u0085\u2028\ufdd0\ufffd\U0001fffe",
+		"\x00a": "\ufffda", "\f": "\ufffd", "\x1f": "\ufffd", "a\ufffe": "a\ufffd", "\uffffb": "\ufffdb", "\xffa": "\ufffda", "\xed\xa0\x80": "\ufffd",
+	} {
+		if got := Replace(text); got != want || Takes(text) != (text == want) || !Takes(got) {
+			t.Errorf("%q: taken %t, replaced %q, want %q", text, Takes(text), got, want)
+		}
 	}
 }
