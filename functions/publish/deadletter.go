@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -46,9 +45,7 @@ const (
 // sendDeadLetter sends a poison record to the dead-letter queue.
 func (h *Handler) sendDeadLetter(ctx context.Context, c *change, p *poison) error {
 	body := fmt.Appendf(nil, `{"Records":[%s]}`, c.raw)
-	// SQS refuses two characters that JSON allows.
-	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-	if len(body) > maxDeadLetter || bytes.ContainsAny(body, "\uFFFE\uFFFF") {
+	if len(body) > maxDeadLetter || !queue.Takes(string(body)) {
 		sum := sha256.Sum256(c.raw)
 		location, err := h.parts.Put(ctx, "announced/dead/"+cmp.Or(c.sequenceNumber, hex.EncodeToString(sum[:16]))+".json", body)
 		if err != nil {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/big"
-	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
@@ -30,8 +28,8 @@ const (
 	maxMessage = 4096
 )
 
-// compose makes the event of a document. An output that an event can't hold goes to
-// the results bucket.
+// compose makes the event of a document. An output that an event can't hold, or that would
+// not survive the way to its reader, goes to the results bucket.
 func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) error {
 	d := detail(rec)
 	body, err := marshal(d)
@@ -102,41 +100,4 @@ func marshal(d *event.Detail) ([]byte, error) {
 		return nil, fmt.Errorf("event %s: %w", d.ID, err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// survives reports whether every number of an output comes through EventBridge as it
-// is. Of whole numbers it promises 64 bits, of others nothing: what a float64 holds
-// is what every JSON parser on the way keeps.
-// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-func survives(output json.RawMessage) bool {
-	d := json.NewDecoder(bytes.NewReader(output))
-	d.UseNumber()
-	for {
-		t, err := d.Token()
-		if err != nil {
-			return true // the end: the ledger wrote it, so it is JSON
-		}
-		if n, ok := t.(json.Number); ok && !numberSurvives(n.String()) {
-			return false
-		}
-	}
-}
-
-func numberSurvives(text string) bool {
-	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return true
-	}
-	exact, ok := new(big.Rat).SetString(text)
-	if !ok {
-		return false
-	}
-	if exact.IsInt() {
-		return exact.Num().IsInt64()
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return false
-	}
-	shortest, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
-	return ok && shortest.Cmp(exact) == 0
 }

@@ -296,7 +296,7 @@ func (r *reader) string() string {
 	}
 	var s string
 	_ = json.Unmarshal(quoted, &s) // it is valid
-	if halfSurrogate(quoted) {
+	if HalfSurrogate(quoted) {
 		r.refuse("a string has half of a surrogate pair")
 	}
 	if r.canonicalizes {
@@ -306,21 +306,21 @@ func (r *reader) string() string {
 	return s
 }
 
-// halfSurrogate reports whether half of a surrogate pair is escaped in a string. The
-// decoder puts U+FFFD in its place.
-func halfSurrogate(quoted []byte) bool {
+// HalfSurrogate reports whether half of a surrogate pair is escaped in a string of JSON
+// text. The decoder puts U+FFFD in its place.
+func HalfSurrogate(text []byte) bool {
 	unit := func(i int) rune { // the UTF-16 unit that is escaped at i, or -1
-		if i+6 > len(quoted) || quoted[i] != '\\' || quoted[i+1] != 'u' {
+		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
 			return -1
 		}
-		n, err := strconv.ParseUint(string(quoted[i+2:i+6]), 16, 16)
+		n, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 16)
 		if err != nil {
 			return -1
 		}
 		return rune(n)
 	}
-	for i := 0; i < len(quoted); i++ {
-		if quoted[i] != '\\' {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
 			continue
 		}
 		if c := unit(i); utf16.IsSurrogate(c) {

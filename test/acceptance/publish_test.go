@@ -147,8 +147,9 @@ func (s *deployment) apply(t *testing.T, src document.Source, facts ...ledger.Fa
 
 // Some of an output's values; each event is compared with what went into the table.
 var (
-	plainOutput = `{"value":{"text":"é <b>&\u2028🧾\u0000","total":1234.5,"vat":0.077,"beyond_float":9007199254740993,"empty":{"a":[],"b":{},"c":""},"due":null},"metadata":{}}`
+	plainOutput = `{"value":{"text":"é <b>&\u2028🧾","total":1234.5,"vat":0.077,"whole":9007199254740992,"empty":{"a":[],"b":{},"c":""},"due":null},"metadata":{}}`
 	exactOutput = `{"value":{"big":12345678901234567890,"long":0.12345678901234567890123456789012345678}}`
+	queueOutput = `{"value":{"text":"in\uFFFFvoice \u0000"}}`                       // no queue takes it raw
 	largeOutput = `{"value":{"text":"` + strings.Repeat("ballast ", 40_000) + `"}}` // fits an item, not an event
 )
 
@@ -199,7 +200,7 @@ func TestEvents(t *testing.T) {
 		return o
 	}
 	for key, e := range map[string]expected{
-		"plain": {event.Processed, plainOutput, ""}, "exact": {event.Processed, exactOutput, announced}, "large": {event.Processed, largeOutput, announced}, "null": {event.Processed, "null", ""},
+		"plain": {event.Processed, plainOutput, ""}, "exact": {event.Processed, exactOutput, announced}, "queue": {event.Processed, queueOutput, announced}, "large": {event.Processed, largeOutput, announced}, "null": {event.Processed, "null", ""},
 	} {
 		src := source(key)
 		s.apply(t, src, claim(src), ledger.Accepted{Attempt: 1, RunID: fmt.Sprintf("dpr_%s_1", src.VersionID)}, runEnded(src, 1, ledger.Processed, e.output))
