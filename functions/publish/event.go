@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
@@ -32,6 +34,9 @@ const (
 // not survive the way to its reader, goes to the results bucket.
 func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) error {
 	d := detail(rec)
+	if err := carriable(d); err != nil {
+		return err
+	}
 	body, err := marshal(d)
 	if err != nil {
 		return poisonf("%v", err)
@@ -63,19 +68,25 @@ func detail(rec *ledger.Record) *event.Detail {
 	d := &event.Detail{
 		SchemaVersion: event.SchemaVersion, ID: fmt.Sprintf("%s.%d", rec.DocumentID, rec.Revision),
 		DocumentID: rec.DocumentID, Revision: rec.Revision, State: string(rec.State), Attempt: rec.Attempt,
-		RunID: rec.RunID, RunURL: rec.RunURL, Route: rec.Route, Processor: rec.ProcessorID,
+		RunID: rec.RunID, RunURL: queue.Replace(rec.RunURL), Route: queue.Replace(rec.Route), Processor: queue.Replace(rec.ProcessorID),
 		Credits: json.Number(rec.Credits), SubmittedAt: rec.SubmittedAt, FinishedAt: rec.FinishedAt,
 	}
 	if rec.Bucket != "" {
-		d.Object = &event.Object{Bucket: rec.Bucket, Key: rec.Key, VersionID: rec.VersionID, ETag: rec.ETag, Size: rec.Size, Sequence: rec.Sequence}
+		d.Object = &event.Object{Bucket: rec.Bucket, Key: queue.Replace(rec.Key), VersionID: rec.VersionID, ETag: rec.ETag, Size: rec.Size, Sequence: rec.Sequence}
+		if !queue.Takes(rec.Key) {
+			d.Object.KeyEncoded = encodeKey(rec.Key)
+		}
 	}
+	// A text for people is readable without the characters that queues refuse. Not so what
+	// names something: see carriable, and KeyEncoded.
+	kind := queue.Replace(rec.Type)
 	// An item can still have of an earlier attempt what the newest did not come to.
 	switch rec.State {
 	case ledger.Processed:
-		d.Type, d.Reviewed, d.Edited = rec.Type, rec.Reviewed, rec.Edited
+		d.Type, d.Reviewed, d.Edited = kind, rec.Reviewed, rec.Edited
 		d.Output, d.OutputLocation = rec.Output, rec.OutputLocation
 	case ledger.Failed:
-		d.Type, d.Reviewed, d.Edited = rec.Type, rec.Reviewed, rec.Edited
+		d.Type, d.Reviewed, d.Edited = kind, rec.Reviewed, rec.Edited
 		d.Failure = failure(rec)
 	case ledger.Refused:
 		d.Failure = failure(rec)
@@ -88,7 +99,29 @@ func detail(rec *ledger.Record) *event.Detail {
 }
 
 func failure(rec *ledger.Record) *event.Failure {
-	return &event.Failure{Reason: rec.FailureReason, Message: queue.Clean(rec.FailureMessage, maxMessage)}
+	return &event.Failure{Reason: queue.Replace(rec.FailureReason), Message: queue.Clean(rec.FailureMessage, maxMessage)}
+}
+
+// encodeKey writes a key as S3's own events do, but a space as %20, which every URL
+// decoder reads: many take a plus for a plus.
+func encodeKey(key string) string {
+	return strings.NewReplacer("+", "%20", "%2F", "/").Replace(url.QueryEscape(key))
+}
+
+// carriable refuses an event that no queue takes because of a name in it. With another
+// character in its place, it would be the name of something else. Neither S3 nor Extend
+// nor this software makes such names.
+func carriable(d *event.Detail) error {
+	names := []string{d.ID, d.RunID, d.OutputLocation}
+	if d.Object != nil {
+		names = append(names, d.Object.Bucket, d.Object.VersionID, d.Object.ETag, d.Object.Sequence)
+	}
+	for _, name := range names {
+		if !queue.Takes(name) {
+			return poisonf("%q has a character that no queue takes", name)
+		}
+	}
+	return nil
 }
 
 // marshal keeps the output as it is; json.Marshal would escape HTML in it.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,7 @@ import (
 
 	"extend-intake/shared/event"
 	"extend-intake/shared/event/eventtest"
+	"extend-intake/shared/queue"
 )
 
 var update = flag.Bool("update", false, "write events/event-….json anew")
@@ -219,6 +221,7 @@ var samples = map[string]struct {
 }{
 	"publish-processed":        {ids: []string{invoice + ".1"}, event: "event-processed"},
 	"publish-exact-numbers":    {ids: []string{invoice + ".1"}, event: "event-processed-large"},
+	"publish-odd-characters":   {ids: []string{invoice + ".1"}, event: "event-odd-characters"},
 	"publish-output-in-bucket": {ids: []string{invoice + ".1"}},
 	"publish-reviewed":         {ids: []string{invoice + ".2"}, event: "event-reviewed"},
 	"publish-failed":           {ids: []string{invoice + ".1"}, event: "event-failed"},
@@ -561,6 +564,52 @@ func TestFailureMessageIsCleanedAndShortened(t *testing.T) {
 	}
 	if want := "\uFFFD" + strings.Repeat("é", 2046); d.Failure.Message != want {
 		t.Errorf("%d bytes: %.10q…", len(d.Failure.Message), d.Failure.Message)
+	}
+}
+
+// No text of an event keeps it from a queue, and none of them names another thing than
+// it did.
+func TestTextsThatNoQueueTakes(t *testing.T) {
+	t.Parallel()
+	const odd = "a\uFFFE\uFFFF\u0000\u000b+ é/b"
+	const plain = "a\uFFFD\uFFFD\uFFFD\uFFFD+ é/b"
+	w := newHarness(t)
+	w.handle(record(1, processing, failed.with(item{"key": str(odd), "route": str(odd), "processorId": str(odd), "type": str(odd), "runUrl": str(odd), "failureReason": str(odd), "failureMessage": str(odd)})))
+	checkDeadLetters(t, w.deadLetters)
+	if got := w.published[0].detail; !queue.Takes(got) || strings.Contains(got, `\u00`) {
+		t.Errorf("no queue takes %s", got)
+	}
+	d, err := event.Parse([]byte(w.published[0].detail))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &event.Detail{
+		SchemaVersion: 1, ID: "doc_a.1", DocumentID: "doc_a", Revision: 1, State: "FAILED", Attempt: 1, RunID: "dpr_1", RunURL: plain, Route: plain, Processor: plain, Type: plain,
+		Object:  &event.Object{Bucket: "in", Key: plain, KeyEncoded: "a%EF%BF%BE%EF%BF%BF%00%0B%2B%20%C3%A9/b", VersionID: "v1", ETag: "e1", Size: 1, Sequence: "0A"},
+		Failure: &event.Failure{Reason: plain, Message: plain}, SubmittedAt: d.SubmittedAt, FinishedAt: d.FinishedAt,
+	}
+	if diff := cmp.Diff(want, d); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for name, decode := range map[string]func(string) (string, error){"as a path": url.PathUnescape, "as a form": url.QueryUnescape} {
+		if key, err := decode(d.Object.KeyEncoded); key != odd || err != nil {
+			t.Errorf("%s: %q, %v", name, key, err)
+		}
+	}
+
+	// A key that every queue takes is told once, whatever else is in it.
+	w = newHarness(t)
+	w.handle(record(1, processing, processed.with(item{"key": str("\uFFFD\n%41+ \u0085.pdf")})))
+	if d, err = event.Parse([]byte(w.published[0].detail)); err != nil || d.Object.Key != "\uFFFD\n%41+ \u0085.pdf" || d.Object.KeyEncoded != "" {
+		t.Errorf("%+v, %v", d.Object, err)
+	}
+
+	for _, name := range []string{"documentId", "versionId", "eTag", "sequence", "bucket"} {
+		w := newHarness(t)
+		w.handle(record(1, processing, processed.with(item{name: str("a\uFFFF")})))
+		if len(w.published) > 0 || len(w.deadLetters) != 1 || !strings.Contains(w.deadLetters[0].Reason, "no queue takes") {
+			t.Errorf("%s: %d events, dead letters %+v", name, len(w.published), w.deadLetters)
+		}
 	}
 }
 

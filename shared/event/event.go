@@ -72,12 +72,13 @@ type Detail struct {
 
 // Object is the uploaded object.
 type Object struct {
-	Bucket    string `json:"bucket"`
-	Key       string `json:"key"`
-	VersionID string `json:"versionId,omitempty"`
-	ETag      string `json:"eTag,omitempty"`
-	Size      int64  `json:"size"`
-	Sequence  string `json:"sequence,omitempty"`
+	Bucket     string `json:"bucket"`
+	Key        string `json:"key"` // see KeyEncoded
+	KeyEncoded string `json:"keyEncoded,omitempty"`
+	VersionID  string `json:"versionId,omitempty"`
+	ETag       string `json:"eTag,omitempty"`
+	Size       int64  `json:"size"`
+	Sequence   string `json:"sequence,omitempty"`
 }
 
 // Failure says why there is no output.
