@@ -63,7 +63,8 @@ func (h *Handler) compose(ctx context.Context, c *change, rec *ledger.Record) er
 	return nil
 }
 
-// detail is what the event says of a document.
+// detail is what the event says of a document. Its texts for people are without the
+// characters that queues refuse. Not so what names something: see carriable and encodeKey.
 func detail(rec *ledger.Record) *event.Detail {
 	d := &event.Detail{
 		SchemaVersion: event.SchemaVersion, ID: fmt.Sprintf("%s.%d", rec.DocumentID, rec.Revision),
@@ -77,20 +78,18 @@ func detail(rec *ledger.Record) *event.Detail {
 			d.Object.KeyEncoded = encodeKey(rec.Key)
 		}
 	}
-	// A text for people is readable without the characters that queues refuse. Not so what
-	// names something: see carriable, and KeyEncoded.
-	kind := queue.Replace(rec.Type)
 	// An item can still have of an earlier attempt what the newest did not come to.
 	switch rec.State {
 	case ledger.Processed:
-		d.Type, d.Reviewed, d.Edited = kind, rec.Reviewed, rec.Edited
+		d.Type, d.Reviewed, d.Edited = queue.Replace(rec.Type), rec.Reviewed, rec.Edited
 		d.Output, d.OutputLocation = rec.Output, rec.OutputLocation
 	case ledger.Failed:
-		d.Type, d.Reviewed, d.Edited = kind, rec.Reviewed, rec.Edited
+		d.Type, d.Reviewed, d.Edited = queue.Replace(rec.Type), rec.Reviewed, rec.Edited
 		d.Failure = failure(rec)
 	case ledger.Refused:
 		d.Failure = failure(rec)
 	case ledger.Cancelled:
+		d.Type = queue.Replace(rec.Type)
 		if rec.FailureReason != "" || rec.FailureMessage != "" {
 			d.Failure = failure(rec)
 		}

@@ -567,6 +567,17 @@ func TestFailureMessageIsCleanedAndShortened(t *testing.T) {
 	}
 }
 
+func TestTypeIsTold(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]string{"PROCESSED": "EXTRACT", "FAILED": "EXTRACT", "CANCELLED": "EXTRACT", "REFUSED": ""} {
+		w := newHarness(t)
+		w.handle(record(1, processing, processed.with(item{"state": str(state)})))
+		if d, err := event.Parse([]byte(w.published[0].detail)); err != nil || d.Type != want {
+			t.Errorf("%s: type %q, %v, want %q", state, d.Type, err, want)
+		}
+	}
+}
+
 // No text of an event keeps it from a queue, and none of them names another thing than
 // it did.
 func TestTextsThatNoQueueTakes(t *testing.T) {

@@ -501,6 +501,16 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
+		{name: "reprocess, and nothing is left that was said of the earlier run", rec: at(Processed, func(r *Record) { r.Type, r.Reviewed, r.Edited = "EXTRACT", true, true }), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+			if r.Type != "" || r.Reviewed || r.Edited {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "cancelled, as Extend tells it", rec: at(Processing), fact: func() RunEnded { f := failed("dpr_1", ""); f.State, f.Type = Cancelled, "EXTRACT"; return f }(), verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
+			if r.Type != "EXTRACT" {
+				t.Errorf("%+v", r)
+			}
+		}},
 		{name: "reprocess, refused before", rec: at(Refused), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting},
 		{name: "reprocess, for the second time", rec: at(Failed, second), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
 		{name: "reprocess, but an attempt is left out", rec: at(Failed), fact: Reprocess{Attempt: 3}, verdict: Unchanged},

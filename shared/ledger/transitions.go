@@ -206,6 +206,8 @@ func (rec *Record) archive(now time.Time) {
 	rec.FailedChecks, rec.UnreadableLocation = 0, ""
 	rec.MissingSince, rec.PendingDigest, rec.PendingSince, rec.PastDigests = time.Time{}, "", time.Time{}, nil
 	rec.RunAttempt, rec.DuplicateOf = 0, ""
+	// They were the earlier run's, and the next may end without a word about its own.
+	rec.Type, rec.Reviewed, rec.Edited = "", false, false
 }
 
 // startAttempt makes the document WAITING for its next attempt. The retry rule and
