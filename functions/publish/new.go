@@ -4,9 +4,9 @@
 // [New] returns.
 //
 // To learn what happens to a batch, read handler.go downward. What a stream record says
-// is read in record.go and becomes an event in event.go; bus.go puts it on the bus, and
-// deadletter.go sends away what can't be published. What consumers rely on is in
-// shared/event.
+// is read in record.go and becomes an event in event.go; survives.go says which outputs
+// are inline in it, bus.go puts it on the bus, and deadletter.go sends away what can't be
+// published. What consumers rely on is in shared/event.
 package publish
 
 import (
