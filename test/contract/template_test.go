@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,6 +78,27 @@ type resource struct {
 
 type environment struct{ Variables map[string]any }
 
+// parameters are those that a value of the template refers to, in either branch of a
+// condition.
+func (tmpl template) parameters(v any) (names []string) {
+	switch v := v.(type) {
+	case map[string]any:
+		if name, ok := v["!Ref"].(string); ok {
+			if _, ok := tmpl.Parameters[name]; ok {
+				names = append(names, name)
+			}
+		}
+		for _, part := range v {
+			names = append(names, tmpl.parameters(part)...)
+		}
+	case []any:
+		for _, part := range v {
+			names = append(names, tmpl.parameters(part)...)
+		}
+	}
+	return names
+}
+
 // branch is what a value is if every condition is true (0), or false (1).
 func branch(v any, n int) any {
 	if object, ok := v.(map[string]any); ok {
@@ -100,6 +122,25 @@ func seconds(t *testing.T, v any, n int) int {
 // CloudFormation, such as !Ref X, is the object {"!Ref": "X"}.
 func readTemplate(t *testing.T) template {
 	t.Helper()
+	var tmpl template
+	if err := json.Unmarshal(templateJSON(t), &tmpl); err != nil {
+		t.Fatal(err)
+	}
+	return tmpl
+}
+
+// readResources reads all that template.yaml says of its resources, in the same form.
+func readResources(t *testing.T) map[string]any {
+	t.Helper()
+	var tmpl struct{ Resources map[string]any }
+	if err := json.Unmarshal(templateJSON(t), &tmpl); err != nil {
+		t.Fatal(err)
+	}
+	return tmpl.Resources
+}
+
+func templateJSON(t *testing.T) []byte {
+	t.Helper()
 	text, err := os.ReadFile("../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -108,15 +149,11 @@ func readTemplate(t *testing.T) template {
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		t.Fatal(err)
 	}
-	plain, err := json.Marshal(plain(document.Content[0]))
+	text, err = json.Marshal(plain(document.Content[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tmpl template
-	if err := json.Unmarshal(plain, &tmpl); err != nil {
-		t.Fatal(err)
-	}
-	return tmpl
+	return text
 }
 
 func plain(n *yaml.Node) any {
@@ -252,12 +289,15 @@ func TestFunctionsTakeWhatParametersAllow(t *testing.T) {
 			t.Errorf("%s, all defaults: %v", function, err)
 		}
 		for name, p := range tmpl.Parameters {
+			values := slices.Clone(p.AllowedValues)
 			for _, bound := range []*string{p.MinValue, p.MaxValue} {
-				if bound == nil {
-					continue
+				if bound != nil {
+					values = append(values, *bound)
 				}
-				if err := check(t, function, map[string]string{name: *bound}); err != nil {
-					t.Errorf("%s with %s=%s: %v", function, name, *bound, err)
+			}
+			for _, value := range values {
+				if err := check(t, function, map[string]string{name: value}); err != nil {
+					t.Errorf("%s with %s=%s: %v", function, name, value, err)
 				}
 			}
 		}
@@ -284,6 +324,54 @@ func TestFunctionsTakeWhatParametersAllow(t *testing.T) {
 			}
 			if err := check(t, function, map[string]string{"ExtendBaseUrl": url}); (err == nil) != want {
 				t.Errorf("ExtendBaseUrl %q: %s says %v, want %v", url, function, err, want)
+			}
+		}
+	}
+}
+
+// CloudFormation's Number is any number. Where a function needs a whole one, a fraction has
+// to stop the deployment: by the parameter's values, or by submit, which checks what it is
+// given when Configuration changes.
+func TestFractionsStopTheDeployment(t *testing.T) {
+	t.Parallel()
+	tmpl := readTemplate(t)
+	for name, p := range tmpl.Parameters {
+		switch name {
+		case "RequestsPerSecond", "FilesPerMinute", "CreditsPerHour":
+			continue // can be fractions
+		}
+		if p.Type != "Number" || len(p.AllowedValues) > 0 {
+			continue
+		}
+		variables := maps.Clone(tmpl.Globals.Function.Environment.Variables)
+		maps.Copy(variables, tmpl.Resources["SubmitFunction"].Properties.Environment.Variables)
+		_, err := submit.LoadConfig(func(variable string) string {
+			if slices.Contains(tmpl.parameters(variables[variable]), name) {
+				return *p.MinValue + ".5"
+			}
+			return ""
+		})
+		if !strings.Contains(err.Error(), `is "`+*p.MinValue+`.5": it must be a number`) {
+			t.Errorf("%s can be %s.5, which submit does not refuse", name, *p.MinValue)
+		}
+	}
+}
+
+// A parameter that Configuration is not given can be changed without being checked.
+func TestConfigurationIsGivenWhatFunctionsRead(t *testing.T) {
+	t.Parallel()
+	tmpl := readTemplate(t)
+	given := readResources(t)["Configuration"].(map[string]any)["Properties"].(map[string]any)
+	environments := []any{tmpl.Globals.Function.Environment.Variables}
+	for name := range lambdaFunctions {
+		environments = append(environments, tmpl.Resources[name].Properties.Environment.Variables)
+	}
+	for _, variables := range environments {
+		for _, value := range variables.(map[string]any) {
+			for _, name := range tmpl.parameters(value) {
+				if fmt.Sprint(given[name]) != "map[!Ref:"+name+"]" {
+					t.Errorf("a function reads %s, and Configuration is given %v", name, given[name])
+				}
 			}
 		}
 	}
