@@ -136,3 +136,31 @@ func anchors(page string) map[string]bool {
 	}
 	return all
 }
+
+// A document that ended by our own doing says why by a code, and an operator looks it up.
+func TestOperationsExplainsOurCodes(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := 0
+	for _, name := range []string{
+		"functions/submit/attempt.go", "functions/submit/object.go", "functions/submit/postresult.go", "functions/submit/search.go",
+		"shared/ledger/decide.go",
+	} {
+		source, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatalf("this test has to follow where codes are given: %v", err)
+		}
+		for _, m := range regexp.MustCompile(`"([A-Z]+(?:_[A-Z]+)+|FORBIDDEN)"`).FindAllStringSubmatch(string(source), -1) {
+			codes++
+			if !strings.Contains(string(doc), "`"+m[1]+"`") {
+				t.Errorf("%s ends documents with %s, which operations.md does not explain", name, m[1])
+			}
+		}
+	}
+	if codes == 0 {
+		t.Error("there are no codes")
+	}
+}
