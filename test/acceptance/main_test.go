@@ -245,10 +245,15 @@ func (s *deployment) runs(src document.Source) []fakeextend.RunInfo {
 // item is a document's item as the table has it, every attribute of it.
 func (s *deployment) item(t *testing.T, src document.Source) map[string]any {
 	t.Helper()
+	return s.itemOf(t, src.DocumentID())
+}
+
+func (s *deployment) itemOf(t *testing.T, id string) map[string]any {
+	t.Helper()
 	table := s.Outputs["DocumentsTableName"]
 	out, err := s.DB.GetItem(t.Context(), &dynamodb.GetItemInput{
 		TableName: &table, ConsistentRead: aws.Bool(true),
-		Key: map[string]types.AttributeValue{"documentId": &types.AttributeValueMemberS{Value: src.DocumentID()}},
+		Key: map[string]types.AttributeValue{"documentId": &types.AttributeValueMemberS{Value: id}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -168,14 +168,20 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	later := s.put(t, "in/b/after all that.pdf", []byte("%PDF-1.4 after all that"))
 	s.ended(t, later, ledger.Processed)
 
-	// From their bucket to one of its own, with the same key.
+	// From their bucket to one of its own, with the same key, for a gateway.
+	parameters["MinFileBytes"] = "64"
 	parameters["ExistingBucketName"], parameters["ExistingBucketKeyArn"], parameters["UploadBucketName"] = "", "", "ours"
 	if err := s.Update(t.Context(), parameters); err != nil {
 		t.Fatal(err)
 	}
 	s.Outputs["UploadBucketName"] = "ours"
-	own := s.put(t, "in/c/in its own bucket.pdf", []byte("%PDF-1.4 in its own bucket"))
+	own := s.put(t, "in/c/in its own bucket.pdf", []byte("%PDF-1.4 in its own bucket, and of as many bytes as MinFileBytes wants"))
 	s.ended(t, own, ledger.Processed)
+	placeholder, written, copied := s.putAsGateway(t, "in/gateway/scan.pdf")
+	s.checkReadOnce(t, written, copied)
+	if rec := s.ended(t, placeholder, ledger.Refused); rec.FailureReason != "TOO_SMALL" || len(s.runs(placeholder)) != 0 {
+		t.Errorf("the placeholder is %+v, with %d runs; want none", rec, len(s.runs(placeholder)))
+	}
 	if err := checkAll(s); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.HasSuffix(err.Error(), "Processor not found.") {
 		t.Errorf("%v; want only that one refusal", err)
 	}
