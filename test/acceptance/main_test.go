@@ -50,7 +50,7 @@ var startOnce = sync.OnceValues(func() (*deployment, error) {
 		},
 		Fake: fakeextend.Options{
 			Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second},
-			Fault: fault, DeliveryFault: loseWebhooks,
+			Fault: fault, DeliveryFault: deliveryFault,
 		},
 	})
 	return &deployment{s}, err

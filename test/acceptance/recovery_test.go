@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,10 +23,25 @@ import (
 const (
 	lostWebhook = "lost-webhook" // the webhook of the run's end is not sent
 	lostAnswer  = "lost-answer"  // it makes the run, and answers 500
+
+	routersAnswer  = "not-found-by-a-router" // the POST does not get to Extend
+	notANumber     = "not-a-number"          // the webhook of the run's end is no JSON, and GET does not show the end until notANumberShown
+	anotherVersion = "another-version"       // the webhook of the run's end is of another version of the API
 )
 
-func loseWebhooks(d fakeextend.Delivery) fakeextend.DeliveryFault {
-	return fakeextend.DeliveryFault{Drop: strings.HasPrefix(d.FileName, lostWebhook)}
+// notANumberShown is set when GET may show the end of the run of notANumber.
+var notANumberShown atomic.Bool
+
+func deliveryFault(d fakeextend.Delivery) fakeextend.DeliveryFault {
+	switch {
+	case strings.HasPrefix(d.FileName, lostWebhook):
+		return fakeextend.DeliveryFault{Drop: true}
+	case strings.HasPrefix(d.FileName, notANumber):
+		return fakeextend.DeliveryFault{ChangeRun: fakeextend.UnreadableRuns()[0]} // NaN in its output
+	case strings.HasPrefix(d.FileName, anotherVersion):
+		return fakeextend.DeliveryFault{Version: "2026-02-09"}
+	}
+	return fakeextend.DeliveryFault{}
 }
 
 // faults are what happens to the first POST of a file of this name.
@@ -37,15 +53,23 @@ var faults = map[string]fakeextend.Fault{
 	noCredits:   {Status: http.StatusPaymentRequired},
 	failsOnce:   {Fate: fakeextend.Fate{End: fakeextend.EndFailed}},
 	neverEnds:   {Fate: fakeextend.Fate{End: fakeextend.EndNever}},
+
+	routersAnswer: {Answer: &fakeextend.Answer{Status: http.StatusNotFound, ContentType: "text/html; charset=utf-8",
+		Body: "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body><center><h1>404 Not Found</h1></center></body>\r\n</html>\r\n"}},
+	notANumber:     {Fate: fakeextend.Fate{End: fakeextend.EndNever}}, // until the test ends it
+	anotherVersion: {Fate: fakeextend.Fate{End: fakeextend.EndNever}},
 }
 
 var faulted sync.Map // the names of files, without token and extension
 
 func fault(c fakeextend.Call) fakeextend.Fault {
+	if c.Route == fakeextend.RouteGet && strings.HasPrefix(c.FileName, notANumber) && !notANumberShown.Load() {
+		return fakeextend.Fault{View: fakeextend.ViewProcessing}
+	}
+	name, _, _ := strings.Cut(c.FileName, ".")
 	if c.Route != fakeextend.RouteCreate {
 		return fakeextend.Fault{}
 	}
-	name, _, _ := strings.Cut(c.FileName, ".")
 	for prefix, f := range faults {
 		if !strings.HasPrefix(name, prefix) {
 			continue
