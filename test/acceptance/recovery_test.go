@@ -67,6 +67,11 @@ func fault(c fakeextend.Call) fakeextend.Fault {
 		return fakeextend.Fault{View: fakeextend.ViewProcessing}
 	}
 	name, _, _ := strings.Cut(c.FileName, ".")
+	if c.Route == fakeextend.RouteGet && name == neverEnds {
+		if _, before := faulted.LoadOrStore(name+", asked", true); !before {
+			return fakeextend.Fault{Answer: &fakeextend.Answer{Status: http.StatusMethodNotAllowed, ContentType: "text/html; charset=utf-8", Body: "<h1>Down for maintenance</h1>"}}
+		}
+	}
 	if c.Route != fakeextend.RouteCreate {
 		return fakeextend.Fault{}
 	}

@@ -26,6 +26,7 @@ import (
 	"extend-intake/dev/stack"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 )
 
 // The stack on an existing bucket that is closed to the outside, with a KMS key and
@@ -135,6 +136,10 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	if item := s.item(t, nobodys); len(item) != 0 {
 		t.Errorf("what no route takes is in the table: %v", item)
 	}
+	s.eventually(t, "what no route takes is counted", func() (bool, error) {
+		n := s.counted(t)[metric.NotRouted.Name]
+		return n >= 1, fmt.Errorf("%g times", n)
+	})
 
 	// What can't be meant stops the deployment and is named, and the stack works on.
 	for _, c := range []struct {
