@@ -61,7 +61,11 @@ func TestParseUploadEvents(t *testing.T) {
 		{name: "a message of ours with nothing in it", body: `{"extendIntake":1}`, bodyErr: "has either requeue or reprocess"},
 		{name: "a message of ours with both in it", body: `{"extendIntake":1,"requeue":{"bucket":"in","key":"a","eTag":"e"},"reprocess":{"documentId":"doc_a","attempt":2}}`, bodyErr: "has either requeue or reprocess"},
 		{name: "requeue without a key", body: `{"extendIntake":1,"requeue":{"bucket":"in","eTag":"e"}}`, err: "bucket or key is missing"},
-		{name: "size of a wrong type", body: strings.Replace(s3(`"a"`), `7`, `"7"`, 1), err: "not an upload event"},
+		{name: "with s3:, as in the configuration", body: strings.Replace(s3(`"a"`), "ObjectCreated", "s3:ObjectCreated", 1), key: "a"},
+		{name: "removed, with s3:", body: strings.Replace(s3(`"a"`), "ObjectCreated:Put", "s3:ObjectRemoved:Delete", 1), ignore: "not a creation: s3:ObjectRemoved:Delete"},
+		{name: "restored", body: strings.Replace(s3(`"a"`), "ObjectCreated:Put", "ObjectRestore:Completed", 1), ignore: "not a creation: ObjectRestore:Completed"},
+		{name: "an ETag of a wrong type", body: strings.Replace(s3(`"a"`), `"e1"`, `7`, 1), err: "number where something else belongs (s3.object.eTag, byte"},
+		{name: "members of odd types that nobody needs", body: strings.Replace(s3(`"a"`), `"eventName"`, `"eventTime":7,"awsRegion":{},"eventName"`, 1), key: "a"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -92,6 +96,141 @@ func TestParseUploadEvents(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wrapped is a message as SNS delivers it to a queue.
+func wrapped(message string) string {
+	text, _ := json.Marshal(map[string]string{
+		"Type": "Notification", "MessageId": "5f1d6b2e", "TopicArn": "arn:aws:sns:eu-west-1:123456789012:uploads", "Subject": "Amazon S3 Notification",
+		"Message": message, "Timestamp": "2026-07-14T09:15:01.000Z", "SignatureVersion": "1", "Signature": "EXAMPLE",
+		"SigningCertURL": "https://sns.eu-west-1.amazonaws.com/x.pem", "UnsubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe",
+	})
+	return string(text)
+}
+
+const (
+	anS3Event     = `{"Records":[{"eventSource":"aws:s3","awsRegion":"eu-west-1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"in"},"object":{"key":"a+b.pdf","size":7,"eTag":"e1","versionId":"v1"}}}]}`
+	aBridgeEvent  = `{"source":"aws.s3","region":"eu-west-1","detail-type":"Object Created","detail":{"bucket":{"name":"in"},"object":{"key":"a b.pdf","size":7,"etag":"e1","version-id":"v1"}}}`
+	aConfirmation = `{"Type":"SubscriptionConfirmation","TopicArn":"arn:t","Token":"2336","Message":"You have chosen to subscribe to the topic arn:t.","SubscribeURL":"https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"}`
+)
+
+func TestWhatSNSWrapsIsUnwrapped(t *testing.T) {
+	t.Parallel()
+	upload := UploadEvent{Source: Source{Bucket: "in", Key: "a b.pdf", VersionID: "v1", ETag: "e1", Size: 7}, Region: "eu-west-1"}
+	requeued := UploadEvent{Source: Source{Bucket: "in", Key: "a b.pdf", ETag: "e1"}, Requeued: true}
+	for name, tt := range map[string]struct {
+		body string
+		want UploadEvent
+		err  string
+	}{
+		"raw":                        {body: anS3Event, want: upload},
+		"an S3 event":                {body: wrapped(anS3Event), want: upload},
+		"an event of EventBridge":    {body: wrapped(aBridgeEvent), want: upload},
+		"the test event":             {body: wrapped(`{"Service":"Amazon S3","Event":"s3:TestEvent"}`), want: UploadEvent{Ignore: "test event"}},
+		"a message of our own":       {body: wrapped(RequeueMessage(requeued.Source)), want: requeued},
+		"Message first":              {body: `{"Message":` + quoted(anS3Event) + `,"Type":"Notification"}`, want: upload},
+		"Message last":               {body: `{"Type":"Notification","TopicArn":"arn:t","Message":` + quoted(anS3Event) + `}`, want: upload},
+		"Message is no text, but it": {body: `{"Type":"Notification","Message":` + anS3Event + `}`, want: upload},
+		"twice":                      {body: wrapped(wrapped(anS3Event)), want: upload},
+		"three times":                {body: wrapped(wrapped(wrapped(anS3Event))), want: upload},
+		"four times":                 {body: wrapped(wrapped(wrapped(wrapped(anS3Event)))), err: "SNS has wrapped it more than 3 times: switch on raw message delivery for each"},
+		"something else": {body: wrapped(`{"orderId":7}`),
+			err: `neither S3 records nor an S3 event of EventBridge (in the Message of a notification of the topic "arn:aws:sns:eu-west-1:123456789012:uploads": only the bucket's events may come from there, unchanged; switch on raw message delivery, or`},
+		"a person's words":    {body: wrapped("hello"), err: `invalid character 'h' looking for beginning of value (in the Message of a notification of the topic`},
+		"an empty Message":    {body: wrapped(""), err: "unexpected end of JSON input (in the Message of a notification"},
+		"no Message":          {body: `{"Type":"Notification","TopicArn":"arn:t"}`, err: `a notification of the topic "arn:t" has no Message: switch on raw message delivery`},
+		"Message is null":     {body: `{"Type":"Notification","Message":null}`, err: "Message of a notification of an SNS topic: only the bucket's events"},
+		"Message is a number": {body: `{"Type":"Notification","Message":7}`, err: "a notification of an SNS topic has no Message"},
+		"subscription confirmation": {body: aConfirmation,
+			err: `SNS asks to confirm a subscription of the topic "arn:t": open the SubscribeURL in this message to confirm it, switch on raw message delivery, and delete this message`},
+		"a confirmation, wrapped":     {body: wrapped(aConfirmation), err: "SNS asks to confirm a subscription"},
+		"the subscription is removed": {body: strings.Replace(aConfirmation, "Subscription", "Unsubscribe", 1), err: `SNS says that a subscription of the topic "arn:t" has ended: subscribe the queue again`},
+		"another Type":                {body: `{"Type":"Order"}`, err: `neither S3 records nor an S3 event of EventBridge, and its Type "Order" is none`},
+		"a Type that is no text":      {body: `{"Type":7}`, err: "neither S3 records nor an S3 event of EventBridge"},
+	} {
+		got, err := ParseUploadEvents([]byte(tt.body))
+		switch {
+		case tt.err != "":
+			if !errors.Is(err, ErrUploadEvent) || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: error %v, want ErrUploadEvent with %q", name, err, tt.err)
+			}
+		case err != nil || len(got) != 1 || got[0] != tt.want:
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, tt.want)
+		}
+	}
+}
+
+func quoted(s string) string {
+	text, _ := json.Marshal(s)
+	return string(text)
+}
+
+// Whoever forwards an event may write its numbers anew.
+func TestSizeInAnySpelling(t *testing.T) {
+	t.Parallel()
+	for spelling, want := range map[string]int64{
+		`0`: 0, `10`: 10, `10.0`: 10, `1.0E7`: 10_000_000, `1e7`: 10_000_000, `"10"`: 10, `" 10.0 "`: 10, `5497558138880`: 5 << 40,
+		`5.49755813888E12`: 5 << 40, `9223372036854775807`: 1<<63 - 1,
+		// -1 is for unknown.
+		`null`: -1, `""`: -1, `"large"`: -1, `-1`: -1, `-1e3`: -1, `10.5`: -1, `1e300`: -1, `"1e999"`: -1, `"Inf"`: -1, `"NaN"`: -1, `"0x10"`: -1, `"1_0"`: -1,
+		`true`: -1, `[10]`: -1, `{"bytes":10}`: -1, `92233720368547758070`: -1,
+	} {
+		for _, event := range []string{anS3Event, aBridgeEvent} {
+			got, err := ParseUploadEvents([]byte(strings.Replace(event, `"size":7`, `"size":`+spelling, 1)))
+			if err != nil || len(got) != 1 || got[0].Err != nil || got[0].Source.Size != max(want, 0) || got[0].SizeUnknown != (want < 0) {
+				t.Errorf("size %s: %+v, %v; want %d", spelling, got, err, want)
+			}
+		}
+	}
+	if got, err := ParseUploadEvents([]byte(strings.Replace(anS3Event, `"size":7,`, ``, 1))); err != nil || !got[0].SizeUnknown {
+		t.Errorf("no size: %+v, %v", got, err)
+	}
+}
+
+func FuzzParseUploadEvents(f *testing.F) {
+	s := Source{Bucket: "in", Key: "a", ETag: "e"}
+	for _, body := range []string{
+		anS3Event, aBridgeEvent, aConfirmation, wrapped(anS3Event), wrapped(wrapped(aBridgeEvent)), wrapped("hello"),
+		`{"Type":"Notification","Message":` + anS3Event + `}`, `{"Type":"Notification","Message":null}`,
+		strings.Replace(anS3Event, "ObjectCreated", "s3:ObjectCreated", 1), strings.Replace(anS3Event, `:7`, `:1.0E7`, 1), strings.Replace(anS3Event, `:7`, `:"7"`, 1),
+		`{"Service":"Amazon S3","Event":"s3:TestEvent"}`, `{"Records":[]}`, RequeueMessage(s), ReprocessMessage(Reprocess{DocumentID: s.DocumentID(), Attempt: 2}),
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		uploads, err := ParseUploadEvents(body)
+		if err != nil {
+			if uploads != nil || !errors.Is(err, ErrUploadEvent) {
+				t.Fatalf("%+v, %v", uploads, err)
+			}
+			return
+		}
+		if len(uploads) == 0 {
+			t.Fatal("nothing is left of it: the message would be done with, and nobody would know")
+		}
+		for _, u := range uploads {
+			said := 0
+			for _, is := range []bool{u.Source.Bucket != "", u.Reprocess.DocumentID != "", u.Ignore != "", u.Err != nil} {
+				if is {
+					said++
+				}
+			}
+			if said != 1 || u.Err != nil && !errors.Is(u.Err, ErrUploadEvent) {
+				t.Fatalf("not one of the four: %+v", u)
+			}
+			if u.Source.Bucket != "" && (u.Source.Key == "" || u.Source.Version() == "" || !utf8.ValidString(u.Source.Key) || !u.Requeued && u.Source.Size < 0) {
+				t.Fatalf("%+v", u)
+			}
+			if u.Source.Bucket == "" && (u.Region != "" || u.SizeUnknown) {
+				t.Fatalf("%+v", u)
+			}
+			// Bare or by way of SNS, an upload is the same document.
+			again, err := ParseUploadEvents([]byte(wrapped(string(body))))
+			if utf8.Valid(body) && err == nil && (len(again) != len(uploads) || again[0].DocumentID() != uploads[0].DocumentID()) {
+				t.Fatalf("%+v, and wrapped %+v", uploads, again)
+			}
+		}
+	})
 }
 
 func TestOneBadRecordSpoilsNoOther(t *testing.T) {

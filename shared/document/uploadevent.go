@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,6 +17,12 @@ import (
 // Err says what is wrong with this entry.
 type UploadEvent struct {
 	Source Source
+	// Region is where S3 says the Source's bucket is, such as eu-west-1; empty where
+	// the event does not say.
+	Region string
+	// SizeUnknown means that the event says no size of the Source that can be
+	// understood; its Size is 0.
+	SizeUnknown bool
 	// Reprocess is what a person asks for.
 	Reprocess Reprocess
 	// Requeued says that the Source comes from a [RequeueMessage]: the document has been
@@ -42,24 +50,34 @@ func (e UploadEvent) DocumentID() string {
 // again won't help.
 var ErrUploadEvent = errors.New("not an upload event")
 
+// maxWraps is how often an event may be wrapped: a topic, a topic that it is forwarded
+// to, and one more.
+const maxWraps = 3
+
 // ParseUploadEvents reads the body of a message of the upload queue in any of its
 // shapes: an S3 event with its records, the s3:TestEvent that S3 sends when a
-// notification is set up, EventBridge's "Object Created", or a message of our own: see
-// [RequeueMessage] and [ReprocessMessage]. The same JSON arrives bare, when S3 or
-// EventBridge invokes a function, and as the body of an SQS message.
+// notification is set up, EventBridge's "Object Created", one of these as the Message of
+// an SNS notification, or a message of our own: see [RequeueMessage] and
+// [ReprocessMessage]. The same JSON arrives bare, when S3 or EventBridge invokes a
+// function, and as the body of an SQS message.
 //
 // The error wraps [ErrUploadEvent] and concerns the whole body; what concerns one
 // entry is in that entry, so that the others can still be handled.
-func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
+func ParseUploadEvents(body []byte) ([]UploadEvent, error) { return parseUploadEvents(body, maxWraps) }
+
+// parseUploadEvents unwraps what SNS has wrapped, at most so many times.
+func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
 	var shape struct {
 		Records    *[]json.RawMessage `json:"Records"`
 		Event      string             `json:"Event"`
 		DetailType string             `json:"detail-type"`
 		Source     string             `json:"source"`
-		Time       string             `json:"time"`
+		Time       optional           `json:"time"`
+		Region     optional           `json:"region"`
 		Detail     *bridgeDetail      `json:"detail"`
 		Version    *int               `json:"extendIntake"`
 		Reprocess  json.RawMessage    `json:"reprocess"`
+		notification
 	}
 	if err := json.Unmarshal(body, &shape); err != nil {
 		return nil, unreadable(err)
@@ -83,7 +101,7 @@ func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
 		for i, raw := range *shape.Records {
 			var r s3Record
 			if err := json.Unmarshal(raw, &r); err != nil {
-				uploads[i] = UploadEvent{Err: fmt.Errorf("%w: %v", ErrUploadEvent, err)}
+				uploads[i] = UploadEvent{Err: unreadable(err)}
 				continue
 			}
 			uploads[i] = r.event()
@@ -93,27 +111,105 @@ func ParseUploadEvents(body []byte) ([]UploadEvent, error) {
 		if shape.DetailType != "Object Created" {
 			return []UploadEvent{{Ignore: "not a creation: " + shape.DetailType}}, nil
 		}
-		return []UploadEvent{shape.Detail.event(shape.Time)}, nil
+		return []UploadEvent{shape.Detail.event(string(shape.Time), string(shape.Region))}, nil
+	case shape.Type != "":
+		return shape.notification.unwrap(wraps)
 	}
 	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrUploadEvent)
+}
+
+// notification is what SNS sends to a queue that did not ask for raw messages.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
+type notification struct {
+	Type    optional        `json:"Type"`
+	Topic   optional        `json:"TopicArn"`
+	Message json.RawMessage `json:"Message"`
+}
+
+// unwrap reads the upload events in the Message.
+func (n notification) unwrap(wraps int) ([]UploadEvent, error) {
+	topic := "of the topic " + quote(string(n.Topic))
+	if n.Topic == "" {
+		topic = "of an SNS topic"
+	}
+	switch {
+	case n.Type == "SubscriptionConfirmation":
+		return nil, fmt.Errorf("%w: SNS asks to confirm a subscription %s: open the SubscribeURL in this message to confirm it, switch on raw message delivery, and delete this message", ErrUploadEvent, topic)
+	case n.Type == "UnsubscribeConfirmation":
+		return nil, fmt.Errorf("%w: SNS says that a subscription %s has ended: subscribe the queue again if its uploads are wanted, and delete this message", ErrUploadEvent, topic)
+	case n.Type != "Notification":
+		return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge, and its Type %s is none that SNS delivers uploads with", ErrUploadEvent, quote(string(n.Type)))
+	case wraps == 0:
+		return nil, fmt.Errorf("%w: SNS has wrapped it more than %d times: switch on raw message delivery for each subscription on the way", ErrUploadEvent, maxWraps)
+	}
+	message := []byte(n.Message)
+	var text string
+	switch err := json.Unmarshal(n.Message, &text); {
+	case err == nil:
+		message = []byte(text)
+	case !strings.HasPrefix(string(n.Message), "{"): // JSON that was put in as it is will do
+		return nil, fmt.Errorf("%w: a notification %s has no Message: switch on raw message delivery, or let the bucket send its events to EventBridge", ErrUploadEvent, topic)
+	}
+	uploads, err := parseUploadEvents(message, wraps-1)
+	if err != nil {
+		return nil, fmt.Errorf("%w (in the Message of a notification %s: only the bucket's events may come from there, unchanged; switch on raw message delivery, or let the bucket send them to EventBridge)", err, topic)
+	}
+	return uploads, nil
+}
+
+// optional is a text that no upload needs: of any other type, it counts as absent.
+type optional string
+
+// UnmarshalJSON never fails.
+func (o *optional) UnmarshalJSON(raw []byte) error {
+	var s string
+	_ = json.Unmarshal(raw, &s)
+	*o = optional(s)
+	return nil
+}
+
+// size is a number of bytes, in any spelling: 10, 10.0, 1.0E1 or "10".
+type size struct {
+	bytes int64
+	known bool
+}
+
+// maxSize is more than an object of S3 can have; up to it, every float is exact.
+const maxSize = 1 << 53
+
+// UnmarshalJSON never fails: S3 is asked for the size before anything is paid for, so a
+// size that can't be understood is no reason to refuse an upload.
+func (s *size) UnmarshalJSON(raw []byte) error {
+	*s = size{}
+	digits := strings.TrimSpace(text(raw))
+	if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n >= 0 {
+		*s = size{n, true}
+		return nil
+	}
+	// Go's ParseFloat also takes Inf, 0x10 and 1_0, which JSON has not.
+	if n, err := strconv.ParseFloat(digits, 64); err == nil && strings.Trim(digits, "0123456789.eE+-") == "" && n == math.Trunc(n) && 0 <= n && n <= maxSize {
+		*s = size{int64(n), true}
+	}
+	return nil
 }
 
 // s3Record is a record of an S3 event, version 2.x.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 type s3Record struct {
-	EventSource string `json:"eventSource"`
-	EventName   string `json:"eventName"`
-	EventTime   string `json:"eventTime"`
+	EventSource string   `json:"eventSource"`
+	EventName   string   `json:"eventName"`
+	EventTime   optional `json:"eventTime"`
+	Region      optional `json:"awsRegion"`
 	S3          struct {
 		Bucket struct {
 			Name string `json:"name"`
 		} `json:"bucket"`
 		Object struct {
-			Key       string `json:"key"`
-			Size      int64  `json:"size"`
-			ETag      string `json:"eTag"`
-			VersionID string `json:"versionId"`
-			Sequencer string `json:"sequencer"`
+			Key       string   `json:"key"`
+			Size      size     `json:"size"`
+			ETag      string   `json:"eTag"`
+			VersionID string   `json:"versionId"`
+			Sequencer optional `json:"sequencer"`
 		} `json:"object"`
 	} `json:"s3"`
 }
@@ -122,7 +218,8 @@ func (r s3Record) event() UploadEvent {
 	if r.EventSource != "aws:s3" {
 		return UploadEvent{Err: fmt.Errorf("%w: a record's eventSource is %q, not \"aws:s3\"", ErrUploadEvent, r.EventSource)}
 	}
-	if !strings.HasPrefix(r.EventName, "ObjectCreated:") {
+	// The names in the configuration of a notification have the s3: that those in events have not.
+	if !strings.HasPrefix(strings.TrimPrefix(r.EventName, "s3:"), "ObjectCreated:") {
 		return UploadEvent{Ignore: "not a creation: " + r.EventName}
 	}
 	// S3 writes keys as HTML forms do: + for a space, % for everything odd.
@@ -131,7 +228,8 @@ func (r s3Record) event() UploadEvent {
 	if err != nil {
 		return UploadEvent{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrUploadEvent, o.Key, err)}
 	}
-	return upload(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, r.EventTime)
+	e := upload(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size.bytes, Sequencer: string(o.Sequencer)}, string(r.EventTime))
+	return e.seen(string(r.Region), o.Size)
 }
 
 // bridgeDetail is the detail of EventBridge's "Object Created". Its key is not
@@ -142,17 +240,26 @@ type bridgeDetail struct {
 		Name string `json:"name"`
 	} `json:"bucket"`
 	Object struct {
-		Key       string `json:"key"`
-		Size      int64  `json:"size"`
-		ETag      string `json:"etag"`
-		VersionID string `json:"version-id"`
-		Sequencer string `json:"sequencer"`
+		Key       string   `json:"key"`
+		Size      size     `json:"size"`
+		ETag      string   `json:"etag"`
+		VersionID string   `json:"version-id"`
+		Sequencer optional `json:"sequencer"`
 	} `json:"object"`
 }
 
-func (d bridgeDetail) event(at string) UploadEvent {
+func (d bridgeDetail) event(at, region string) UploadEvent {
 	o := d.Object
-	return upload(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}, at)
+	e := upload(Source{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size.bytes, Sequencer: string(o.Sequencer)}, at)
+	return e.seen(region, o.Size)
+}
+
+// seen adds what an event of S3 says beside the Source.
+func (e UploadEvent) seen(region string, s size) UploadEvent {
+	if e.Err == nil {
+		e.Region, e.SizeUnknown = region, !s.known
+	}
+	return e
 }
 
 // upload checks a Source, and gives each of its parts the form that S3 and EventBridge
