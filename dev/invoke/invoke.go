@@ -194,6 +194,9 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 	if err != nil {
 		return false, err
 	}
+	if functionOf(name) == "SubmitFunction" { // which reads no event of another region
+		event = bytes.ReplaceAll(event, []byte("eu-west-1"), []byte(emulator.Region))
+	}
 	if functionOf(name) == "WebhookFunction" {
 		if event, err = signAnew(event, time.Now()); err != nil {
 			return false, fmt.Errorf("events/%s.json: %w", name, err)

@@ -15,6 +15,9 @@ type Config struct {
 	DeadLetterQueue string
 	// Bucket is the one whose uploads are read.
 	Bucket string
+	// Region is the stack's: an object of any other can't be linked. Empty means that it is
+	// not known, and events are not compared with it.
+	Region string
 	// Routes are those of the parameter Routes and, last, the one that ProcessorId makes.
 	Routes document.Routes
 	// SendsFiles: Extend is sent the file itself, and not a link to it.
@@ -59,7 +62,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
 	c := Config{
 		Common: env.Common(), DeadLetterQueue: env.Required("DEAD_LETTER_QUEUE_URL"),
-		Bucket: env.Required("UPLOAD_BUCKET"), Routes: routes(env),
+		Bucket: env.Required("UPLOAD_BUCKET"), Region: env.Optional("AWS_REGION"), Routes: routes(env),
 		RequestsPerSecond: env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
 		FilesPerSecond:    env.Float("FILES_PER_MINUTE", 5, 100_000) / 60,
 		Rules:             ledger.DefaultRules,

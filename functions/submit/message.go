@@ -173,11 +173,14 @@ func (h *Handler) upload(ctx context.Context, u document.UploadEvent, receives i
 		slog.InfoContext(ctx, "ignored", "reason", u.Ignore)
 		return disposition{}
 	case reprocess:
-	case u.Source.FolderMarker():
+	case u.Source.FolderMarker() && !u.SizeUnknown && !u.Requeued: // else S3 is asked for its size first
 		slog.InfoContext(ctx, "ignored", "reason", "folder marker", "object", u.Source.Object())
 		return disposition{}
 	case u.Source.Bucket != h.config.Bucket:
 		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is not in this stack's bucket %s: whose notification is it?", u.Source.Object(), h.config.Bucket)}
+	case u.Region != "" && h.config.Region != "" && u.Region != h.config.Region:
+		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is in the region %q, and this stack in %s: S3 would refuse its links. Deploy a stack in the bucket's region, or replicate the bucket into the stack's and read the copy",
+			u.Source.Object(), u.Region, h.config.Region)}
 	}
 	route, ok := h.config.route(u.Source.Key, false)
 	if !ok && !reprocess && !u.Requeued {

@@ -2,6 +2,7 @@ package submit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -242,4 +243,54 @@ func TestJitterOnlyAdds(t *testing.T) {
 	in.Jitter = func() float64 { return 0.5 }
 	m, _ := put("a")
 	in.want(in.receive(m), returns("a", 37500*time.Millisecond)) // never before Retry-After
+}
+
+// A link is signed for the stack's region: S3 would refuse it for an object of another.
+func TestAnotherRegionIsNotRead(t *testing.T) {
+	t.Parallel()
+	u := upload{"in/a.pdf", "v1"}
+	bridge := `{"source":"aws.s3","region":"eu-west-1","detail-type":"Object Created","detail":{"bucket":{"name":"` + bucket + `"},"object":{"key":"in/a.pdf","size":7,"etag":"e1","version-id":"v1"}}}`
+	sns := string(must(json.Marshal(map[string]string{"Type": "Notification", "Message": s3Event(u)})))
+	for name, tt := range map[string]struct {
+		stack, body string
+		read        bool
+	}{
+		"the same":                 {"eu-west-1", s3Event(u), true},
+		"another":                  {"us-east-1", s3Event(u), false},
+		"another, by EventBridge":  {"us-east-1", bridge, false},
+		"the same, by EventBridge": {"eu-west-1", bridge, true},
+		"another, by SNS":          {"us-east-1", sns, false},
+		"the same, by SNS":         {"eu-west-1", sns, true},
+		"the event does not say":   {"us-east-1", strings.Replace(s3Event(u), `"awsRegion":"eu-west-1",`, "", 1), true},
+		"the stack does not know":  {"", s3Event(u), true},
+		"a message of our own":     {"us-east-1", document.RequeueMessage(u.source()), true},
+	} {
+		in := newIntake(t)
+		in.config.Region = tt.stack
+		want := allDone
+		if !tt.read {
+			want = result{Dead: []dead{{tt.body, `s3://intake-uploads/in/a.pdf is in the region "eu-west-1", and this stack in us-east-1: S3 would refuse its links. Deploy a stack in the bucket's region, or replicate the bucket into the stack's and read the copy`}}}
+		}
+		t.Log(name)
+		in.want(in.receive(message{id: "m", body: tt.body}), want)
+		in.wantRuns(map[bool]int{true: 1}[tt.read])
+	}
+}
+
+// What an event says of the size decides nothing: S3 is asked.
+func TestASizeThatIsNotUnderstoodIsAskedFor(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	sizes := map[string]int64{"in/full.pdf": 10, "in/empty.pdf": 0, "in/report/": 10, "in/marker/": 0}
+	in.Bucket = fakeBucket{head: func(s document.Source) (Object, error) { return Object{Size: sizes[s.Key]}, nil }}
+	for key, size := range sizes {
+		u := upload{key, "v1"}
+		in.want(in.receive(message{id: "m", body: strings.Replace(s3Event(u), `"size":1024`, `"size":"?"`, 1)}), allDone)
+		if size > 0 {
+			in.wantProcessing(u)
+		} else if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != "EMPTY_FILE" {
+			t.Errorf("%s: %+v", key, rec)
+		}
+	}
+	in.wantRuns(2)
 }

@@ -48,7 +48,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 			Stack: "123456789012/eu-west-1/other", Table: "other-documents", SecretID: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
 			UploadQueue: "https://aws.test/123456789012/uploads", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}, Workspace: "ws_other",
 		},
-		DeadLetterQueue: "https://aws.test/123456789012/dead", Bucket: "other-uploads",
+		DeadLetterQueue: "https://aws.test/123456789012/dead", Bucket: "other-uploads", Region: "eu-west-1",
 		Routes: document.Routes{
 			{Name: "contracts", Prefix: "contracts/", ProcessorID: "dp_contracts", Version: "3.0", Priority: 7},
 			{Name: "default", Prefix: "other/", Suffix: ".tif", ProcessorID: processor, Version: "1.0"},
