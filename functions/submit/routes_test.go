@@ -117,3 +117,19 @@ func TestAnotherBucketIsNotRead(t *testing.T) {
 	in.want(in.receive(m), result{Dead: []dead{{m.body, "s3://intake-uploads/in/a.pdf is not in this stack's bucket ours: whose notification is it?"}}})
 	in.wantRuns(0)
 }
+
+// A Mac writes "ü" in two characters. The route is found all the same, and S3 is asked for
+// the key as it is: there, the two forms are two objects.
+func TestAKeyInAnotherUnicodeFormIsRead(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	in.config.Routes[0].Prefix = "M\u00fcnchen/"
+	asked := ""
+	in.Bucket = fakeBucket{head: func(s document.Source) (Object, error) { asked = s.Key; return Object{Size: s.Size}, nil }}
+	u := upload{"Mu\u0308nchen/a.pdf", "v1"}
+	in.want(in.receive(message{id: "m", body: s3Event(u)}), allDone)
+	in.wantProcessing(u)
+	if asked != u.key {
+		t.Errorf("S3 is asked for %+q, want %+q", asked, u.key)
+	}
+}

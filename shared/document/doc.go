@@ -27,5 +27,5 @@
 // [Routes] of which two could match one key, so that their order does not matter.
 //
 // Everything here is a value or a pure function; the package imports the
-// standard library only.
+// standard library, and for Unicode's form NFC golang.org/x/text.
 package document

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Route says which uploads are read, and by which processor. [ParseRoutes] reads
@@ -11,8 +13,10 @@ import (
 type Route struct {
 	// Name is shown in the table, in logs and in events.
 	Name string
-	// Prefix and Suffix select keys; an empty one selects all. Both are compared
-	// byte by byte, each for itself: of "ab" and "bc", "abc" is a key.
+	// Prefix and Suffix select keys; an empty one selects all. Each is compared for
+	// itself: of "ab" and "bc", "abc" is a key. They, Pattern and the key are
+	// compared byte by byte in Unicode's form NFC, so that a name is the same with
+	// "ü" in one character, as most keyboards write it, and in two, as Macs do.
 	Prefix, Suffix string
 	// Pattern selects keys in their place, where it is not empty. {variable}
 	// stands for one or more characters but no "/", * for any number of characters
@@ -39,7 +43,15 @@ func (r Route) Matches(key string) bool {
 		_, ok := r.fit(key)
 		return ok
 	}
+	r, key = r.composed(), norm.NFC.String(key)
 	return strings.HasPrefix(key, r.Prefix) && strings.HasSuffix(key, r.Suffix)
+}
+
+// composed is the Route in the form in which it is compared. Errors show it as it was
+// written.
+func (r Route) composed() Route {
+	r.Prefix, r.Suffix, r.Pattern = norm.NFC.String(r.Prefix), norm.NFC.String(r.Suffix), norm.NFC.String(r.Pattern)
+	return r
 }
 
 // maxUsageTag bounds a finished usage tag, so that a long key can't fill the
@@ -81,11 +93,11 @@ func expand(tag string, value func(name string) string) string {
 // fit finds what the variables of the Pattern stand for in the key. A Pattern with an
 // error in it matches no key.
 func (r Route) fit(key string) (variables map[string]string, ok bool) {
-	p, errs := parsePattern(r.Pattern)
+	p, errs := parsePattern(r.composed().Pattern)
 	if len(errs) > 0 {
 		return nil, false
 	}
-	_, variables, ok = meet(p, literal(key))
+	_, variables, ok = meet(p, literal(norm.NFC.String(key)))
 	return variables, ok
 }
 

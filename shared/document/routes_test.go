@@ -175,6 +175,9 @@ func TestPatterns(t *testing.T) {
 		{"{v}é", "\u00e8é", true, []string{"v-"}},
 		{"{v}\n*", "a\nb\n", true, []string{"v-a"}},
 		{"{v}{w}", "ab", false, nil},
+		{"Mu\u0308nchen/{v}/*", "M\u00fcnchen/a/x", true, []string{"v-a"}},
+		{"M\u00fcnchen/{v}/*", "Mu\u0308nchen/Mu\u0308ller/x", true, []string{"v-Mller"}},
+		{"a/{v}.pdf", "a/u\u0308.pdf", true, []string{"v-"}},
 	}
 	for _, tt := range tests {
 		r := Route{Pattern: tt.pattern}
@@ -191,6 +194,65 @@ func TestPatterns(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A name from a Mac has letter and mark apart (NFD), a rule that was typed has them in one (NFC).
+func TestRoutesCompareInNFC(t *testing.T) {
+	t.Parallel()
+	for name, form := range map[string]struct{ nfc, nfd string }{
+		"umlaut":          {"M\u00fcnchen", "Mu\u0308nchen"},
+		"two marks":       {"ti\u1ebfng Vi\u1ec7t", "tie\u0302\u0301ng Vie\u0323\u0302t"},
+		"marks reordered": {"Vi\u1ec7t", "Vie\u0302\u0323t"},
+		"kana":            {"\u30ac\u30d1", "\u30ab\u3099\u30cf\u309a"},
+		"Hangul":          {"\ud55c\uae00", "\u1112\u1161\u11ab\u1100\u1173\u11af"},
+		"angstrom sign":   {"\u00c5", "\u212b"},
+		"nothing to do":   {"plain", "plain"},
+	} {
+		for _, rule := range []string{form.nfc, form.nfd} {
+			for _, key := range []string{form.nfc, form.nfd} {
+				for kind, r := range map[string]Route{"prefix": {Prefix: "in/" + rule + "/"}, "suffix": {Suffix: "/" + rule + ".pdf"}, "pattern": {Pattern: "in/" + rule + "/*/" + rule + ".pdf"}} {
+					if key := "in/" + key + "/x/" + key + ".pdf"; !r.Matches(key) {
+						t.Errorf("%s: %s %+q does not take %+q", name, kind, rule, key)
+					}
+				}
+			}
+			for _, other := range []string{form.nfc, form.nfd} {
+				text := fmt.Sprintf(`[{"name":"a","prefix":%q,"processor":"dp_a"},{"name":"b","pattern":"**%s","processor":"dp_b"}]`, rule, other)
+				if _, err := ParseRoutes(text); err == nil || !strings.Contains(err.Error(), "both match the key") {
+					t.Errorf("%s: %+q and %+q can take the same key, and are let through: %v", name, rule, other, err)
+				}
+			}
+		}
+	}
+	// "ü" is a letter of its own, not "u" with something behind it.
+	if (Route{Prefix: "Mu"}).Matches("Mu\u0308nchen") {
+		t.Error("the prefix Mu takes München")
+	}
+}
+
+func TestNoKeyHasTwoRoutesInAnyForm(t *testing.T) {
+	t.Parallel()
+	const letters = "[eu/\u00e9\u00fc\u0301\u0308]"
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string) Route {
+			if rapid.Bool().Draw(t, name+" has affixes") {
+				return Route{Prefix: rapid.StringMatching(letters+"{0,3}").Draw(t, name+" prefix"), Suffix: rapid.StringMatching(letters+"{0,3}").Draw(t, name+" suffix")}
+			}
+			return Route{Pattern: rapid.StringMatching(letters+"{0,2}").Draw(t, name+" begins") + "*" + rapid.StringMatching(letters+"{0,3}").Draw(t, name+" ends")}
+		}
+		a, b := draw("a"), draw("b")
+		if a.Pattern+a.Prefix+a.Suffix == "" || b.Pattern+b.Prefix+b.Suffix == "" {
+			return
+		}
+		if _, ok := overlap(a, b); ok {
+			return
+		}
+		for range 30 {
+			if key := rapid.StringMatching(letters+"{1,6}").Draw(t, "key"); a.Matches(key) && b.Matches(key) {
+				t.Fatalf("%+v and %+v both match %+q, and are said not to overlap", a, b, key)
+			}
+		}
+	})
 }
 
 func TestTagsFor(t *testing.T) {
@@ -327,6 +389,7 @@ func TestOverlapIsExact(t *testing.T) {
 func FuzzParseRoutes(f *testing.F) {
 	f.Add(`[{"name":"a","prefix":"in/","suffix":".pdf","processor":"dp_a","version":"2.1","priority":20,"usageTags":["ap"]},{"name":"b","pattern":"out/{c}/**","processor":"dp_b","usageTags":["c-{c}"],"config":{"type":"EXTRACT"}}]`, "out/acme/1.pdf")
 	f.Add(`[{"name":"a","prefix":"ab","suffix":"bc","processor":"dp_a"},{"name":"b","pattern":"abc","processor":"dp_b"}]`, "abc")
+	f.Add("[{\"name\":\"a\",\"prefix\":\"M\u00fc/\",\"processor\":\"dp_a\"},{\"name\":\"b\",\"pattern\":\"Mu/*u\u0308\",\"processor\":\"dp_b\"}]", "Mu\u0308/u\u0308")
 	f.Add(`[{"name":"a","pattern":"*a{b","processor":7,"usageTags":["{x}"],"name":null}] x`, "a")
 	f.Fuzz(func(t *testing.T, text, key string) {
 		rs, err := ParseRoutes(text)
