@@ -64,6 +64,14 @@ func TestParseUploadEvents(t *testing.T) {
 		{name: "with s3:, as in the configuration", body: strings.Replace(s3(`"a"`), "ObjectCreated", "s3:ObjectCreated", 1), key: "a"},
 		{name: "removed, with s3:", body: strings.Replace(s3(`"a"`), "ObjectCreated:Put", "s3:ObjectRemoved:Delete", 1), ignore: "not a creation: s3:ObjectRemoved:Delete"},
 		{name: "restored", body: strings.Replace(s3(`"a"`), "ObjectCreated:Put", "ObjectRestore:Completed", 1), ignore: "not a creation: ObjectRestore:Completed"},
+		{name: "of version 3", body: strings.Replace(s3(`"a"`), `"eventName"`, `"eventVersion":"3.1","eventName"`, 1), key: "a"},
+		{name: "no eventName", body: strings.Replace(s3(`"a"`), "eventName", "name", 1), err: "a record has no eventName"},
+		{name: "an upload that CloudTrail records", body: cloudTrail(`"eventName":"PutObject"`), err: `the API call "PutObject" as CloudTrail records it, which does not say which content was uploaded: let the rule match S3's own events`},
+		{name: "a multipart upload that CloudTrail records", body: cloudTrail(`"eventName":"CompleteMultipartUpload","errorCode":null`), err: `the API call "CompleteMultipartUpload"`},
+		{name: "a call that CloudTrail does not name", body: cloudTrail(`"eventName":7`), err: `the API call "" as CloudTrail records it`},
+		{name: "a part that CloudTrail records", body: cloudTrail(`"eventName":"UploadPart"`), ignore: "not a creation: UploadPart"},
+		{name: "an upload that S3 refused", body: cloudTrail(`"eventName":"PutObject","errorCode":"AccessDenied"`), ignore: "not a creation: PutObject AccessDenied"},
+		{name: "S3 Batch Operations", body: `{"invocationSchemaVersion":"1.0","invocationId":"i","job":{"id":"j"},"tasks":[{"taskId":"t","s3Key":"a","s3VersionId":null,"s3BucketArn":"arn:aws:s3:::in"}]}`, bodyErr: "a task of S3 Batch Operations, not an upload: let the job copy"},
 		{name: "an ETag of a wrong type", body: strings.Replace(s3(`"a"`), `"e1"`, `7`, 1), err: "number where something else belongs (s3.object.eTag, byte"},
 		{name: "members of odd types that nobody needs", body: strings.Replace(s3(`"a"`), `"eventName"`, `"eventTime":7,"awsRegion":{},"eventName"`, 1), key: "a"},
 	}
@@ -96,6 +104,12 @@ func TestParseUploadEvents(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cloudTrail is an API call as CloudTrail hands it to EventBridge.
+func cloudTrail(members string) string {
+	return `{"source":"aws.s3","region":"eu-west-1","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"s3.amazonaws.com",` +
+		`"requestParameters":{"bucketName":"in","key":"a"},` + members + `}}`
 }
 
 // wrapped is a message as SNS delivers it to a queue.
@@ -193,6 +207,7 @@ func FuzzParseUploadEvents(f *testing.F) {
 		anS3Event, aBridgeEvent, aConfirmation, wrapped(anS3Event), wrapped(wrapped(aBridgeEvent)), wrapped("hello"),
 		`{"Type":"Notification","Message":` + anS3Event + `}`, `{"Type":"Notification","Message":null}`,
 		strings.Replace(anS3Event, "ObjectCreated", "s3:ObjectCreated", 1), strings.Replace(anS3Event, `:7`, `:1.0E7`, 1), strings.Replace(anS3Event, `:7`, `:"7"`, 1),
+		cloudTrail(`"eventName":"PutObject"`), `{"invocationSchemaVersion":"1.0"}`,
 		`{"Service":"Amazon S3","Event":"s3:TestEvent"}`, `{"Records":[]}`, RequeueMessage(s), ReprocessMessage(Reprocess{DocumentID: s.DocumentID(), Attempt: 2}),
 	} {
 		f.Add([]byte(body))

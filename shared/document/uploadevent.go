@@ -77,6 +77,7 @@ func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
 		Detail     *bridgeDetail      `json:"detail"`
 		Version    *int               `json:"extendIntake"`
 		Reprocess  json.RawMessage    `json:"reprocess"`
+		Invocation optional           `json:"invocationSchemaVersion"`
 		notification
 	}
 	if err := json.Unmarshal(body, &shape); err != nil {
@@ -108,12 +109,18 @@ func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
 		}
 		return uploads, nil
 	case shape.DetailType != "" && shape.Source == "aws.s3" && shape.Detail != nil:
-		if shape.DetailType != "Object Created" {
+		switch {
+		case strings.HasSuffix(shape.DetailType, " via CloudTrail"):
+			return []UploadEvent{shape.Detail.apiCall()}, nil
+		case shape.DetailType != "Object Created":
 			return []UploadEvent{{Ignore: "not a creation: " + shape.DetailType}}, nil
 		}
 		return []UploadEvent{shape.Detail.event(string(shape.Time), string(shape.Region))}, nil
 	case shape.Type != "":
 		return shape.notification.unwrap(wraps)
+	}
+	if shape.Invocation != "" {
+		return nil, fmt.Errorf("%w: it is a task of S3 Batch Operations, not an upload: let the job copy each object onto itself instead, so that S3 sends an event", ErrUploadEvent)
 	}
 	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrUploadEvent)
 }
@@ -193,7 +200,7 @@ func (s *size) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// s3Record is a record of an S3 event, version 2.x.
+// s3Record is a record of an S3 event. Versions 2.x and 3.x have the same members here.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 type s3Record struct {
 	EventSource string   `json:"eventSource"`
@@ -217,6 +224,9 @@ type s3Record struct {
 func (r s3Record) event() UploadEvent {
 	if r.EventSource != "aws:s3" {
 		return UploadEvent{Err: fmt.Errorf("%w: a record's eventSource is %q, not \"aws:s3\"", ErrUploadEvent, r.EventSource)}
+	}
+	if r.EventName == "" {
+		return UploadEvent{Err: fmt.Errorf("%w: a record has no eventName", ErrUploadEvent)}
 	}
 	// The names in the configuration of a notification have the s3: that those in events have not.
 	if !strings.HasPrefix(strings.TrimPrefix(r.EventName, "s3:"), "ObjectCreated:") {
@@ -246,6 +256,22 @@ type bridgeDetail struct {
 		VersionID string   `json:"version-id"`
 		Sequencer optional `json:"sequencer"`
 	} `json:"object"`
+	// EventName and ErrorCode are what CloudTrail says of an API call.
+	EventName optional `json:"eventName"`
+	ErrorCode optional `json:"errorCode"`
+}
+
+// creating are the API calls that make an object.
+var creating = map[optional]bool{"PutObject": true, "PostObject": true, "CopyObject": true, "CompleteMultipartUpload": true}
+
+// apiCall is about an API call that CloudTrail has recorded. One that made an object is
+// an error: without the ETag, which CloudTrail does not record, the id of a document in a
+// bucket without versions can't be known.
+func (d bridgeDetail) apiCall() UploadEvent {
+	if d.EventName != "" && (!creating[d.EventName] || d.ErrorCode != "") {
+		return UploadEvent{Ignore: strings.TrimSpace("not a creation: " + string(d.EventName) + " " + string(d.ErrorCode))}
+	}
+	return UploadEvent{Err: fmt.Errorf("%w: it is the API call %s as CloudTrail records it, which does not say which content was uploaded: let the rule match S3's own events, whose detail-type is \"Object Created\", and let the bucket send its events to EventBridge", ErrUploadEvent, quote(string(d.EventName)))}
 }
 
 func (d bridgeDetail) event(at, region string) UploadEvent {
