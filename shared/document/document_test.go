@@ -174,6 +174,56 @@ func TestWhatSNSWrapsIsUnwrapped(t *testing.T) {
 	}
 }
 
+// A function that sends on the event that Lambda called it with sends records of SNS or SQS.
+func TestWhatLambdaWrapsIsUnwrapped(t *testing.T) {
+	t.Parallel()
+	sns := func(message string) string {
+		return `{"EventSource":"aws:sns","EventVersion":"1.0","EventSubscriptionArn":"arn:s","Sns":` + wrapped(message) + `}`
+	}
+	sqs := func(body string) string {
+		return `{"messageId":"m","body":` + quoted(body) + `,"eventSource":"aws:sqs","awsRegion":"us-east-1"}`
+	}
+	records := func(r ...string) string { return `{"Records":[` + strings.Join(r, ",") + `]}` }
+	for name, tt := range map[string]struct {
+		body string
+		want []string // keys, and for errors what they say
+	}{
+		"a record of SNS":            {records(sns(anS3Event)), []string{"a b.pdf"}},
+		"a record of SQS":            {records(sqs(aBridgeEvent)), []string{"a b.pdf"}},
+		"SQS around SNS":             {records(sqs(wrapped(anS3Event))), []string{"a b.pdf"}},
+		"one bad record of several":  {records(sns("hello"), sqs(anS3Event), sns(anS3Event)), []string{"invalid character 'h'", "a b.pdf", "a b.pdf"}},
+		"several uploads in each":    {records(sqs(records(sqs(anS3Event), sns(anS3Event))), sqs(anS3Event)), []string{"a b.pdf", "a b.pdf", "a b.pdf"}},
+		"three times":                {records(sqs(records(sqs(records(sqs(anS3Event)))))), []string{"a b.pdf"}},
+		"four times":                 {records(sqs(records(sqs(records(sqs(records(sqs(anS3Event)))))))), []string{"wrapped more than 3 times by SNS and SQS"}},
+		"SQS in SNS, four times":     {wrapped(records(sqs(wrapped(records(sqs(anS3Event)))))), []string{"wrapped more than 3 times by SNS and SQS"}},
+		"something else in SQS":      {records(sqs(`{"orderId":7}`)), []string{"neither S3 records nor an S3 event of EventBridge (in the body of an SQS message"}},
+		"a record of SQS, no body":   {records(`{"eventSource":"aws:sqs"}`), []string{`eventSource is "aws:sqs", not "aws:s3"`}},
+		"an S3 record with a body":   {strings.Replace(anS3Event, `"eventName"`, `"body":"hello","Sns":7,"eventName"`, 1), []string{"a b.pdf"}},
+		"an Sns that is no object":   {records(`{"EventSource":"aws:sns","Sns":7}`), []string{"number where something else belongs"}},
+		"a body that is no text":     {records(`{"eventSource":"aws:sqs","body":{}}`), []string{`eventSource is "aws:sqs", not "aws:s3"`}},
+		"SQS around an empty list":   {records(sqs(`{"Records":[]}`)), []string{"no records"}},
+		"SQS around the test event":  {records(sqs(`{"Event":"s3:TestEvent"}`)), []string{"test event"}},
+		"SNS asks for confirmation":  {records(`{"EventSource":"aws:sns","Sns":` + aConfirmation + `}`), []string{"SNS asks to confirm a subscription"}},
+		"a record that is no object": {records(`7`, sqs(anS3Event)), []string{"number where something else belongs", "a b.pdf"}},
+	} {
+		got, err := ParseUploadEvents([]byte(tt.body))
+		if err != nil || len(got) != len(tt.want) {
+			t.Errorf("%s: %+v, %v; want %q", name, got, err, tt.want)
+			continue
+		}
+		for i, u := range got {
+			said := u.Source.Key + u.Ignore
+			if u.Err != nil {
+				said = u.Err.Error()
+			}
+			// The region is that of the bucket, not of the queue that it came through.
+			if !strings.Contains(said, tt.want[i]) || u.Source.Key != "" && u.Region != "eu-west-1" {
+				t.Errorf("%s: %+v, want %q", name, u, tt.want[i])
+			}
+		}
+	}
+}
+
 func quoted(s string) string {
 	text, _ := json.Marshal(s)
 	return string(text)
@@ -207,6 +257,7 @@ func FuzzParseUploadEvents(f *testing.F) {
 		anS3Event, aBridgeEvent, aConfirmation, wrapped(anS3Event), wrapped(wrapped(aBridgeEvent)), wrapped("hello"),
 		`{"Type":"Notification","Message":` + anS3Event + `}`, `{"Type":"Notification","Message":null}`,
 		strings.Replace(anS3Event, "ObjectCreated", "s3:ObjectCreated", 1), strings.Replace(anS3Event, `:7`, `:1.0E7`, 1), strings.Replace(anS3Event, `:7`, `:"7"`, 1),
+		`{"Records":[{"EventSource":"aws:sns","Sns":` + wrapped(anS3Event) + `},{"eventSource":"aws:sqs","body":` + quoted(aBridgeEvent) + `}]}`,
 		cloudTrail(`"eventName":"PutObject"`), `{"invocationSchemaVersion":"1.0"}`,
 		`{"Service":"Amazon S3","Event":"s3:TestEvent"}`, `{"Records":[]}`, RequeueMessage(s), ReprocessMessage(Reprocess{DocumentID: s.DocumentID(), Attempt: 2}),
 	} {
@@ -239,9 +290,25 @@ func FuzzParseUploadEvents(f *testing.F) {
 			if u.Source.Bucket == "" && (u.Region != "" || u.SizeUnknown) {
 				t.Fatalf("%+v", u)
 			}
-			// Bare or by way of SNS, an upload is the same document.
-			again, err := ParseUploadEvents([]byte(wrapped(string(body))))
-			if utf8.Valid(body) && err == nil && (len(again) != len(uploads) || again[0].DocumentID() != uploads[0].DocumentID()) {
+		}
+		// Bare or by way of SNS, an upload is the same document, unless SNS is one wrap too many.
+		again, err := ParseUploadEvents([]byte(wrapped(string(body))))
+		if !utf8.Valid(body) || err != nil && strings.Contains(err.Error(), "more than") {
+			return
+		}
+		if err != nil || len(again) < 1 {
+			t.Fatalf("%+v, and wrapped %v", uploads, err)
+		}
+		for _, u := range again {
+			if u.Err != nil && strings.Contains(u.Err.Error(), "more than") {
+				return
+			}
+		}
+		if len(again) != len(uploads) {
+			t.Fatalf("%+v, and wrapped %+v", uploads, again)
+		}
+		for i := range again {
+			if again[i].DocumentID() != uploads[i].DocumentID() {
 				t.Fatalf("%+v, and wrapped %+v", uploads, again)
 			}
 		}

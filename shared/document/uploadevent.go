@@ -57,7 +57,8 @@ const maxWraps = 3
 // ParseUploadEvents reads the body of a message of the upload queue in any of its
 // shapes: an S3 event with its records, the s3:TestEvent that S3 sends when a
 // notification is set up, EventBridge's "Object Created", one of these as the Message of
-// an SNS notification, or a message of our own: see [RequeueMessage] and
+// an SNS notification, any of these in a record in which Lambda hands messages of SNS and
+// SQS to a function, or a message of our own: see [RequeueMessage] and
 // [ReprocessMessage]. The same JSON arrives bare, when S3 or EventBridge invokes a
 // function, and as the body of an SQS message.
 //
@@ -98,14 +99,9 @@ func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
 		if len(*shape.Records) == 0 {
 			return []UploadEvent{{Ignore: "no records"}}, nil
 		}
-		uploads := make([]UploadEvent, len(*shape.Records))
-		for i, raw := range *shape.Records {
-			var r s3Record
-			if err := json.Unmarshal(raw, &r); err != nil {
-				uploads[i] = UploadEvent{Err: unreadable(err)}
-				continue
-			}
-			uploads[i] = r.event()
+		var uploads []UploadEvent
+		for _, raw := range *shape.Records {
+			uploads = append(uploads, parseRecord(raw, wraps)...)
 		}
 		return uploads, nil
 	case shape.DetailType != "" && shape.Source == "aws.s3" && shape.Detail != nil:
@@ -123,6 +119,46 @@ func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
 		return nil, fmt.Errorf("%w: it is a task of S3 Batch Operations, not an upload: let the job copy each object onto itself instead, so that S3 sends an event", ErrUploadEvent)
 	}
 	return nil, fmt.Errorf("%w: it has neither S3 records nor an S3 event of EventBridge", ErrUploadEvent)
+}
+
+// parseRecord reads one of a list of records: S3's, or one of those in which Lambda hands
+// messages of SNS and SQS to a function, which may have sent them on as they came.
+func parseRecord(raw json.RawMessage, wraps int) []UploadEvent {
+	var r struct {
+		EventSource optional        `json:"eventSource"`
+		SNS         json.RawMessage `json:"Sns"`
+		Body        optional        `json:"body"`
+	}
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return []UploadEvent{{Err: unreadable(err)}}
+	}
+	var uploads []UploadEvent
+	var err error
+	switch {
+	case r.EventSource == "aws:sns" && r.SNS != nil:
+		var n notification
+		if err = json.Unmarshal(r.SNS, &n); err != nil {
+			err = unreadable(err)
+			break
+		}
+		uploads, err = n.unwrap(wraps)
+	case r.EventSource == "aws:sqs" && r.Body != "" && wraps == 0:
+		err = fmt.Errorf("%w: it was wrapped more than %d times by SNS and SQS", ErrUploadEvent, maxWraps)
+	case r.EventSource == "aws:sqs" && r.Body != "":
+		if uploads, err = parseUploadEvents([]byte(r.Body), wraps-1); err != nil {
+			err = fmt.Errorf("%w (in the body of an SQS message that is a record of another)", err)
+		}
+	default:
+		var s s3Record
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return []UploadEvent{{Err: unreadable(err)}}
+		}
+		return []UploadEvent{s.event()}
+	}
+	if err != nil {
+		return []UploadEvent{{Err: err}}
+	}
+	return uploads
 }
 
 // notification is what SNS sends to a queue that did not ask for raw messages.
