@@ -284,6 +284,12 @@ func (rec *Record) ours() bool {
 	return rec.FailureReason == RunNotFound || rec.FailureReason == NoAnswer || rec.FailureReason == UnreadableAnswer
 }
 
+// newerThan reports whether what the record has of a run shows by itself that it is newer
+// than what the run says.
+func (rec *Record) newerThan(f RunEnded) bool {
+	return rec.State == Processed && (f.State != Processed || rec.Reviewed && !f.Reviewed || rec.Edited && !f.Edited)
+}
+
 func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision, error) {
 	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
 	write := func(v Verdict) (Decision, error) {
@@ -300,6 +306,9 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 				return unchanged(Unchanged)
 			case !(f.Fetched && f.AsOf == rec.Version) && !rec.ours():
 				return unchanged(Confirm)
+			case rec.newerThan(f) && !rec.ours() && now.Sub(rec.FinishedAt) < r.ConfirmWindow:
+				// Extend may be slow to show what the ledger has already.
+				return unchanged(Later)
 			case !slices.Contains(rec.PastDigests, f.Digest):
 			case rec.PendingDigest != f.Digest:
 				// It was there before: a review was taken back, or Extend is slow to show the newer one.

@@ -456,7 +456,11 @@ func TestDecide(t *testing.T) {
 		{name: "failed, transient, but the last attempt", rec: at(Processing, second), fact: attempt(2, failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed},
 		{name: "failed, once processed", rec: at(Processed), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Confirm},
 		// The retry rule is for attempts that were under way: one that had ended is never paid for twice.
-		{name: "failed, transient, once processed, confirmed", rec: at(Processed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once processed, confirmed", rec: at(Processed), now: t0.Add(rules.ConfirmWindow), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, but processed just now", rec: at(Processed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Later},
+		{name: "another content, but reviewed just now", rec: at(Processed, func(r *Record) { r.Reviewed = true }), fact: confirmed(processed("dpr_1", "d2")), verdict: Later},
+		{name: "another content, but edited just now", rec: at(Processed, func(r *Record) { r.Edited = true }), fact: confirmed(processed("dpr_1", "d2")), verdict: Later},
+		{name: "another content, reviewed long ago", rec: at(Processed, func(r *Record) { r.Reviewed = true }), now: t0.Add(rules.ConfirmWindow), fact: confirmed(processed("dpr_1", "d2")), verdict: Stored, state: Processed},
 		{name: "failed, transient, once failed for good, confirmed", rec: at(Failed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
 		{name: "failed, transient, once cancelled, confirmed", rec: at(Cancelled), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
 		{name: "failed, transient, once gone", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
