@@ -105,7 +105,7 @@ func (h *Handler) open(ctx context.Context, headers map[string]string, body []by
 func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) error {
 	log := slog.With("event_id", clip(event.ID), "event_type", clip(event.Type))
 	if other, ok := event.OtherVersion(); ok {
-		return h.otherVersion(ctx, log, other)
+		return h.otherVersion(ctx, log, other, body)
 	}
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
 		log.InfoContext(ctx, "ignored", "reason", "event type is not stored")
@@ -117,7 +117,11 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 		return h.unreadable(ctx, log, body, err)
 	}
 	if err == nil {
-		result, err = h.recorder.Delivered(ctx, run)
+		if _, points := event.Pointer(); points {
+			result, err = h.recorder.Told(ctx, run, body)
+		} else {
+			result, err = h.recorder.Delivered(ctx, run)
+		}
 		log = log.With("document_id", result.DocumentID, "run_id", run.ID).With(result.Metrics...)
 	}
 	if rec := result.Record; rec != nil {
@@ -142,9 +146,9 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 // otherVersion deals with a delivery of an API version that this software does not read: the
 // endpoint is set to that version. It says nothing that could be stored, but that something
 // has happened: the document's own run is asked about at once.
-func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webhook.OtherVersion) error {
+func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webhook.OtherVersion, body []byte) error {
 	log = log.With(metric.OtherApiVersion.One())
-	result, err := h.recorder.Ask(ctx, other.Metadata)
+	result, err := h.recorder.Ask(ctx, other.Metadata, body)
 	log = log.With("document_id", result.DocumentID).With(result.Metrics...)
 	const what = "delivery of another API version: set the endpoint's version to " + extend.Version + " in Extend's dashboard"
 	if err != nil {
@@ -173,7 +177,7 @@ func (h *Handler) unreadable(ctx context.Context, log *slog.Logger, body []byte,
 		d, ledgerErr = h.ledger.Apply(ctx, id, ledger.CheckFailed{Reason: "a delivery of Extend can't be read", Location: location})
 		if ledgerErr == nil && d.State().Terminal() { // reconcile does not ask about it any more, and it may be a review
 			var result recorder.Result
-			result, ledgerErr = h.recorder.AskAbout(ctx, id)
+			result, ledgerErr = h.recorder.AskAbout(ctx, id, body)
 			log = log.With("verdict", result.Verdict).With(result.Metrics...)
 		}
 	}

@@ -83,6 +83,8 @@ type RunEnded struct {
 	Output                        *Output // set, or OutputLocation is, when Processed
 	OutputLocation                string
 	Digest                        string
+	// Delivery is the digest of the delivery that told of it, where that had not the content itself.
+	Delivery string
 	// Empty: it is PROCESSED, and says no result.
 	Empty bool
 	// Fetched says that we asked Extend for the run, after the record had the version
@@ -108,7 +110,8 @@ type CheckStarted struct{ RunID string }
 type CheckFailed struct{ RunID, Reason, Location string }
 
 // NotShown: Extend signed a content of the run, of this digest, that it does not show
-// when it is asked for the run.
+// when it is asked for the run. Where the content is not in the delivery, the digest is the
+// delivery's own.
 type NotShown struct{ RunID, Digest string }
 
 // Copied: the same bytes were created under the same key once more, later.

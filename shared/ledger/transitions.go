@@ -182,6 +182,7 @@ func (rec *Record) setResult(f RunEnded, now time.Time) {
 	if rec.Digest != f.Digest {
 		rec.rememberDigest(rec.Digest)
 	}
+	rec.rememberDigest(f.Delivery)
 	rec.Credits, rec.Digest = f.Credits, f.Digest
 	rec.FailedChecks, rec.UnreadableLocation = 0, ""
 	if f.State == Processed {

@@ -95,6 +95,8 @@ const maxRounds = 5
 type asOf struct {
 	fetched bool
 	version int64
+	// delivery is the digest of a delivery that told of the run, and had not its content.
+	delivery string
 }
 
 // Delivered records a run that came by itself, in a delivery whose signature was
@@ -102,6 +104,18 @@ type asOf struct {
 // succeed.
 func (r *Recorder) Delivered(ctx context.Context, run *extend.Run) (Result, error) {
 	return r.record(ctx, run, asOf{})
+}
+
+// Told records a run of which a delivery told that has not the content of the run: Extend was
+// asked for it. Extend may be slow to show what it told of, and then the verdict is Later: the
+// delivery has to come again.
+func (r *Recorder) Told(ctx context.Context, run *extend.Run, delivery []byte) (Result, error) {
+	return r.record(ctx, run, asOf{delivery: digestOf(delivery)})
+}
+
+func digestOf(delivery []byte) string {
+	sum := sha256.Sum256(delivery)
+	return hex.EncodeToString(sum[:])
 }
 
 // Fetched records a run that Extend was asked for, after the record was as given, its
@@ -115,17 +129,18 @@ func (r *Recorder) Fetched(ctx context.Context, run *extend.Run, before *ledger.
 }
 
 // Ask asks Extend for the run of the document that a tag names, if it has one, and
-// records the answer: what has ended may have been reviewed. The verdict is Unchanged where there is nothing to ask.
-func (r *Recorder) Ask(ctx context.Context, metadata json.RawMessage) (Result, error) {
+// records the answer as Told does: what has ended may have been reviewed. The verdict is
+// Unchanged where there is nothing to ask.
+func (r *Recorder) Ask(ctx context.Context, metadata json.RawMessage, delivery []byte) (Result, error) {
 	tag, err := document.ParseTag(metadata)
 	if err != nil || tag.Stack != r.Stack {
 		return Result{Verdict: ledger.Unchanged}, nil
 	}
-	return r.AskAbout(ctx, tag.DocumentID)
+	return r.AskAbout(ctx, tag.DocumentID, delivery)
 }
 
 // AskAbout is Ask, of the document of this id.
-func (r *Recorder) AskAbout(ctx context.Context, id string) (Result, error) {
+func (r *Recorder) AskAbout(ctx context.Context, id string, delivery []byte) (Result, error) {
 	rec, err := r.find(ctx, id)
 	if err != nil || rec == nil || rec.RunID == "" {
 		return Result{Verdict: ledger.Unchanged, DocumentID: id, Record: rec}, err
@@ -134,7 +149,7 @@ func (r *Recorder) AskAbout(ctx context.Context, id string) (Result, error) {
 	if err != nil {
 		return Result{DocumentID: rec.DocumentID, Record: rec}, fmt.Errorf("ask about run %s: %w", rec.RunID, err)
 	}
-	return r.Fetched(ctx, run, rec)
+	return r.record(ctx, run, asOf{fetched: true, version: rec.Version, delivery: digestOf(delivery)})
 }
 
 func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
@@ -153,19 +168,20 @@ func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Res
 	// hadEnded: so had the attempt in the record that seen is of. The ledger stores a change
 	// of what has ended only as of that very record, so this tells a change from an end.
 	hadEnded := false
-	signed := "" // the digest of the content that was delivered
+	delivery := seen.delivery
+	signed := delivery // the digest of what was delivered
 	for range maxRounds {
 		result, err := r.apply(ctx, run, seen)
 		if result.Verdict != ledger.Confirm {
 			if !hadEnded {
 				result.count(run)
 			}
-			if err == nil && signed != "" && signed != result.digest && result.Record != nil && result.Record.State.Terminal() {
+			if err == nil && signed != "" && (delivery == "" || result.Verdict == ledger.Unchanged) && signed != result.digest && result.Record != nil && result.Record.State.Terminal() {
 				return r.notShown(ctx, result, run.ID, signed)
 			}
 			return result, err
 		}
-		if !seen.fetched {
+		if !seen.fetched && delivery == "" {
 			signed = result.digest
 		}
 		rec := result.Record
@@ -174,7 +190,7 @@ func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Res
 				return Result{}, err
 			}
 		}
-		if seen, hadEnded = (asOf{fetched: true}), false; rec != nil {
+		if seen, hadEnded = (asOf{fetched: true, delivery: delivery}), false; rec != nil {
 			seen.version, hadEnded = rec.Version, rec.State.Terminal()
 		}
 		asked := run.ID
@@ -389,7 +405,7 @@ func runEnded(run *extend.Run, seen asOf) (f ledger.RunEnded, err error) {
 	f = ledger.RunEnded{
 		RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
 		State: terminal[run.Status], Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
-		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version,
+		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version, Delivery: seen.delivery,
 	}
 	if run.Usage != nil {
 		f.Credits = run.Usage.Credits.String()

@@ -742,3 +742,28 @@ func TestAFailureIsCountedThoughItIsNotRequeued(t *testing.T) {
 		t.Errorf("counted %v of %q", got, r.DocumentID)
 	}
 }
+
+// A delivery that has not the content itself is told from a repetition by its bytes: one that
+// Extend shows nothing new for comes again, for its answer may be a replica's that is behind.
+func TestADeliveryWithoutItsContent(t *testing.T) {
+	t.Parallel()
+	told := func(d *desk, n, delivery string, want ledger.Verdict) {
+		t.Helper()
+		result, err := d.Told(t.Context(), processed(`{"n": `+n+`}`), []byte(delivery))
+		if err != nil || result.Verdict != want {
+			t.Errorf("delivery %s, content %s: %q, %v; want %q", delivery, n, result.Verdict, err, want)
+		}
+	}
+	d := newDesk(t)
+	told(d, "1", "first", ledger.Stored)
+	told(d, "1", "first", ledger.Unchanged)
+	told(d, "1", "of a review", ledger.Later) // the replica is behind
+	d.wantOutput(docID, `{"n": 1}`)
+	d.answers = []any{processed(`{"n": 2}`)}
+	told(d, "2", "of a review", ledger.Stored)
+	d.wantOutput(docID, `{"n": 2}`)
+	told(d, "2", "of a review", ledger.Unchanged)
+	told(d, "2", "of nothing new", ledger.Later)
+	d.at = d.at.Add(ledger.DefaultRules.ConfirmWindow)
+	told(d, "2", "of nothing new", ledger.Unchanged)
+}
