@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -104,13 +105,46 @@ func (b *bucket) notify(n int, body string) {
 
 const filesHost = "uploads.test"
 
+// credential is in each link: nobody may see it but Extend.
+const credential = "5ecre7"
+
 // link is a URL for one version of an object.
 func link(s document.Source) string {
 	u := url.URL{Scheme: "https", Host: filesHost, Path: "/" + s.Key}
+	query := url.Values{"X-Amz-Signature": {credential}}
 	if s.VersionID != "" {
-		u.RawQuery = url.Values{"versionId": {s.VersionID}}.Encode()
+		query.Set("versionId", s.VersionID)
 	}
+	u.RawQuery = query.Encode()
 	return u.String()
+}
+
+// quote is a link as error texts have it.
+func quote(dice *rand.Rand, link string) string {
+	switch dice.IntN(4) {
+	case 0:
+		link = strings.ToUpper(link[:8]) + link[8:]
+	case 1:
+		link = strings.TrimPrefix(link, "https://"+filesHost) // as Python's requests has it
+	case 2:
+		link = url.QueryEscape(link)
+	}
+	return "could not fetch " + link + " (403)"
+}
+
+// delete deletes a version of an object, or the object where there are none.
+func (b *bucket) delete(o *object) {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	delete(b.objects, o.key+"?"+o.version)
+	if b.objects[o.key+"?"] == o {
+		delete(b.objects, o.key+"?")
+	}
+	for _, u := range b.w.expected {
+		if u.object == o || o.version == "" && u.object.key == o.key {
+			u.deleted = true
+		}
+	}
 }
 
 // RoundTrip answers a GET of a link: the bucket is the transport with which Extend

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -136,6 +137,9 @@ func (b *bus) take(e bustypes.PutEventsRequestEntry, d *event.Detail) {
 	w := b.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if strings.Contains(*e.Detail, credential) {
+		w.broken("%s: a credential is announced", w.nameOf(d.DocumentID))
+	}
 	a := &announcement{detail: d, text: *e.Detail, kind: aws.ToString(e.DetailType), at: aws.ToTime(e.Time)}
 	name := eventID(w.nameOf(d.DocumentID), d.Revision)
 	w.line("bus", d.DocumentID, fmt.Sprintf("takes %s: %s", name, a.kind))

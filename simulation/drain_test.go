@@ -108,3 +108,54 @@ func TestReplayOfTheBadDay(t *testing.T) {
 		}
 	}
 }
+
+// TestHealthyBesideSick: files that Extend, or a firewall before it, refuses each time must not
+// hold up the others.
+func TestHealthyBesideSick(t *testing.T) {
+	t.Parallel()
+	const healthy, sick = 200, 20
+	drain := func(sick, sickness int) float64 {
+		w := schedule(t, 7, rush(healthy+sick), func(w *world) {
+			w.set.planRequests, w.set.planFiles, w.set.sick, w.set.sickness, w.set.limit = 10, 80, sick, sickness, 30*24*time.Hour
+		})
+		for _, v := range w.violations {
+			t.Error(v)
+		}
+		at, _ := w.created()
+		if len(at) != healthy {
+			t.Fatalf("%d runs", len(at))
+		}
+		files := healthy - 1
+		if sickness >= 500 {
+			files += sick // nobody knows whether Extend has read them: their first POSTs count for the plan
+		}
+		return float64(files) / at[len(at)-1].Sub(at[0]).Minutes()
+	}
+	alone := drain(0, 0)
+	for name, sickness := range map[string]int{"a firewall": 0, "500": 500, "403 of Extend": 403} {
+		rate := drain(sick, sickness)
+		fmt.Printf("%d files beside %d that hear %s: %.2f a minute, %.1f %% of %.2f without them\n", healthy, sick, name, rate, 100*rate/alone, alone)
+		if rate < 0.95*alone {
+			t.Errorf("%s: %.2f files a minute, less than 95 %% of %.2f", name, rate, alone)
+		}
+	}
+}
+
+// TestAccountPausedForWeeks: the queue forgets a message after fourteen days, and a key can
+// be wrong for longer.
+func TestAccountPausedForWeeks(t *testing.T) {
+	t.Parallel()
+	if testing.Short() || slow {
+		t.Skip("-short, or the race detector: it takes a while")
+	}
+	w := schedule(t, 3, rush(1), func(w *world) {
+		w.set.limit, w.set.pause = 30*24*time.Hour, 15*time.Minute
+		w.outages = []outageSpan{{w.start, w.start.Add(16 * 24 * time.Hour), 401}}
+	})
+	for _, v := range w.violations {
+		t.Error(v)
+	}
+	if n := w.extend.Accepted(); n != 1 {
+		t.Errorf("%d runs", n)
+	}
+}

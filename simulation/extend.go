@@ -91,9 +91,10 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 		}
 		_ = json.Unmarshal(c.Body, &body) // Extend itself says what is wrong with it
 		t = tagOf(body.Metadata)
-		w.fate(dice, &f.Fate)
+		w.fate(dice, &f.Fate, c.FileURL)
 		if t.Stack == stackName {
 			defer func() { w.noteLag(c.FileName, f) }()
+			w.recovers(dice, &f.Fate)
 			w.echo(dice, c.FileName, &f.Fate)
 		}
 	}
@@ -104,8 +105,11 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 			return f
 		}
 	}
-	if u := w.expectedUpload(t.DocumentID); create && u != nil && u.refused != 0 {
-		f.Status = u.refused
+	if u := w.expectedUpload(t.DocumentID); create && u != nil && u.firewalled {
+		f.Answer = fakeextend.Firewall("")(c).Answer
+		return f
+	} else if create && u != nil && u.refused != 0 {
+		f.Status, f.Message = u.refused, w.words(dice, c.FileURL)
 		return f
 	}
 	broken := []int{500, 502, 503, 504, 408}[dice.IntN(5)]
@@ -140,6 +144,9 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 	case create && w.strike(dice, webhookEarly):
 		f.HoldAnswer = true
 	}
+	if f.Status != 0 && create {
+		f.Message = w.words(dice, c.FileURL)
+	}
 	if f.Status != 0 && dice.IntN(3) == 0 {
 		f.HTML = "<html><body><h1>A gateway</h1></body></html>"
 	}
@@ -147,7 +154,7 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 }
 
 // fate is what becomes of a run.
-func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate) {
+func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate, link string) {
 	f.FetchDelay = w.latency(dice)
 	f.NullOutput = dice.IntN(2) == 0
 	if w.strike(dice, listLags) {
@@ -164,7 +171,7 @@ func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate) {
 		f.End = fakeextend.EndFailed
 		f.FailureReason = []string{"INTERNAL_ERROR", "PARSING_ERROR", "PRE_PROCESSING_FAILURE"}[dice.IntN(3)]
 	case w.strike(dice, runFails):
-		f.End, f.FailureReason = fakeextend.EndFailed, "PASSWORD_PROTECTED_FILE"
+		f.End, f.FailureReason, f.FailureMessage = fakeextend.EndFailed, "PASSWORD_PROTECTED_FILE", w.words(dice, link)
 	case w.strike(dice, runCancelled):
 		f.End = fakeextend.EndCancelled
 	case w.strike(dice, runDeleted):
@@ -172,6 +179,21 @@ func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate) {
 	case w.strike(dice, runHangs):
 		f.End = fakeextend.EndNever // until extendStep finishes it
 	}
+}
+
+// recovers has a run that is told as FAILED turn out well after all.
+func (w *world) recovers(dice *rand.Rand, f *fakeextend.Fate) {
+	if f.End == fakeextend.EndFailed && w.strike(dice, runRecovers) {
+		f.Recovery = between(dice, time.Second, 10*time.Minute)
+	}
+}
+
+// words are what Extend says of something that failed: "" leaves it to the fake.
+func (w *world) words(dice *rand.Rand, link string) string {
+	if link == "" || !w.strike(dice, linkQuoted) {
+		return ""
+	}
+	return quote(dice, link)
 }
 
 // echo is how a run of ours is shown, other than it is.

@@ -20,6 +20,8 @@ const (
 	eventRepeated
 	eventLate
 	emptyFile
+	createdAgain
+	objectDeleted
 	headFails
 	linkFails
 	fileUnavailable
@@ -57,6 +59,9 @@ const (
 	slowBefore
 	slowAfter
 	neverSent
+	transportRepeats
+	firewalled
+	linkQuoted
 	foreignAnswer
 	answerWithoutRun
 	answerUnreadable
@@ -70,6 +75,7 @@ const (
 	runWaits
 	runFailsTransiently
 	runFails
+	runRecovers
 	runCancelled
 	runDeleted
 	runHangs
@@ -119,6 +125,8 @@ var kinds = [nKinds]struct {
 	eventRepeated:        {"upload event repeated", 0.3},
 	eventLate:            {"upload event late, out of order", 0.3},
 	emptyFile:            {"upload is empty", 0.1},
+	createdAgain:         {"a tool creates the object again, with the same bytes", 0.2},
+	objectDeleted:        {"object deleted", 0.1},
 	headFails:            {"object can't be looked at", 0.1},
 	linkFails:            {"presigning fails", 0.1},
 	fileUnavailable:      {"Extend can't fetch the file", 0.1},
@@ -144,6 +152,9 @@ var kinds = [nKinds]struct {
 	slowBefore:           {"request arrives after the client gave up", 0.1},
 	slowAfter:            {"answer after the client gave up", 0.1},
 	neverSent:            {"no connection", 0.1},
+	transportRepeats:     {"stream refused after the request arrived: a transport repeats what it can send again", 0.1},
+	firewalled:           {"firewall refuses one file, always", 0.3},
+	linkQuoted:           {"a text of Extend quotes a presigned link", 0.3},
 	foreignAnswer:        {"a router, proxy or firewall answers in Extend's place", 0.1},
 	answerWithoutRun:     {"success without what was asked for, done or not", 0.1},
 	answerUnreadable:     {"request took effect, answer can't be read", 0.1},
@@ -155,6 +166,7 @@ var kinds = [nKinds]struct {
 	runWaits:             {"run PENDING for long", 0.2},
 	runFailsTransiently:  {"run fails for a transient reason", 0.2},
 	runFails:             {"run fails for good", 0.15},
+	runRecovers:          {"run FAILED, and PROCESSED later", 0.3},
 	runCancelled:         {"run cancelled", 0.15},
 	runDeleted:           {"run deleted while under way", 0.1},
 	runHangs:             {"run ends only hours later", 0.1},

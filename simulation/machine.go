@@ -175,6 +175,9 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	if n.in.fn.w.strike(n.in.dice, neverSent) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errFault}
 	}
+	if r.Method == http.MethodPost && n.in.fn.w.strike(n.in.dice, transportRepeats) {
+		return n.repeat(r)
+	}
 	response, err := n.next.RoundTrip(r)
 	n.in.pass("after: "+what, body.Metadata.DocumentID)
 	if r.Method == http.MethodPost {
@@ -185,6 +188,25 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return response, err
+}
+
+// repeat does what transports do where an HTTP/2 server refuses a stream that has arrived
+// whole: they send it again, if its body can be had again, and say nothing of it.
+func (n network) repeat(r *http.Request) (*http.Response, error) {
+	response, err := n.next.RoundTrip(r)
+	if err == nil {
+		_ = response.Body.Close()
+	}
+	if r.GetBody == nil {
+		return nil, errFault
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body = body
+	return n.next.RoundTrip(r)
 }
 
 // noLinks refuses to fetch what a delivery points to: see doc.go.

@@ -26,17 +26,26 @@ const forgery = "forged-by-a-stranger"
 func (w *world) plan() {
 	dice := w.dice("plan")
 	var bodies [][]byte
+	creations := 0 // by tools
 	for n := range w.set.uploads {
 		key := prefix + []string{"a.pdf", "Müller & Söhne 50%+.pdf", "no extension"}[dice.IntN(3)]
 		body := fmt.Appendf(nil, "%%PDF-1.4 %d/%d", w.seed, n)
-		if len(bodies) > 0 && dice.IntN(4) == 0 {
+		if len(bodies) > 0 && dice.IntN(4) == 0 && !w.set.onlyUploads {
 			body = bodies[dice.IntN(len(bodies))] // the same bytes again
 		}
 		if !w.set.onlyUploads && w.strike(dice, emptyFile) {
 			body = nil
 		}
 		bodies = append(bodies, body)
-		w.later(between(dice, 0, w.set.spread), func() { w.upload(n, key, body) })
+		at := between(dice, 0, w.set.spread)
+		w.later(at, func() { w.upload(n, key, body) })
+		if !w.set.onlyUploads && w.strike(dice, createdAgain) {
+			for range 1 + dice.IntN(2) {
+				creations++
+				n := w.set.uploads + creations
+				w.later(at+between(dice, time.Second, time.Hour), func() { w.upload(n, key, body) })
+			}
+		}
 	}
 	if w.set.onlyUploads {
 		return
@@ -92,7 +101,18 @@ func (w *world) upload(n int, key string, body []byte) {
 	id := w.bucket.source(o).DocumentID()
 	sum := sha256.Sum256(body)
 	u := &upload{name: fmt.Sprintf("%c%d", 'a'+n%26, n), id: id, sha256: hex.EncodeToString(sum[:]), versioned: w.set.versioned}
-	u.empty = len(body) == 0
+	u.object, u.empty = o, len(body) == 0
+	if n == 0 && w.strike(dice, firewalled) || n < w.set.sick && w.set.sickness == 0 {
+		u.firewalled = true
+	} else if n < w.set.sick {
+		u.refused = w.set.sickness
+	}
+	if w.strike(dice, objectDeleted) {
+		w.later(between(dice, 0, 30*time.Minute), func() {
+			w.tell("somebody", id, "deletes the object")
+			w.bucket.delete(o)
+		})
+	}
 	if w.strike(dice, finalNo) {
 		u.refused = []int{400, 404, 409, 413, 422}[dice.IntN(5)]
 	}

@@ -91,6 +91,7 @@ func (w *world) promises() {
 		}
 	}
 	w.announced()
+	w.paidOncePerContent()
 	if unknown := w.extend.UnknownFields(); len(unknown) > 0 {
 		w.violate("requests with fields that Extend does not know: %v", unknown)
 	}
@@ -114,6 +115,13 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 	if u.empty && (len(made) > 0 || rec.State != ledger.Refused && rec.State != ledger.Skipped) {
 		w.violate("%s: is empty, and %s with %d runs", u.name, rec.State, len(made))
 	}
+	for _, runs := range made {
+		for _, r := range runs {
+			if rec.OutputRunID == "" && len(runs) == 1 && r.Status == "PROCESSED" && accepted(r, len(r.Deliveries)) {
+				w.violate("%s: has no output, though run %s has one and has told so", u.name, r.ID)
+			}
+		}
+	}
 	undecidable := ""
 	for attempt := 1; attempt <= rec.Attempt || attempt <= len(made); attempt++ {
 		runs := made[attempt]
@@ -121,7 +129,7 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 		if attempt > rec.Attempt || w.refused(rec, attempt) {
 			want = 0
 		}
-		if len(runs) == want || len(runs) == 0 && attempt == rec.Attempt && rec.RunAttempt != 0 { // an earlier attempt ended well after all
+		if len(runs) == want || len(runs) == 0 && slices.ContainsFunc(made[attempt-1], func(r fakeextend.RunInfo) bool { return r.Status == "PROCESSED" }) { // an earlier attempt ended well after all
 			continue
 		}
 		if len(runs) > want {
@@ -140,6 +148,27 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 		if n.Duplicate {
 			w.violate("%s: run %s of attempt %d is called a duplicate", u.name, n.RunID, n.Attempt)
 		}
+	}
+}
+
+// paidOncePerContent: of the documents with the same bytes under the same key, one is paid
+// for, unless it came to nothing or a person wants another one read.
+func (w *world) paidOncePerContent() {
+	wanted := map[string]bool{}
+	for wish := range w.wishes {
+		wanted[wish.DocumentID] = true
+	}
+	paid := map[string]string{}
+	for _, id := range slices.Sorted(maps.Keys(w.expected)) {
+		u := w.expected[id]
+		if w.records[id].OutputRunID == "" || wanted[id] || slices.ContainsFunc(w.revisions[id], func(r *ledger.Record) bool { return r.OutputRunID == "" }) {
+			continue
+		}
+		content := u.object.key + "?" + u.sha256
+		if other := paid[content]; other != "" {
+			w.violate("%s and %s have the same bytes under the same key, and both were paid for", other, u.name)
+		}
+		paid[content] = u.name
 	}
 }
 
@@ -170,10 +199,11 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 		w.violate("%s: Extend has no run %q", name, rec.RunID)
 		return
 	case gone && r.Deleted:
+	case rec.State == ledger.Failed && r.Status == "PROCESSED" && !accepted(r, len(r.Deliveries)): // nobody has told of the change
 	case string(rec.State) != r.Status:
 		w.violate("%s: is %s, its run is %s", name, rec.State, r.Status)
 	case w.drifts[r.FileName]: // what it says of such a run can be neither right nor wrong
-	case rec.State == ledger.Failed && (rec.FailureReason != r.FailureReason || rec.FailureMessage != r.FailureMessage):
+	case rec.State == ledger.Failed && (rec.FailureReason != r.FailureReason || rec.FailureMessage != r.FailureMessage && !strings.Contains(r.FailureMessage, credential)):
 		w.violate("%s: failed for %q, its run for %q", name, rec.FailureReason, r.FailureReason)
 	case rec.State == ledger.Processed && rec.OutputRunID != rec.RunID:
 		w.violate("%s: PROCESSED by run %s, but the output is of %q", name, rec.RunID, rec.OutputRunID)
@@ -225,6 +255,11 @@ func (w *world) refusedRightly(name string, rec *ledger.Record) {
 		if n := w.claims[attemptOf{u.id, rec.Attempt}]; n < w.stack.submit.Rules.MaxFailures {
 			w.violate("%s: REFUSED %s after %d claims", name, rec.FailureReason, n)
 		}
+	case rec.FailureReason == "OBJECT_GONE":
+		if !u.deleted {
+			w.violate("%s: REFUSED as gone, and was never deleted", name)
+		}
+	case rec.FailureReason == "OBJECT_REPLACED" && u.deleted && !u.versioned:
 	case rec.FailureReason == "OBJECT_REPLACED":
 		if o := w.bucket.objects[rec.Key+"?"]; u.versioned || o == nil || o.eTag == rec.ETag {
 			w.violate("%s: REFUSED as replaced, and is still there", name)
@@ -233,6 +268,7 @@ func (w *world) refusedRightly(name string, rec *ledger.Record) {
 		if n := w.claims[attemptOf{u.id, rec.Attempt}]; n < w.stack.submit.Rules.MaxUnanswered {
 			w.violate("%s: given up after %d claims", name, n)
 		}
+	case w.claims[attemptOf{u.id, rec.Attempt}] >= w.stack.submit.Rules.MaxFailures: // whatever it heard each time
 	case u.refused == 0:
 		w.violate("%s: REFUSED %s, but Extend never refused it for good", name, rec.FailureReason)
 	}

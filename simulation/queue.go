@@ -151,7 +151,9 @@ func (q *uploadQueue) receive() []events.SQSMessage {
 		batch = append(batch, events.SQSMessage{
 			MessageId: m.id, ReceiptHandle: m.receipt, Body: m.body, EventSource: "aws:sqs",
 			MessageAttributes: attributes,
-			Attributes:        map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives)},
+			Attributes: map[string]string{
+				"ApproximateReceiveCount": strconv.Itoa(m.receives), "SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10),
+			},
 		})
 		w.mu.Unlock()
 		q.pokeAt(m.visible)

@@ -94,6 +94,8 @@ type settings struct {
 	longestRun    time.Duration
 	longestLag    time.Duration // of a network, as a rule
 	onlyUploads   bool          // nothing but uploads that are to be read
+	sick          int           // of these, refused each time: with the status, or by a firewall
+	sickness      int
 	errorShape    fakeextend.ErrorShape
 	retryAfter    fakeextend.RetryAfter
 	explicitNulls bool
@@ -104,9 +106,12 @@ type settings struct {
 type upload struct {
 	name, id, sha256 string
 	versioned        bool
+	object           *object
 	refused          int // Extend's final no, a status
 	empty            bool
-	again            int // how often the same was put again: each can have it read once more, if it came to nothing
+	deleted          bool // its object, at some time
+	firewalled       bool // nothing about it gets through to Extend
+	again            int  // how often the same was put again: each can have it read once more, if it came to nothing
 }
 
 // undecided is a document with more runs than attempts, and why that can't be helped.
@@ -241,8 +246,11 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 	if next.Revision != was.Revision+seen {
 		w.broken("%s: revision goes from %d to %d with %d visible changes", w.nameOf(next.DocumentID), was.Revision, next.Revision, seen)
 	}
-	if was.RunID != "" && next.Attempt == was.Attempt && next.RunID != was.RunID {
+	if was.RunID != "" && next.Attempt == was.Attempt && next.RunID != was.RunID && next.RunAttempt == 0 { // an earlier run can turn out well after all
 		w.broken("%s: the run of attempt %d was %s and is %s", w.nameOf(next.DocumentID), next.Attempt, was.RunID, next.RunID)
+	}
+	if w.faults.p[linkQuoted] > 0 && strings.Contains(fmt.Sprintf("%+v", *next), credential) {
+		w.broken("%s: a credential is stored", w.nameOf(next.DocumentID))
 	}
 	if strings.Contains(string(next.Output), forgery) || strings.Contains(next.FailureMessage, forgery) {
 		w.broken("%s: stored what a stranger sent", w.nameOf(next.DocumentID))
@@ -432,7 +440,7 @@ type actorKey struct{}
 
 func (l logs) Enabled(ctx context.Context, _ slog.Level) bool {
 	in, ok := ctx.Value(actorKey{}).(*instance)
-	return ok && in.fn.w.trace != nil
+	return ok && (in.fn.w.trace != nil || in.fn.w.faults.p[linkQuoted] > 0)
 }
 
 func (l logs) Handle(ctx context.Context, r slog.Record) error {
@@ -458,6 +466,9 @@ func (l logs) Handle(ctx context.Context, r slog.Record) error {
 		add(a)
 	}
 	r.Attrs(add)
+	if strings.Contains(text, credential) {
+		in.fn.w.violate("a credential is logged: %s", text)
+	}
 	in.fn.w.tell(in.name, document, "  %s", text)
 	return nil
 }
