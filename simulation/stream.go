@@ -20,8 +20,8 @@ const (
 	streamRecordAge = 12 * time.Hour // an older record goes to the dead-letter queue
 )
 
-// onTheWay are the states whose records the event source filters out.
-var onTheWay = []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing}
+// notAnnounced are the states whose records the event source filters out.
+var notAnnounced = []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.Skipped}
 
 // stream is the table's stream and its event source: the records of a document are in
 // one shard, and a shard has one batch under way at a time.
@@ -61,7 +61,7 @@ func (w *world) newStream() *stream {
 
 // wrote puts a write of the ledger into the stream. The caller holds the world's mutex.
 func (s *stream) wrote(old, next *ledger.Record) {
-	if slices.Contains(onTheWay, next.State) {
+	if slices.Contains(notAnnounced, next.State) {
 		return
 	}
 	image := func(r *ledger.Record) map[string]any {

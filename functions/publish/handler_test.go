@@ -194,6 +194,13 @@ var (
 		"state": str("FAILED"), "recordVersion": num(3), "revision": num(1), "finishedAt": str("2026-07-14T09:15:41.250Z"),
 		"type": str("EXTRACT"), "failureReason": str("CORRUPT_FILE"), "failureMessage": str("no pages"),
 	})
+	// Revision 0: nobody is told of it.
+	skipped = processing.with(item{
+		"state": str("SKIPPED"), "recordVersion": num(3), "finishedAt": str("2026-07-14T09:15:21.250Z"), "runId": nil,
+		"failureReason": str("SAME_CONTENT"), "duplicateOf": str("doc_0"),
+	})
+	// What the ledger knows of the contents of one key is an item of the same table.
+	contents = item{"documentId": str("obj_a"), "recordVersion": num(1), "contents": item{"L": []any{item{"M": item{"eTag": str("e1"), "size": num(1), "document": str("doc_a")}}}}}
 )
 
 // of is an item of another document.
@@ -362,6 +369,11 @@ func TestWhatIsPublished(t *testing.T) {
 		{"its failure: the old output is still there", waitingAgain, failed.with(item{"revision": num(2), "attempt": num(2), "output": processed["output"], "outputRunId": str("dpr_1")}), "doc_a.2"},
 		{"an unknown attribute", processing, processed.with(item{"colour": str("red"), "ours": item{"SS": []string{"a"}}, "theirs": item{"B": "AAEC"}}), "doc_a.1"},
 		{"an unknown attribute that changes", processed, processed.with(item{"colour": str("red")}), ""},
+		{"one that is skipped", processing, skipped, ""},
+		{"one that is skipped, without a record before", nil, skipped, ""},
+		{"one that is skipped, and its revision is changed by hand", skipped, skipped.with(item{"revision": num(3), "attempt": str("one")}), ""},
+		{"what is known of the contents of a key", nil, contents, ""},
+		{"what is known of the contents of a key, once more", contents, contents.with(item{"recordVersion": num(2)}), ""},
 		{"a state of a newer version that changes nothing that is seen", processed, processed.with(item{"state": str("ARCHIVED")}), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

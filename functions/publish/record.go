@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
+	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
 
@@ -67,6 +68,12 @@ func (c *change) read() (*ledger.Record, error) {
 		return nil, nil // the event source filters these, and the others that are ignored below
 	case r.Change.NewImage == nil:
 		return nil, poisonf("%s without a new image: the table's stream must have NEW_AND_OLD_IMAGES", r.EventName)
+	}
+	if document.IsObjectID(c.documentID) {
+		return nil, nil // it is no document: see ledger.Ledger.Register
+	}
+	if state := r.Change.NewImage["state"]; state.DataType() == events.DataTypeString && state.String() == string(ledger.Skipped) {
+		return nil, nil // nobody is told of it, whatever else its record says
 	}
 	before, after := revision(r.Change.OldImage), revision(r.Change.NewImage)
 	if before != nil && after != nil && before.Cmp(after) == 0 {

@@ -71,6 +71,9 @@ func (s Source) ObjectID() string {
 	return "obj_" + Source{Bucket: s.Bucket, Key: s.Key}.DocumentID()[len("doc_"):]
 }
 
+// IsObjectID reports whether an id is one of those of [Source.ObjectID], and not a document's.
+func IsObjectID(id string) bool { return strings.HasPrefix(id, "obj_") }
+
 // FolderMarker reports whether the object is an empty one that consoles and Hadoop make
 // to show a folder.
 func (s Source) FolderMarker() bool {

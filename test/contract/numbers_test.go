@@ -43,7 +43,7 @@ func TestTemplateKeepsItsPromises(t *testing.T) {
 		{"PublishFunction.Properties.Events.Changes.Properties.MaximumRecordAgeInSeconds", `"43200"`, "the same, or no time is left for a person"},
 		{"PublishFunction.Properties.Events.Changes.Properties.DestinationConfig.OnFailure", `{"Destination":{"!GetAtt":"AnnouncementsDeadLetterQueue.Arn"},"Type":"SQS"}`, "results are lost after an outage"},
 		{"PublishFunction.Properties.Events.Changes.Properties.FilterCriteria.Filters",
-			`[{"Pattern":"{\"dynamodb\":{\"NewImage\":{\"state\":{\"S\":[{\"anything-but\":[\"WAITING\",\"SUBMITTING\",\"UNCONFIRMED\",\"PROCESSING\"]}]}}}}"}]`, "results are not announced, or every step costs an invocation"},
+			`[{"Pattern":"{\"dynamodb\":{\"NewImage\":{\"state\":{\"S\":[{\"anything-but\":[\"WAITING\",\"SUBMITTING\",\"UNCONFIRMED\",\"PROCESSING\",\"SKIPPED\"]}]}}}}"}]`, "results are not announced, or every step costs an invocation"},
 		{"DocumentsTable.Properties.StreamSpecification.StreamViewType", `"NEW_AND_OLD_IMAGES"`, "publish cannot tell what has changed"},
 
 		{"DocumentsTable.DeletionPolicy", `"Retain"`, "a removal takes the record of what was paid"},
