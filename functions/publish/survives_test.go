@@ -14,10 +14,11 @@ func TestNumberSurvives(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		// Money, rates, counts, and what float64 printed.
-		"0": true, "-0": true, "0.0": true, "0E+9999999999": true, "1": true, "1.0": true, "1234.50": true, "0.1": true, "19.99": true, "-1234.56": true, "1.0875": true, "0.077": true,
+		"0": true, "-0": true, "-0.00": true, "0.0": true, "0E+9999999999": true, "1": true, "1.0": true, "1234.50": true, "0.1": true, "19.99": true, "-1234.56": true, "1.0875": true, "0.077": true,
 		"99999999999.99": true, "0.9876543210123456": true, "5E-7": true, "1.7976931348623157": true, "0.30000000000000004": true, "12.5e2": true, "5e-324": true,
 		// Whole numbers.
-		"9007199254740991": true, "9007199254740992": true, "-9007199254740992": true, "9007199254740992.0": true, "9.007199254740992E+15": true,
+		"9007199254740991": true, "-9007199254740991": true, "9007199254740991.0": true, "9.007199254740991E+15": true,
+		"9007199254740992": false, "-9007199254740992": false, "9007199254740992.0": false, "9.007199254740992E+15": false,
 		"9007199254740993": false, "-9007199254740993": false, "9007199254740994": false, "123456789012345678": false, "9.007199254740993e15": false,
 		"9223372036854775807": false, "-9223372036854775808": false, "12345678901234567890": false, "1E+16": false, "1E+30": false, "1E308": false,
 		// Decimals of more digits than a float64 has.
@@ -46,6 +47,11 @@ func TestMoneySurvives(t *testing.T) {
 	}
 }
 
+// nested is an output of so many levels.
+func nested(levels int) string {
+	return strings.Repeat(`{"a":[`, levels/2) + strings.Repeat("[", levels%2) + strings.Repeat("]", levels%2) + strings.Repeat("]}", levels/2)
+}
+
 func TestSurvives(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
@@ -53,6 +59,9 @@ func TestSurvives(t *testing.T) {
 		`{"a":{"a":[{"a":1},{"a":2}]},"b":1234.50}`:         true, // one name in several objects
 		`"é 🧾 \ud83e\uddfe \t\n\r \u007f \ufffd � \\ud800"`: true,
 		`{"n":[0,{"n":9007199254740993}]}`:                  false,
+		nested(maxNesting):                                  true,
+		nested(maxNesting + 1):                              false,
+		nested(100_000):                                     false,
 		"\"a\ufffe\"":                                       false,
 		`"a\uffff"`:                                         false,
 		`"\u0000"`:                                          false,
