@@ -70,6 +70,61 @@ func TestASearchThatIsNotAllowedIsNotHeldAgainstTheDocument(t *testing.T) {
 	}
 }
 
+// One search that fails is one failure, however long nothing was tried before it.
+func TestASearchThatFailsAfterALongPause(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+		switch {
+		case c.Route == fakeextend.RouteCreate && c.N == 1:
+			return fakeextend.Fault{Cut: true}
+		case c.Route == fakeextend.RouteList && c.N == 1:
+			return fakeextend.Fault{Status: 500}
+		}
+		return fakeextend.Fault{}
+	}))
+	m, u := put("a")
+	in.receive(m)
+	in.clock.advance(rules.GiveUpAfter + time.Hour)
+	in.receive(m)
+	in.wantState(u, ledger.Unconfirmed, "")
+	if rec := in.record(u); rec.FailedSearches != 1 {
+		t.Errorf("%d failed searches", rec.FailedSearches)
+	}
+	in.clock.advance(10 * time.Minute)
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+}
+
+// A search that never has an answer ends the document: a person has to look.
+func TestASearchThatFailsForDays(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+		switch c.Route {
+		case fakeextend.RouteCreate:
+			return fakeextend.Fault{Cut: true}
+		case fakeextend.RouteList:
+			return fakeextend.Fault{Status: 500}
+		}
+		return fakeextend.Fault{}
+	}))
+	m, u := put("a")
+	began := in.now()
+	for m.receives = 1; ; m.receives++ {
+		after, back := in.receive(m).Back["a"]
+		if !back {
+			break
+		}
+		if in.now().Sub(began) > rules.GiveUpAfter+time.Hour {
+			t.Fatal("it never ends")
+		}
+		in.clock.advance(after)
+	}
+	if rec := in.record(u); rec.State != ledger.Refused || rec.FailureReason != ledger.NoAnswer || in.now().Sub(began) < rules.GiveUpAfter {
+		t.Errorf("%s %s after %v", rec.State, rec.FailureReason, in.now().Sub(began))
+	}
+	in.wantLog("WARN given up", "NO_ANSWER", "Refused=1")
+}
+
 // When the ledger can't say whose content it is, nothing was sent: the next try is no search for
 // a run, and no unanswered POST.
 func TestTheContentCanNotBeRegistered(t *testing.T) {

@@ -27,11 +27,7 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 			log.WarnContext(ctx, "search failed", "error", err)
 			return then, false
 		}
-		if d, ended := a.giveUpSearch(ctx, rec, err); ended {
-			return d, false
-		}
-		log.WarnContext(ctx, "search failed", "error", err)
-		return then, false
+		return a.searchFailed(ctx, rec, err, then), false
 	}
 	for _, run := range found {
 		decision, err := a.apply(ctx, ledger.Accepted{Attempt: rec.Attempt, RunID: run.ID, RunURL: run.URL})
@@ -67,21 +63,26 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 // can say whose it is: it is no proof that there is none.
 var errUnidentified = errors.New("a run has the token of this document, and a tag that contradicts it")
 
-// giveUpSearch ends a document whose search has failed for very long: there is no telling
-// whether it has a run, and a person has to look.
-func (a *attempt) giveUpSearch(ctx context.Context, rec *ledger.Record, err error) (d disposition, ended bool) {
+// searchFailed records that there is no telling whether the document has a run. When that
+// was so for very long, the document ends, and a person has to look.
+func (a *attempt) searchFailed(ctx context.Context, rec *ledger.Record, err error, then disposition) disposition {
 	code := ledger.NoAnswer
 	log := a.log.With("attempt", rec.Attempt)
 	if errors.Is(err, errUnidentified) {
 		code = "RUN_NOT_IDENTIFIED"
 		log.ErrorContext(ctx, "the run's tag contradicts the ledger", "error", err, metric.TagMismatches.One())
 	}
-	if a.h.Now().Sub(rec.UnconfirmedSince) < a.h.config.Rules.GiveUpAfter {
-		return disposition{}, false
+	decision, ledgerErr := a.apply(ctx, ledger.SearchFailed{Attempt: rec.Attempt, Code: code, Message: err.Error()})
+	if ledgerErr != nil {
+		log.WarnContext(ctx, "search failed", "error", err)
+		return a.ledgerError(ctx, ledgerErr)
 	}
-	a.claimed, a.log = rec, log
-	return a.record(ctx, ledger.Refusal{ClaimNumber: rec.ClaimNumber, Code: code, Message: "the search for its run failed since " + rec.UnconfirmedSince.Format(time.RFC3339) + ": " + err.Error()},
-		disposition{reason: code}, err), true
+	if decision.Verdict == ledger.Stored {
+		log.WarnContext(ctx, "given up", "state", decision.State(), "reason", code, "error", err, metric.Refused.One())
+		return disposition{}
+	}
+	log.WarnContext(ctx, "search failed", "error", err)
+	return then
 }
 
 // afterSearch is when to search again after a search that failed, and whether all have to wait.

@@ -147,7 +147,12 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			return unchanged(NothingToDo)
 		}
 		if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {
-			return unchanged(Search) // a run that was made may still be invisible
+			// A run that was made may still be invisible.
+			if rec.FailedSearches == 0 {
+				return unchanged(Search)
+			}
+			next.searched()
+			return write(Search)
 		}
 		// There is a search of the whole window between two POSTs, so that their number says how long
 		// it was tried; times in which nothing was sent don't count.
@@ -157,6 +162,22 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		}
 		next.waiting("no run found in the confirm window", now)
 		return write(Stored)
+
+	case SearchFailed:
+		if rec.State != Unconfirmed || rec.Attempt != f.Attempt {
+			return unchanged(NothingToDo)
+		}
+		if next.SearchFailingSince.IsZero() || now.Sub(rec.SearchFailedAt) > maxCheckInterval { // nobody searched in between: all were paused
+			next.SearchFailingSince = now
+		}
+		next.FailedSearches++
+		next.SearchFailedAt = now
+		if next.FailedSearches >= r.MaxFailures && now.Sub(next.SearchFailingSince) >= r.GiveUpAfter {
+			next.endBecause(Refused, f.Code, fmt.Sprintf("%d searches for its run in a row have failed since %s: %s",
+				next.FailedSearches, next.SearchFailingSince.Format(time.RFC3339), f.Message), now)
+			return write(Stored)
+		}
+		return write(Search)
 
 	case RunEnded:
 		return r.runEnded(rec, &next, f, now)

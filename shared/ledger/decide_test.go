@@ -53,6 +53,11 @@ func at(s State, edit ...func(*Record)) *Record {
 	return r
 }
 
+// searchesFail is a record whose searches have failed since t0.
+func searchesFail(n int, last time.Duration) func(*Record) {
+	return func(r *Record) { r.FailedSearches, r.SearchFailingSince, r.SearchFailedAt = n, t0, t0.Add(last) }
+}
+
 func second(r *Record) {
 	r.Attempt = 2
 	r.Runs = []PastRun{{Attempt: 1, RunID: "dpr_0", State: Failed, At: t0}}
@@ -388,6 +393,26 @@ func TestDecide(t *testing.T) {
 		}},
 		{name: "not found, and so far others heard the same", rec: at(Unconfirmed, func(r *Record) { r.SharedUnanswered = 143 }), fact: NotFound{1, windowOver}, now: windowOver, verdict: Stored, state: Waiting},
 		{name: "not found, and others heard the same, for as long as anything is tried", rec: at(Unconfirmed, func(r *Record) { r.SharedUnanswered = 144 }), fact: NotFound{1, windowOver}, now: windowOver, verdict: Stored, state: Refused, also: reason(NoAnswer)},
+		{name: "a search fails, however long after the POST", rec: at(Unconfirmed), fact: SearchFailed{Attempt: 1, Code: "C"}, now: t0.Add(48 * time.Hour), verdict: Search, state: Unconfirmed, also: func(t *testing.T, r *Record) {
+			if r.FailedSearches != 1 || !r.SearchFailingSince.Equal(t0.Add(48*time.Hour)) {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "a search fails, many times within a day", rec: at(Unconfirmed, searchesFail(100, 23*time.Hour)), fact: SearchFailed{Attempt: 1, Code: "C"}, now: t0.Add(24*time.Hour - 1), verdict: Search, state: Unconfirmed},
+		{name: "a search fails, for a day and only now and then", rec: at(Unconfirmed, searchesFail(1, 23*time.Hour)), fact: SearchFailed{Attempt: 1, Code: "C"}, now: t0.Add(24 * time.Hour), verdict: Search, state: Unconfirmed},
+		{name: "a search fails, many times and for a day", rec: at(Unconfirmed, searchesFail(2, 23*time.Hour)), fact: SearchFailed{Attempt: 1, Code: "C", Message: "m"}, now: t0.Add(24 * time.Hour), verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
+			if r.FailureReason != "C" || r.FailureMessage != "3 searches for its run in a row have failed since 2026-01-02T03:04:05Z: m" || r.FailedSearches != 0 || r.Revision != 1 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "a search fails, once more after a day on which all were paused", rec: at(Unconfirmed, searchesFail(100, time.Hour)), fact: SearchFailed{Attempt: 1, Code: "C"}, now: t0.Add(24 * time.Hour), verdict: Search, state: Unconfirmed},
+		{name: "a search fails, but the run became known", rec: at(Processing), fact: SearchFailed{Attempt: 1, Code: "C"}, verdict: NothingToDo},
+		{name: "a search fails, of an earlier attempt", rec: at(Unconfirmed, second), fact: SearchFailed{Attempt: 1, Code: "C"}, verdict: NothingToDo},
+		{name: "a search does not fail any more", rec: at(Unconfirmed, searchesFail(100, time.Hour)), fact: NotFound{1, t0}, verdict: Search, state: Unconfirmed, also: func(t *testing.T, r *Record) {
+			if r.FailedSearches != 0 || !r.SearchFailingSince.IsZero() || !r.SearchFailedAt.IsZero() || !r.UnconfirmedSince.Equal(t0) {
+				t.Errorf("%+v", r)
+			}
+		}},
 		{name: "not found, once too often", rec: at(Unconfirmed, func(r *Record) { r.Unanswered = 2 }), fact: NotFound{1, windowOver}, now: windowOver, verdict: Stored, state: Refused, also: func(t *testing.T, r *Record) {
 			if r.FailureReason != NoAnswer || r.Revision != 1 {
 				t.Errorf("%+v", r)

@@ -63,6 +63,13 @@ type NotFound struct {
 	SearchedAt time.Time
 }
 
+// SearchFailed: a search for the run of the attempt's last POST could not be made, or had
+// no usable answer. Code and Message are what the document says when it was one too many.
+type SearchFailed struct {
+	Attempt       int
+	Code, Message string
+}
+
 // RunEnded: a run has ended. It comes from a verified delivery or from our own GET.
 type RunEnded struct {
 	// Source is what the run's tag says; empty for a run without one, and where the tag
@@ -140,6 +147,7 @@ func (NotAccepted) fact()    {}
 func (OutcomeUnknown) fact() {}
 func (Refusal) fact()        {}
 func (NotFound) fact()       {}
+func (SearchFailed) fact()   {}
 func (RunEnded) fact()       {}
 func (RunMissing) fact()     {}
 func (StillRunning) fact()   {}

@@ -101,6 +101,11 @@ type Record struct {
 	Unanswered int `dynamodbav:"unanswered,omitempty"`
 	// SharedUnanswered counts those of which others heard the same, apart from Unanswered.
 	SharedUnanswered int `dynamodbav:"sharedUnanswered,omitempty"`
+	// FailedSearches counts the searches for the run in a row that failed; SearchFailingSince is
+	// when the first of them was, SearchFailedAt when the last.
+	FailedSearches     int       `dynamodbav:"failedSearches,omitempty"`
+	SearchFailingSince time.Time `dynamodbav:"searchFailingSince,omitempty"`
+	SearchFailedAt     time.Time `dynamodbav:"searchFailedAt,omitempty"`
 	// FailedChecks counts the questions about the run since the last usable answer.
 	FailedChecks int `dynamodbav:"failedChecks,omitempty"`
 	// UnreadableLocation is where the last answer that could not be read is kept.

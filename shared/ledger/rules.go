@@ -16,7 +16,8 @@ type Rules struct {
 	MaxAttempts int
 	// MaxFailures and GiveUpAfter bound what is tried without a run: so many failures that
 	// were the document's own, or any that lasted so long, end it as REFUSED. What is about
-	// the account, or about the plan's rate, is not bounded: it waits for a person.
+	// the account, or about the plan's rate, is not bounded: it waits for a person. A search
+	// that fails ends the document when both are reached.
 	MaxFailures int
 	GiveUpAfter time.Duration
 	// MaxUnanswered bounds the POSTs of one attempt after which nobody knew whether there was

@@ -117,7 +117,7 @@ func TestTableAndMemoryAgree(t *testing.T) {
 					NotAccepted{ClaimNumber: int64(n), Reason: "429", Until: now.Add(time.Minute)},
 					OutcomeUnknown{ClaimNumber: int64(n)},
 					Refusal{ClaimNumber: int64(n), Code: "INVALID_REQUEST", Message: "m", RequestID: "req_1"},
-					NotFound{Attempt: n, SearchedAt: now},
+					NotFound{Attempt: n, SearchedAt: now}, SearchFailed{Attempt: n, Code: "NO_ANSWER", Message: "500"},
 					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, Output: output(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Fetched: rapid.Bool().Draw(rt, "fetched"), AsOf: int64(rapid.IntRange(0, 5).Draw(rt, "as of")), Credits: "1.5"},
 					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Fetched: true, AsOf: 2},
 					RunEnded{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},

@@ -103,16 +103,24 @@ func (r Rules) grant(rec *Record, f Claim, now time.Time) {
 
 func (rec *Record) unconfirmed(since, now time.Time) {
 	rec.State, rec.UnconfirmedSince, rec.LeaseUntil, rec.NextCheckAt = Unconfirmed, since, time.Time{}, now
+	rec.searched()
+}
+
+// searched forgets the searches that failed.
+func (rec *Record) searched() {
+	rec.FailedSearches, rec.SearchFailingSince, rec.SearchFailedAt = 0, time.Time{}, time.Time{}
 }
 
 func (rec *Record) waiting(reason string, until time.Time) {
 	rec.State, rec.Reason, rec.NextCheckAt = Waiting, reason, until
 	rec.LeaseUntil, rec.UnconfirmedSince = time.Time{}, time.Time{}
+	rec.searched()
 }
 
 func (rec *Record) setRun(runID, url string, now time.Time) {
 	rec.RunID, rec.RunURL = runID, url
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
+	rec.searched()
 	rec.Failures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, time.Time{}, time.Time{}, 0, 0
 	if rec.SubmittedAt.IsZero() {
 		rec.SubmittedAt = now
@@ -123,6 +131,7 @@ func (rec *Record) setRun(runID, url string, now time.Time) {
 func (rec *Record) end(s State, now time.Time) {
 	rec.State, rec.NextCheckAt, rec.FinishedAt = s, time.Time{}, now
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
+	rec.searched()
 	rec.FailureReason, rec.FailureMessage, rec.RequestID = "", "", ""
 	rec.MissingSince, rec.PendingDigest, rec.PendingSince = time.Time{}, "", time.Time{}
 	rec.Revision++
