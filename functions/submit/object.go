@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,6 +50,15 @@ func (b *s3Bucket) Head(ctx context.Context, src document.Source) (Object, error
 		in.IfMatch = aws.String(`"` + src.ETag + `"`)
 	}
 	out, err := b.client.HeadObject(ctx, in)
+	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && r.HTTPStatusCode() == http.StatusBadRequest {
+		// Only a GET's answer has a body, which says what is bad.
+		object, why := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId, IfMatch: in.IfMatch, Range: aws.String("bytes=0-0")})
+		if why == nil {
+			object.Body.Close()
+		} else if _, ok := errors.AsType[smithy.APIError](why); ok {
+			err = why
+		}
+	}
 	if err != nil {
 		return Object{}, objectError(src, err)
 	}
@@ -89,9 +99,10 @@ func checksum(out *s3.HeadObjectOutput) string {
 	return ""
 }
 
-// objectError says what a failed call of S3 means for a document. What S3 refuses for
-// good ends it: its 4xx, but for those that time or a person cures without the
-// document: 403 (a policy), 408 and 429.
+// objectError says what a failed call of S3 means for a document. Final is only what
+// depends on the object or the bucket and nothing else, by S3's own code or by a status that
+// has one meaning. Anything else may be over in a while: expired credentials, a clock that is
+// wrong and a disabled KMS key are 400 too.
 func objectError(src document.Source, err error) error {
 	status := 0
 	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
@@ -112,14 +123,20 @@ func objectError(src document.Source, err error) error {
 		return final("OBJECT_REPLACED", "%s has other content now than when it was uploaded: the newer content is a document of its own", src)
 	case code == "InvalidObjectState":
 		return final("OBJECT_ARCHIVED", "%s is archived: restore it, and reprocess the document", src)
-	case status == http.StatusForbidden:
-		return &ObjectError{Code: "OBJECT_DENIED", Denied: true,
-			Message: fmt.Sprintf("S3 refuses %s: the policy of the bucket, or of its KMS key, must let the function's role read it", src)}
-	case 300 <= status && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests && status != http.StatusConflict:
+	case status == http.StatusMovedPermanently, slices.Contains(finalCodes, code):
 		if code == "" {
 			code = http.StatusText(status)
 		}
 		return final("S3_"+strings.ToUpper(strings.ReplaceAll(code, " ", "_")), "S3 answers %d %s for %s, and would again: mend the cause, and reprocess the document", status, code, src)
+	case status == http.StatusForbidden:
+		return &ObjectError{Code: "OBJECT_DENIED", Denied: true,
+			Message: fmt.Sprintf("S3 refuses %s: the policy of the bucket, or of its KMS key, must let the function's role read it", src)}
 	}
 	return fmt.Errorf("read %s: %w", src, err)
 }
+
+// finalCodes are S3's codes of what stays as it is: an object that is encrypted with a key of
+// the customer's (InvalidRequest), a request that no object can be named by, and a bucket that
+// is elsewhere.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+var finalCodes = []string{"InvalidRequest", "InvalidArgument", "KeyTooLongError", "PermanentRedirect", "MethodNotAllowed", "NotImplemented", "InvalidBucketName"}
