@@ -148,7 +148,7 @@ func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
 			}
 		default:
 			a.log.InfoContext(ctx, "nothing to do", "state", rec.State, "run_id", rec.RunID, metric.DuplicatesDropped.One())
-			return disposition{}, false
+			return a.noteCopy(ctx, disposition{}), false
 		}
 	}
 	return disposition{kind: delayed, after: firstSearch, reason: "outcome unknown"}, false
@@ -171,7 +171,7 @@ func (a *attempt) post(ctx context.Context) disposition {
 		}
 		return d
 	case fact != nil:
-		return a.record(ctx, fact, disposition{reason: "not wanted"}, err)
+		return a.noteCopy(ctx, a.record(ctx, fact, disposition{reason: "not wanted"}, err))
 	}
 	if a.h.config.SendsFiles {
 		if err := a.h.limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
@@ -257,14 +257,12 @@ func (a *attempt) unwanted(ctx context.Context, object Object) (ledger.Fact, err
 	case !cfg.SendsFiles && !a.source.Linkable():
 		return refuse("KEY_NOT_LINKABLE", `HTTP clients rewrite the "." and ".." segments and the leading slash of a link to %q: rename the object, or set Transfer to upload`, a.source.Key)
 	}
-	if a.claimed.Attempt > 1 {
-		return nil, nil // somebody, or the retry rule, wants it read
-	}
 	skip := func(code, duplicateOf, format string, args ...any) (ledger.Fact, error) {
 		err := fmt.Errorf(format, args...)
 		return ledger.Skip{ClaimNumber: claim, Code: code, Message: err.Error(), DuplicateOf: duplicateOf}, fmt.Errorf("%s: %w", code, err)
 	}
-	if cfg.NewestOnly {
+	wanted := a.claimed.Attempt > 1 // by a person, or the retry rule
+	if cfg.NewestOnly && !wanted {
 		within, cancel := context.WithTimeout(ctx, headTimeout)
 		version, eTag, err := a.h.Bucket.Current(within, a.source)
 		cancel()
@@ -275,13 +273,24 @@ func (a *attempt) unwanted(ctx context.Context, object Object) (ledger.Fact, err
 	src := a.source
 	src.Size = object.Size
 	owner, err := a.h.Ledger.Register(ctx, src, object.Checksum)
-	if err != nil || owner == a.id {
-		return nil, err
-	}
-	if _, err := a.h.Ledger.Apply(ctx, owner, ledger.Copied{Sequencer: a.source.Sequencer}); err != nil {
+	if err != nil || owner == a.id || wanted {
 		return nil, err
 	}
 	return skip("SAME_CONTENT", owner, "%s has the same bytes under the same key", owner)
+}
+
+// noteCopy notes a copy that is not read at the document that has its content: if that one
+// can't be read after all, the copy is. It is noted after it was skipped, and so it is
+// skipped when that document looks for it.
+func (a *attempt) noteCopy(ctx context.Context, d disposition) disposition {
+	rec := a.latest
+	if d.kind != done || rec == nil || rec.State != ledger.Skipped || rec.DuplicateOf == "" {
+		return d
+	}
+	if _, err := a.h.Ledger.Apply(ctx, rec.DuplicateOf, ledger.Copied{Sequencer: a.source.Sequencer, DocumentID: a.id}); err != nil {
+		return a.ledgerError(ctx, err)
+	}
+	return d
 }
 
 // request is the run that is wanted of Extend.

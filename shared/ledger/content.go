@@ -49,7 +49,7 @@ const maxKnownContents = 20
 
 // Register says whose content it is: the document by which the same bytes under the same
 // key are read, or were read with an output, and else this one, which is registered for
-// it. Tools make several object creations of one upload, and only one of them is to be
+// it. A document whose record was deleted counts as read: nobody can tell, and most are. Tools make several object creations of one upload, and only one of them is to be
 // paid for. A document is claimed before it is registered, so that it can't be forgotten.
 func (l *Ledger) Register(ctx context.Context, s document.Source, checksum string) (owner string, err error) {
 	id := s.DocumentID()
@@ -73,7 +73,7 @@ func (l *Ledger) Register(ctx context.Context, s document.Source, checksum strin
 			if err != nil {
 				return "", err
 			}
-			if rec != nil && (!rec.State.Terminal() || rec.OutputRunID != "") {
+			if rec == nil || !rec.State.Terminal() || rec.OutputRunID != "" {
 				return owner, nil
 			}
 			next.Known = slices.Delete(next.Known, i, i+1) // it came to nothing

@@ -65,6 +65,14 @@ func TestRegister(t *testing.T) {
 				if got := owner(copied, "SHA256:x"); got != copied.DocumentID() {
 					t.Errorf("after a refusal: %s", got)
 				}
+				// A record that was deleted says nothing: its content counts as read.
+				deleted, after := version("v5", "e3"), version("v6", "e3")
+				if got := owner(deleted, ""); got != deleted.DocumentID() { // and it never had one
+					t.Errorf("before it was deleted: %s", got)
+				}
+				if got := owner(after, ""); got != deleted.DocumentID() {
+					t.Errorf("after it was deleted: %s", got)
+				}
 				other := version("v9", "e1")
 				other.Key = "b.pdf"
 				if got := owner(other, "SHA256:x"); got != other.DocumentID() {

@@ -59,6 +59,11 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			next.startAttempt("uploaded again", now)
 			r.grant(&next, f, now)
 			return write(Claimed)
+		case newer && rec.State == Skipped && rec.DuplicateOf != "":
+			// The document that has the same content may have come to nothing since: it is looked at anew.
+			next.FinishedAt, next.FailureReason, next.FailureMessage, next.DuplicateOf = time.Time{}, "", "", ""
+			r.grant(&next, f, now)
+			return write(Claimed)
 		}
 		if newer {
 			return write(v)
@@ -119,12 +124,23 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		return write(Stored)
 
 	case Copied:
-		if f.Sequencer <= rec.Sequence {
+		newer := f.Sequencer > rec.Sequence
+		if !newer && (rec.LastCopy != "" || f.DocumentID == "") {
 			return unchanged(Unchanged)
 		}
-		next.Sequence = f.Sequencer
-		next.Copies++
+		if newer {
+			next.Sequence = f.Sequencer
+			next.Copies++
+		}
+		next.LastCopy = cmp.Or(f.DocumentID, rec.LastCopy)
 		return write(Stored)
+
+	case OriginalLost:
+		if rec.State != Skipped || rec.DuplicateOf != f.DocumentID {
+			return unchanged(Unchanged)
+		}
+		next.startAttempt("the object of "+f.DocumentID+" can't be read", now)
+		return write(Resubmit)
 
 	case Skip:
 		if !rec.inFlight(f.ClaimNumber) {

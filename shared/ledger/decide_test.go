@@ -444,7 +444,29 @@ func TestDecide(t *testing.T) {
 			}
 		}},
 		{name: "claim of a skipped one", rec: at(Skipped), fact: claim, verdict: NothingToDo},
-		{name: "claim of a skipped one, uploaded again", rec: at(Skipped), fact: again, verdict: NothingToDo, state: Skipped},
+		{name: "claim of a skipped one, uploaded again", rec: at(Skipped), fact: again, verdict: Claimed, state: Submitting, also: func(t *testing.T, r *Record) {
+			if r.Attempt != 1 || r.DuplicateOf != "" || r.FailureReason != "" || r.Revision != 0 || len(r.Runs) != 0 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "a copy", rec: at(Processing), fact: Copied{"0B", "doc_y"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if r.Copies != 1 || r.Sequence != "0B" || r.LastCopy != "doc_y" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "a copy, again", rec: at(Processing, func(r *Record) { r.Copies, r.Sequence, r.LastCopy = 1, "0B", "doc_y" }), fact: Copied{"0B", "doc_y"}, verdict: Unchanged},
+		{name: "a copy that was made before it", rec: at(Processing), fact: Copied{"09", "doc_y"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if r.Copies != 0 || r.Sequence != "0A" || r.LastCopy != "doc_y" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "the original of a skipped one is lost", rec: at(Skipped), fact: OriginalLost{"doc_x"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+			if r.Attempt != 2 || r.DuplicateOf != "" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "the original of another one is lost", rec: at(Skipped), fact: OriginalLost{"doc_y"}, verdict: Unchanged},
+		{name: "the original of one that is read is lost", rec: at(Processed, func(r *Record) { r.DuplicateOf = "doc_x" }), fact: OriginalLost{"doc_x"}, verdict: Unchanged},
 		{name: "reprocess a skipped one", rec: at(Skipped), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.DuplicateOf != "" {
 				t.Errorf("%+v", r)

@@ -121,8 +121,13 @@ type CheckFailed struct{ RunID, Reason, Location string }
 // delivery's own.
 type NotShown struct{ RunID, Digest string }
 
-// Copied: the same bytes were created under the same key once more, later.
-type Copied struct{ Sequencer string }
+// Copied: the same bytes were created under the same key once more, as a document that is
+// not read.
+type Copied struct{ Sequencer, DocumentID string }
+
+// OriginalLost: the document of which this one is a copy came to nothing because its object
+// can't be read any more. [Ledger.Apply] sees to it.
+type OriginalLost struct{ DocumentID string }
 
 // Skip: the object of this claim is not read, on purpose.
 type Skip struct {
@@ -158,6 +163,7 @@ func (CheckFailed) fact()    {}
 func (NotShown) fact()       {}
 func (Skip) fact()           {}
 func (Copied) fact()         {}
+func (OriginalLost) fact()   {}
 
 // Verdict says what a decision means for whoever reported the fact.
 type Verdict string

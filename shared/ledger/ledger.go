@@ -68,17 +68,33 @@ func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision
 		}
 		fresh = false
 		d, err := l.rules.Decide(rec, f, l.now())
-		if err != nil || !d.Written {
+		if err != nil {
 			return d, err
+		}
+		if !d.Written {
+			return l.passOn(ctx, d)
 		}
 		switch err := l.store.swap(ctx, rec, d.Record); {
 		case err == nil:
-			return d, nil
+			return l.passOn(ctx, d)
 		case !errors.Is(err, errConflict):
 			return Decision{}, err
 		}
 	}
 	return Decision{}, fmt.Errorf("ledger: %s: changed %d times while it was being decided on: try once more", documentID, maxTries)
+}
+
+// passOn has the latest copy of a document read whose own object is lost. It is done with
+// every fact about that document, so that it is done once more after an error.
+func (l *Ledger) passOn(ctx context.Context, d Decision) (Decision, error) {
+	if d.Record == nil || d.Record.LastCopy == "" || !d.Record.ObjectLost() {
+		return d, nil
+	}
+	// A copy's record that can't be understood is left as it is, like any other.
+	if _, err := l.Apply(ctx, d.Record.LastCopy, OriginalLost{d.Record.DocumentID}); err != nil && !errors.Is(err, ErrRecord) {
+		return Decision{}, err
+	}
+	return d, nil
 }
 
 // Get returns a record as it is now. The error wraps [ErrNotFound] or [ErrRecord]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -121,6 +122,8 @@ type Record struct {
 	RunAttempt int `dynamodbav:"runAttempt,omitempty"`
 	// Copies counts the later creations of the same bytes under the same key.
 	Copies int `dynamodbav:"copies,omitempty"`
+	// LastCopy is the document of the latest of them that is SKIPPED in favour of this one.
+	LastCopy string `dynamodbav:"lastCopy,omitempty"`
 	// DuplicateOf is the document that has the same content, of a SKIPPED one.
 	DuplicateOf string `dynamodbav:"duplicateOf,omitempty"`
 
@@ -176,6 +179,18 @@ type PastRun struct {
 	Mismatch bool `dynamodbav:"mismatch,omitempty"`
 	// Duplicate: a second run for an attempt that had one. It must never happen.
 	Duplicate bool `dynamodbav:"duplicate,omitempty"`
+}
+
+// ObjectLost reports whether the document came to nothing because of its object: the same
+// bytes may still be there as a copy. Any other end is about the bytes, or is left to a person.
+func (r *Record) ObjectLost() bool {
+	switch r.State {
+	case Refused:
+		return r.OutputRunID == "" && (strings.HasPrefix(r.FailureReason, "OBJECT_") || strings.HasPrefix(r.FailureReason, "S3_"))
+	case Skipped:
+		return r.OutputRunID == "" && r.DuplicateOf == ""
+	}
+	return false
 }
 
 // stateTime is the sort key of the index by-state: when the next check is due or, in a
