@@ -27,6 +27,8 @@ type attempt struct {
 
 	source document.Source
 	route  document.Route
+	// probe: it was let through in spite of a pause.
+	probe bool
 	// routed is false where no route takes the document any more.
 	routed bool
 
@@ -187,7 +189,11 @@ func (a *attempt) post(ctx context.Context) disposition {
 	if err := a.h.limiter.file(ctx, a.h.Now(), a.deadline); err != nil {
 		return a.release(ctx, err.Error(), backoff(a.receives))
 	}
-	if d, paused := a.h.paused(a.route.Name); paused { // since it was begun
+	left := a.h.pauses.longest(a.route.Name)
+	if a.probe {
+		left = a.h.pauses.accountPause()
+	}
+	if d, paused := a.h.paused(left); paused { // since it was begun
 		a.h.limiter.giveBack()
 		return a.release(ctx, d.reason, d.after)
 	}
@@ -273,8 +279,11 @@ func (a *attempt) unwanted(ctx context.Context, object Object) (ledger.Fact, err
 	src := a.source
 	src.Size = object.Size
 	owner, err := a.h.Ledger.Register(ctx, src, object.Checksum)
-	if err != nil || owner == a.id || wanted {
+	if err != nil || owner == a.id {
 		return nil, err
+	}
+	if wanted {
+		return nil, nil
 	}
 	return skip("SAME_CONTENT", owner, "%s has the same bytes under the same key", owner)
 }
@@ -308,7 +317,7 @@ func (a *attempt) request(file *extend.RunFile) extend.CreateRunRequest {
 func (a *attempt) circumstances(ctx context.Context, rec *ledger.Record) circumstances {
 	h := a.h
 	return circumstances{
-		record: rec, receives: a.receives, pause: h.config.Pause, now: h.Now(),
+		record: rec, receives: a.receives, pause: h.config.Pause, now: h.Now(), maxFailures: h.config.Rules.MaxFailures,
 		shared: func(cause string) bool {
 			shared := h.pauses.refused(h.Now(), cause, a.route.Name, a.id, h.config.Pause)
 			if shared {

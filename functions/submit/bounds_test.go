@@ -3,11 +3,15 @@ package submit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document"
+	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
 
@@ -42,6 +46,69 @@ func TestTwoDocumentsThatExtendFailsOver(t *testing.T) {
 	for _, c := range in.fake.Requests() {
 		if c.Route == fakeextend.RouteCreate && c.Count > 12 {
 			t.Errorf("%d POSTs", c.Count)
+		}
+	}
+}
+
+// Two documents that a firewall refuses, alone in a quiet bucket, look like an incident to each
+// other. A third does not wait for them, and once it is through they are on their own.
+func TestTwoSickDocumentsAndAHealthyOne(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(fakeextend.ForFile(fakeextend.RouteCreate, "sick", fakeextend.Fault{Status: 403})))
+	a, _ := put("sick1")
+	b, _ := put("sick2")
+	for range 100 { // until all are paused for as long as it takes
+		in.receive(a)
+		in.receive(b)
+		in.clock.advance(time.Minute)
+	}
+	in.receive(a)
+	in.receive(b)
+	good, u := put("good")
+	in.want(in.receive(good), allDone)
+	in.wantProcessing(u)
+	in.wantRuns(1)
+
+	rounds := 0
+	for open := []string{"sick1", "sick2"}; len(open) > 0; rounds++ {
+		if rounds > 200 {
+			t.Fatal("they come back for ever, though others are accepted")
+		}
+		m, healthy := put(fmt.Sprint("good", rounds))
+		in.receive(a)
+		in.receive(b)
+		in.want(in.receive(m), allDone)
+		in.wantProcessing(healthy)
+		in.clock.advance(maxBackoff)
+		open = slices.DeleteFunc(open, func(id string) bool { return in.recordOf("in/" + id + ".pdf").State.Terminal() })
+	}
+}
+
+// A file that can't be sent in time costs its transfer each time. Two of them end within a day;
+// what twenty hear for half a day is an incident.
+func TestFilesThatAreAllTooSlow(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		documents int
+		within    time.Duration
+		end       bool
+	}{{2, 24 * time.Hour, true}, {20, 12 * time.Hour, false}} {
+		in := newIntake(t)
+		in.config.SendsFiles = true
+		in.file = func(context.Context, document.Source, string, time.Duration) (*extend.RunFile, error) {
+			return nil, context.DeadlineExceeded
+		}
+		for began := in.now(); in.now().Sub(began) < tt.within; in.clock.advance(tooSlowWait) {
+			for i := range tt.documents {
+				m, _ := put(fmt.Sprint("slow", i))
+				in.receive(m)
+				in.clock.advance(time.Second)
+			}
+		}
+		for i := range tt.documents {
+			if rec := in.recordOf(fmt.Sprintf("in/slow%d.pdf", i)); rec.State.Terminal() != tt.end || tt.end && rec.FailureReason != "TOO_SLOW" {
+				t.Errorf("%d documents: %s %s, %d failures and %d shared", tt.documents, rec.State, rec.FailureReason, rec.Failures, rec.SharedFailures)
+			}
 		}
 	}
 }

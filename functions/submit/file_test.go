@@ -126,7 +126,7 @@ func TestAfterFile(t *testing.T) {
 			if back := len(got.Back) == 1; back != (c.state == ledger.Waiting) || len(got.Dead) > 0 {
 				t.Errorf("%+v", got)
 			}
-			if _, paused := in.paused(""); paused != c.pauses {
+			if _, paused := in.paused(in.pauses.longest("")); paused != c.pauses {
 				t.Errorf("paused: %v", paused)
 			}
 			in.wantCalls(map[string]int{})

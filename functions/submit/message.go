@@ -187,13 +187,15 @@ func (h *Handler) upload(ctx context.Context, u document.UploadEvent, receives i
 		slog.InfoContext(ctx, "ignored", "reason", "no route", "object", u.Source.Object(), metric.NotRouted.One())
 		return disposition{}
 	}
-	if d, paused := h.paused(route.Name); paused {
+	left, probe := h.pauses.admit(h.Now(), route.Name, u.DocumentID())
+	if d, paused := h.paused(left); paused {
 		return d
 	}
 	if wait := u.Source.UploadedAt.Add(h.config.Settle).Sub(h.Now()); h.config.Settle > 0 && !reprocess && wait > 0 {
 		return disposition{kind: delayed, after: wait, reason: "its object is given time to settle"}
 	}
 	a := h.newAttempt(ctx, u.DocumentID(), receives)
+	a.probe = probe
 	var d disposition
 	if reprocess {
 		d = a.reprocess(ctx, u.Reprocess)
@@ -205,9 +207,8 @@ func (h *Handler) upload(ctx context.Context, u document.UploadEvent, receives i
 	return d
 }
 
-// paused is what becomes of a document while its route, or everything, is paused.
-func (h *Handler) paused(route string) (d disposition, paused bool) {
-	p := h.pauses.longest(route)
+// paused is what becomes of a document during a pause.
+func (h *Handler) paused(p pause) (d disposition, paused bool) {
 	wait := p.until.Sub(h.Now())
 	return disposition{kind: delayed, after: wait, reason: "paused: " + p.reason}, wait > 0
 }

@@ -9,14 +9,20 @@ import (
 // pauses says for how long this instance makes no call, and for whom. The account is
 // paused at once when Extend itself refuses it. A refusal that may be about one
 // document (a firewall's 403, say) pauses nobody until a second document hears the
-// same with no success in between: then it is shared, by one route or by all.
+// same with no success in between: then it is shared, by one route or by all. It may still
+// be that those documents are sick and all others are well, so that now and then one that
+// has not heard it is let through as a probe: a success ends the pause.
 //
 // The zero value is ready for use, by several at once. Times are those of the handler's
 // clock.
 type pauses struct {
 	mu      sync.Mutex
 	account pause
-	routes  map[string]pause
+	// all and routes are the pauses by what documents share.
+	all    pause
+	routes map[string]pause
+	// nextProbe is when a document may be let through in spite of them.
+	nextProbe time.Time
 	// heard are the refusals since the last success, by their cause.
 	heard map[string]*refusal
 }
@@ -33,27 +39,56 @@ type refusal struct {
 	shared    int               // how often it was heard since it is known to be shared
 }
 
+// probeInterval is the time between two probes of an instance.
+const probeInterval = 30 * time.Second
+
 // longest is the pause that holds for a document of a route.
 func (p *pauses) longest(route string) pause {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r := p.routes[route]; r.until.After(p.account.until) {
-		return r
+	return later(p.account, p.sharedBy(route))
+}
+
+// admit is the pause that holds for this document now, if any, and whether it is let through
+// as a probe in spite of one.
+func (p *pauses) admit(now time.Time, route, documentID string) (left pause, probe bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	shared := p.sharedBy(route)
+	if p.account.until.After(now) || !shared.until.After(now) || now.Before(p.nextProbe) {
+		return later(p.account, shared), false
 	}
+	if r := p.heard[shared.reason]; r != nil {
+		if _, heard := r.documents[documentID]; heard {
+			return shared, false
+		}
+	}
+	p.nextProbe = now.Add(probeInterval)
+	return pause{}, true
+}
+
+// sharedBy is the pause by what documents share, for a route.
+func (p *pauses) sharedBy(route string) pause { return later(p.all, p.routes[route]) }
+
+// accountPause is the pause that holds for probes too.
+func (p *pauses) accountPause() pause {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.account
+}
+
+func later(a, b pause) pause {
+	if b.until.After(a.until) {
+		return b
+	}
+	return a
 }
 
 // pauseAccount stops all calls until then.
 func (p *pauses) pauseAccount(until time.Time, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pauseAll(until, reason)
-}
-
-func (p *pauses) pauseAll(until time.Time, reason string) {
-	if until.After(p.account.until) {
-		p.account = pause{until, reason}
-	}
+	p.account = later(p.account, pause{until, reason})
 }
 
 // refused takes note that a document heard a refusal, and reports whether others have
@@ -78,7 +113,7 @@ func (p *pauses) refused(now time.Time, cause, route, documentID string, most ti
 	until := now.Add(min(time.Second<<min(r.shared-1, 20), most))
 	for _, other := range r.documents {
 		if other != route {
-			p.pauseAll(until, cause)
+			p.all = later(p.all, pause{until, cause})
 			return true
 		}
 	}
@@ -105,6 +140,7 @@ func (p *pauses) succeeded(route string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.routes, route)
+	p.nextProbe = time.Time{}
 	maps.DeleteFunc(p.heard, func(_ string, r *refusal) bool {
 		for _, other := range r.documents {
 			if other == route {
@@ -113,4 +149,7 @@ func (p *pauses) succeeded(route string) {
 		}
 		return false
 	})
+	if p.heard[p.all.reason] == nil {
+		p.all = pause{}
+	}
 }

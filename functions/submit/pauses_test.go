@@ -76,6 +76,59 @@ func TestPauses(t *testing.T) {
 			t.Error("not shared")
 		}
 	})
+	t.Run("one that has not heard it is let through now and then, and a success ends the pause", func(t *testing.T) {
+		t.Parallel()
+		var p pauses
+		p.refused(now, "403", "a", "doc_1", most)
+		for range 10 {
+			p.refused(now, "403", "a", "doc_2", most)
+		}
+		admitted := func(at time.Duration, document string) bool {
+			left, probe := p.admit(now.Add(at), "a", document)
+			return probe && left.until.IsZero()
+		}
+		if admitted(0, "doc_1") || admitted(0, "doc_2") {
+			t.Error("one that has heard it is let through")
+		}
+		if !admitted(0, "doc_3") || admitted(0, "doc_4") || admitted(probeInterval-1, "doc_4") || !admitted(probeInterval, "doc_4") {
+			t.Error("want one at once, and the next after the interval")
+		}
+		if _, probe := p.admit(now, "b", "doc_5"); probe {
+			t.Error("another route has no pause, and needs no probe")
+		}
+		p.succeeded("a")
+		if left(&p, "a") != 0 {
+			t.Error("paused after a success")
+		}
+	})
+	t.Run("a success ends the pause of all", func(t *testing.T) {
+		t.Parallel()
+		var p pauses
+		p.refused(now, "403", "a", "doc_1", most)
+		p.refused(now, "403", "b", "doc_2", most)
+		p.succeeded("c")
+		if left(&p, "c") == 0 {
+			t.Error("a success of a route that has not heard it says nothing of the others")
+		}
+		p.succeeded("b")
+		if left(&p, "c") != 0 {
+			t.Error("paused after a success")
+		}
+	})
+	t.Run("nobody is let through while the account is paused", func(t *testing.T) {
+		t.Parallel()
+		var p pauses
+		p.refused(now, "403", "a", "doc_1", most)
+		p.refused(now, "403", "a", "doc_2", most)
+		p.pauseAccount(now.Add(time.Minute), "401")
+		if left, probe := p.admit(now, "a", "doc_3"); probe || left.reason != "401" {
+			t.Error(left, probe)
+		}
+		p.succeeded("a")
+		if left(&p, "a") != time.Minute {
+			t.Error("a success of a POST that was under way does not mend the account")
+		}
+	})
 	t.Run("the account's pause is not cut short", func(t *testing.T) {
 		t.Parallel()
 		var p pauses

@@ -28,6 +28,8 @@ type circumstances struct {
 	shared func(cause string) bool
 	// heardBy is how many documents have heard it.
 	heardBy func(cause string) int
+	// maxFailures is how often a document may fail by itself.
+	maxFailures int
 }
 
 // afterPost says what follows from a POST: the fact for the ledger, and what becomes of
@@ -112,8 +114,15 @@ func afterFile(c circumstances, err error) (ledger.Fact, disposition) {
 		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		// It is tried again when the others are through.
-		return failure("the file could not be sent in time", "TOO_SLOW", tooSlowWait)
+		// It is tried again when the others are through. Each try costs the file's transfer, so
+		// that a few large files, alone in a quiet bucket, are not excused for days: the more
+		// documents hear it, the longer all of them are.
+		const cause = "the file could not be sent in time"
+		fact, d := failure(cause, "TOO_SLOW", tooSlowWait)
+		if f := fact.(ledger.NotAccepted).Failure; c.record.SharedFailures >= c.maxFailures*c.heardBy(cause) {
+			f.Own = true
+		}
+		return fact, d
 	}
 	cause := "file not ready"
 	if e, ok := errors.AsType[smithy.APIError](err); ok { // S3's

@@ -104,6 +104,8 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			if apart := now.Add(failureWait(next.Failures)); apart.After(until) {
 				next.NextCheckAt = apart
 			}
+		} else {
+			next.SharedFailures++
 		}
 		if next.Failures >= r.MaxFailures || now.Sub(next.FailingSince) >= r.GiveUpAfter {
 			next.endBecause(Refused, f.Failure.Code, fmt.Sprintf("given up after %d failures since %s: %s",

@@ -96,6 +96,8 @@ type Record struct {
 	// is when they began, own or not.
 	Failures     int       `dynamodbav:"failures,omitempty"`
 	FailingSince time.Time `dynamodbav:"failingSince,omitempty"`
+	// SharedFailures counts those of which others heard the same, apart from Failures.
+	SharedFailures int `dynamodbav:"sharedFailures,omitempty"`
 	// FailedAt is when the last of them was.
 	FailedAt time.Time `dynamodbav:"failedAt,omitempty"`
 	// Unanswered counts the POSTs of this attempt of which nobody knew whether they made a run.

@@ -121,7 +121,7 @@ func (rec *Record) setRun(runID, url string, now time.Time) {
 	rec.RunID, rec.RunURL = runID, url
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
 	rec.searched()
-	rec.Failures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, time.Time{}, time.Time{}, 0, 0
+	rec.Failures, rec.SharedFailures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, 0, time.Time{}, time.Time{}, 0, 0
 	if rec.SubmittedAt.IsZero() {
 		rec.SubmittedAt = now
 	}
@@ -212,7 +212,7 @@ func (rec *Record) archive(now time.Time) {
 	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""
 	rec.FailureReason, rec.FailureMessage = "", ""
 	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
-	rec.Failures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, time.Time{}, time.Time{}, 0, 0
+	rec.Failures, rec.SharedFailures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, 0, time.Time{}, time.Time{}, 0, 0
 	rec.FailedChecks, rec.UnreadableLocation = 0, ""
 	rec.MissingSince, rec.PendingDigest, rec.PendingSince, rec.PastDigests = time.Time{}, "", time.Time{}, nil
 	rec.RunAttempt, rec.DuplicateOf = 0, ""
