@@ -116,7 +116,7 @@ func TestHealthyBesideSick(t *testing.T) {
 	const healthy, sick = 200, 20
 	drain := func(sick, sickness int) float64 {
 		w := schedule(t, 7, rush(healthy+sick), func(w *world) {
-			w.set.planRequests, w.set.planFiles, w.set.sick, w.set.sickness, w.set.limit = 10, 80, sick, sickness, 30*24*time.Hour
+			w.set.planRequests, w.set.planFiles, w.set.sick, w.set.sickness, w.set.giveUp = 10, 80, sick, sickness, time.Hour
 		})
 		for _, v := range w.violations {
 			t.Error(v)

@@ -102,7 +102,7 @@ func (w *world) upload(n int, key string, body []byte) {
 	sum := sha256.Sum256(body)
 	u := &upload{name: fmt.Sprintf("%c%d", 'a'+n%26, n), id: id, sha256: hex.EncodeToString(sum[:]), versioned: w.set.versioned}
 	u.object, u.empty = o, len(body) == 0
-	if n == 0 && w.strike(dice, firewalled) || n < w.set.sick && w.set.sickness == 0 {
+	if !w.set.onlyUploads && w.strike(dice, firewalled) || n < w.set.sick && w.set.sickness == 0 {
 		u.firewalled = true
 	} else if n < w.set.sick {
 		u.refused = w.set.sickness

@@ -252,7 +252,7 @@ func (w *world) refusedRightly(name string, rec *ledger.Record) {
 			w.violate("%s: REFUSED as empty", name)
 		}
 	case rec.FailureReason == "NOT_THE_API" || rec.FailureReason == "FORBIDDEN" || rec.FailureReason == "FILE_NOT_READY":
-		if n := w.claims[attemptOf{u.id, rec.Attempt}]; n < w.stack.submit.Rules.MaxFailures {
+		if n := w.claims[attemptOf{u.id, rec.Attempt}]; n < w.stack.submit.Rules.MaxFailures && w.took < w.set.giveUp {
 			w.violate("%s: REFUSED %s after %d claims", name, rec.FailureReason, n)
 		}
 	case rec.FailureReason == "OBJECT_GONE":
