@@ -153,7 +153,7 @@ var kinds = [nKinds]struct {
 	slowAfter:            {"answer after the client gave up", 0.1},
 	neverSent:            {"no connection", 0.1},
 	transportRepeats:     {"stream refused after the request arrived: a transport repeats what it can send again", 0.1},
-	firewalled:           {"firewall refuses one file, always", 0.3},
+	firewalled:           {"firewall refuses a file, always", 0.1},
 	linkQuoted:           {"a text of Extend quotes a presigned link", 0.3},
 	foreignAnswer:        {"a router, proxy or firewall answers in Extend's place", 0.1},
 	answerWithoutRun:     {"success without what was asked for, done or not", 0.1},

@@ -350,7 +350,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 		calmAfter: pick(20*time.Minute, 40*time.Minute, 2*time.Hour), limit: 48 * time.Hour,
 		lease: 3 * time.Minute, confirm: pick(2*time.Minute, 5*time.Minute, 10*time.Minute),
 		reconcile: pick(2*time.Minute, 10*time.Minute, 30*time.Minute), pause: pick(time.Minute, 5*time.Minute),
-		giveUp: 72 * time.Hour, maxAttempts: 1 + dice.IntN(3), requests: 10, files: 80,
+		giveUp: 6 * time.Hour, maxAttempts: 1 + dice.IntN(3), requests: 10, files: 80,
 		longestRun: pick(time.Second, time.Minute, 15*time.Minute), longestLag: pick(50*time.Millisecond, time.Second),
 		errorShape: fakeextend.ErrorShape(dice.IntN(3)), retryAfter: fakeextend.RetryAfter(dice.IntN(3)),
 		explicitNulls: dice.IntN(2) == 0, shortPages: dice.IntN(4) == 0,
