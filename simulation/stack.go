@@ -37,7 +37,7 @@ func (w *world) config() stackConfig {
 		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "UPLOAD_BUCKET": bucketName(w.seed), "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "MAX_CONCURRENCY": strconv.Itoa(concurrency),
 		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause), "STALLED_AFTER_SECONDS": "21600",
-		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": seconds(w.set.giveUp), "MAX_UNANSWERED": "3", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
+		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": seconds(w.set.giveUp), "MAX_UNANSWERED": "5", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
 		"RECONCILE_AFTER_SECONDS": seconds(w.set.reconcile), "MAX_ATTEMPTS": strconv.Itoa(w.set.maxAttempts),
 	}
 	getenv := func(name string) string { return env[name] }

@@ -46,7 +46,7 @@ const (
 )
 
 var rules = ledger.Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2,
-	MaxFailures: 10, GiveUpAfter: 72 * time.Hour, MaxUnanswered: 3}
+	MaxFailures: 10, GiveUpAfter: 72 * time.Hour, MaxUnanswered: 5}
 
 func TestMain(m *testing.M) {
 	logcapture.Install()

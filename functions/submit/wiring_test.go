@@ -317,7 +317,7 @@ func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest", "UPLOAD_BUCKET": "in", "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "MAX_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",
-		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": "259200", "MAX_UNANSWERED": "3", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
+		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": "259200", "MAX_UNANSWERED": "5", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
 	}
 	getenv := func(name string) string { return env[name] }
 	c, err := LoadConfig(getenv)

@@ -27,7 +27,7 @@ type Rules struct {
 
 // DefaultRules are the template's defaults.
 var DefaultRules = Rules{Lease: 3 * time.Minute, ConfirmWindow: 10 * time.Minute, ReconcileAfter: 10 * time.Minute, MaxAttempts: 2,
-	MaxFailures: 10, GiveUpAfter: 72 * time.Hour, MaxUnanswered: 3}
+	MaxFailures: 10, GiveUpAfter: 72 * time.Hour, MaxUnanswered: 5}
 
 const (
 	// maxFailedChecks bounds the questions about a run that end without an answer: at the
