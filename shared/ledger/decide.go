@@ -107,9 +107,11 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		} else {
 			next.SharedFailures++
 		}
-		if next.Failures >= r.MaxFailures || now.Sub(next.FailingSince) >= r.GiveUpAfter {
+		// One failure after a long pause is no failure that lasts: it takes as many, though others' too.
+		tried := next.Failures + next.SharedFailures
+		if next.Failures >= r.MaxFailures || tried >= r.MaxFailures && now.Sub(next.FailingSince) >= r.GiveUpAfter {
 			next.endBecause(Refused, f.Failure.Code, fmt.Sprintf("given up after %d failures since %s: %s",
-				next.Failures, next.FailingSince.Format(time.RFC3339), f.Failure.Message), now)
+				tried, next.FailingSince.Format(time.RFC3339), f.Failure.Message), now)
 		}
 		return write(Stored)
 

@@ -383,8 +383,13 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "not accepted, as others are not, for a day", rec: at(Submitting, func(r *Record) { r.FailingSince, r.FailedAt = t0, t0.Add(23*time.Hour) }), fact: refused(false), now: t0.Add(24 * time.Hour), verdict: Stored, state: Refused},
-		{name: "not accepted, as others are not, once more after a day on which all were paused", rec: at(Submitting, func(r *Record) { r.FailingSince, r.FailedAt = t0, t0 }), fact: refused(false), now: t0.Add(24 * time.Hour), verdict: Stored, state: Waiting},
+		{name: "not accepted, as others are not, for a day", rec: at(Submitting, func(r *Record) { r.SharedFailures, r.FailingSince, r.FailedAt = 2, t0, t0.Add(23*time.Hour) }), fact: refused(false), now: t0.Add(24 * time.Hour), verdict: Stored, state: Refused},
+		{name: "not accepted, as others are not, for a day and only now and then", rec: at(Submitting, func(r *Record) { r.SharedFailures, r.FailingSince, r.FailedAt = 1, t0, t0.Add(23*time.Hour) }), fact: refused(false), now: t0.Add(24 * time.Hour), verdict: Stored, state: Waiting, also: func(t *testing.T, r *Record) {
+			if r.SharedFailures != 2 || r.Failures != 0 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "not accepted, as others are not, once more after a day on which all were paused", rec: at(Submitting, func(r *Record) { r.SharedFailures, r.FailingSince, r.FailedAt = 2, t0, t0 }), fact: refused(false), now: t0.Add(24 * time.Hour), verdict: Stored, state: Waiting},
 		{name: "not accepted, for the account, for a year", rec: at(Submitting, func(r *Record) { r.FailingSince = t0 }), fact: NotAccepted{ClaimNumber: 1, Reason: "402"}, now: t0.Add(365 * 24 * time.Hour), verdict: Stored, state: Waiting},
 		{name: "unknown, as others are", rec: at(Submitting), fact: OutcomeUnknown{ClaimNumber: 1, Shared: true}, verdict: Stored, state: Unconfirmed, also: func(t *testing.T, r *Record) {
 			if r.Unanswered != 0 {

@@ -15,7 +15,7 @@ type Rules struct {
 	// MaxAttempts bounds the attempts that the retry rule makes by itself; 1 means it makes none.
 	MaxAttempts int
 	// MaxFailures and GiveUpAfter bound what is tried without a run: so many failures that
-	// were the document's own, or any that lasted so long, end it as REFUSED. What is about
+	// were the document's own, or as many of any kind that lasted so long, end it as REFUSED. What is about
 	// the account, or about the plan's rate, is not bounded: it waits for a person. A search
 	// that fails ends the document when both are reached.
 	MaxFailures int
