@@ -53,6 +53,14 @@ const maxTries = 10
 //
 // After an error nothing is known about the write; apply the fact once more.
 func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision, error) {
+	d, err := l.apply(ctx, documentID, f)
+	if err != nil {
+		return d, err
+	}
+	return l.passOn(ctx, d)
+}
+
+func (l *Ledger) apply(ctx context.Context, documentID string, f Fact) (Decision, error) {
 	var rec *Record
 	claim, fresh := f.(Claim) // most claims are the first word about a document: try without reading
 	if fresh && claim.By == "" {
@@ -68,15 +76,12 @@ func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision
 		}
 		fresh = false
 		d, err := l.rules.Decide(rec, f, l.now())
-		if err != nil {
+		if err != nil || !d.Written {
 			return d, err
-		}
-		if !d.Written {
-			return l.passOn(ctx, d)
 		}
 		switch err := l.store.swap(ctx, rec, d.Record); {
 		case err == nil:
-			return l.passOn(ctx, d)
+			return d, nil
 		case !errors.Is(err, errConflict):
 			return Decision{}, err
 		}
@@ -91,7 +96,7 @@ func (l *Ledger) passOn(ctx context.Context, d Decision) (Decision, error) {
 		return d, nil
 	}
 	// A copy's record that can't be understood is left as it is, like any other.
-	if _, err := l.Apply(ctx, d.Record.LastCopy, OriginalLost{d.Record.DocumentID}); err != nil && !errors.Is(err, ErrRecord) {
+	if _, err := l.apply(ctx, d.Record.LastCopy, OriginalLost{d.Record.DocumentID}); err != nil && !errors.Is(err, ErrRecord) {
 		return Decision{}, err
 	}
 	return d, nil

@@ -121,6 +121,8 @@ func TestTableAndMemoryAgree(t *testing.T) {
 					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, Output: output(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Fetched: rapid.Bool().Draw(rt, "fetched"), AsOf: int64(rapid.IntRange(0, 5).Draw(rt, "as of")), Credits: "1.5"},
 					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Fetched: true, AsOf: 2},
 					RunEnded{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
+					Refusal{ClaimNumber: int64(n), Code: "OBJECT_GONE", Message: "m"}, Skip{ClaimNumber: int64(n), Code: "SAME_CONTENT", DuplicateOf: docs[0].DocumentID()},
+					Copied{Sequencer: "0C", DocumentID: docs[1].DocumentID()},
 					RunMissing{RunID: run()}, StillRunning{RunID: run()}, Reprocess{Attempt: n + 1, Reason: "asked for"}, Requeued{},
 				}).Draw(rt, "fact")
 				got, gotErr := real.Apply(ctx, s.DocumentID(), f)
