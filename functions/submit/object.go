@@ -54,7 +54,7 @@ func (b *s3Bucket) Head(ctx context.Context, src document.Source) (Object, error
 		// Only a GET's answer has a body, which says what is bad.
 		object, why := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId, IfMatch: in.IfMatch, Range: aws.String("bytes=0-0")})
 		if why == nil {
-			object.Body.Close()
+			_ = object.Body.Close() // only the error was wanted
 		} else if _, ok := errors.AsType[smithy.APIError](why); ok {
 			err = why
 		}
