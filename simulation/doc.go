@@ -39,9 +39,12 @@
 // # What is promised
 //
 //   - Every upload ends in a terminal state, with one run for each attempt.
+//   - Of the uploads with the same bytes under the same key, one is paid for, unless it came
+//     to nothing.
 //   - The record says of its run what Extend says of it. Its output is, by value, one that
 //     the run had, and the newest one if the delivery of that was answered with 200.
 //   - Nothing that a stranger sends is stored.
+//   - No credential is in a log line, a record or an event.
 //   - Every revision of every document is announced, each before the next one. A
 //     repetition has the same id and the same content. Nothing is announced that is not
 //     stored, and a consumer can read the output that was stored with that revision.

@@ -137,30 +137,36 @@ func anchors(page string) map[string]bool {
 	return all
 }
 
-// A document that ended by our own doing says why by a code, and an operator looks it up.
-func TestOperationsExplainsOurCodes(t *testing.T) {
+// The field's cases name the tests that hold what is said of them.
+func TestFieldCasesNameTests(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
+	doc, err := os.ReadFile(filepath.Join(root, "docs/field-cases.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	codes := 0
-	for _, name := range []string{
-		"functions/submit/attempt.go", "functions/submit/object.go", "functions/submit/postresult.go", "functions/submit/search.go",
-		"shared/ledger/decide.go",
-	} {
-		source, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatalf("this test has to follow where codes are given: %v", err)
-		}
-		for _, m := range regexp.MustCompile(`"([A-Z]+(?:_[A-Z]+)+|FORBIDDEN)"`).FindAllStringSubmatch(string(source), -1) {
-			codes++
-			if !strings.Contains(string(doc), "`"+m[1]+"`") {
-				t.Errorf("%s ends documents with %s, which operations.md does not explain", name, m[1])
+	there := map[string]bool{}
+	for _, dir := range []string{"functions", "shared", "simulation", "test"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(name string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(name, "_test.go") {
+				return err
 			}
+			source, err := os.ReadFile(name)
+			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(source, -1) {
+				there[string(m[1])] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	if codes == 0 {
-		t.Error("there are no codes")
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(doc), -1)
+	if len(named) == 0 {
+		t.Error("no test is named")
+	}
+	for _, m := range named {
+		if !there[m[1]] {
+			t.Errorf("field-cases.md names %s: there is no such test", m[1])
+		}
 	}
 }
