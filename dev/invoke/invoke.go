@@ -20,9 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/stack"
 	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/extend/webhook"
@@ -114,8 +116,10 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 		}
 	}
 
+	fake := stack.SmallestPlan()
+	fake.Processing = fakeextend.Fixed(time.Hour) // no run ends here, so that what an event leads to stays as it is
 	s, err := stack.Start(ctx, stack.Options{
-		Say: stack.SayTo(out), Fake: stack.SmallestPlan(),
+		Say: stack.SayTo(out), Fake: fake,
 		Parameters: map[string]string{"UploadBucketName": "intake-uploads"}, // the bucket of the events
 	})
 	if err != nil {
@@ -126,7 +130,10 @@ func invoke(ctx context.Context, out io.Writer, image string, names []string) (e
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "\nThe webhook's events, if they were signed, are signed anew as of now.")
+	if err := sam.putSamples(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "\nThe webhook's events, if they were signed, are signed anew as of now. The files of submit's events are in the bucket, and their versions and ETags in the events.")
 	wrong, run := 0, 0
 	try := func(through caller, name string) error {
 		ok, err := sam.try(ctx, out, through, name, expected[name])
@@ -195,7 +202,7 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 		return false, err
 	}
 	if functionOf(name) == "SubmitFunction" { // which reads no event of another region
-		event = bytes.ReplaceAll(event, []byte("eu-west-1"), []byte(emulator.Region))
+		event = []byte(strings.NewReplacer(append(l.samples, "eu-west-1", emulator.Region)...).Replace(string(event)))
 	}
 	if functionOf(name) == "WebhookFunction" {
 		if event, err = signAnew(event, time.Now()); err != nil {
@@ -249,6 +256,50 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 		fmt.Fprintf(out, "         %s\n         | %s\n", problem, strings.ReplaceAll(strings.TrimSpace(log), "\n", "\n         | "))
 	}
 	return problem == "", nil
+}
+
+// sampleObjects are the objects of submit's events that exist, and sampleETag is the ETag of each.
+var sampleObjects = []struct{ key, version string }{
+	{"invoices/Invoice 42+7 für Zürich.pdf", "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"},
+	{"invoices/2026/納品書 100%.pdf", "b7Kq2mPz9LrW4xNcV1yTgH8dJ5sQ0eFu"},
+	{"invoices/scan.tiff", ""},
+}
+
+const sampleETag = "9b2cf535f27731c974343645a3985328"
+
+// putSamples puts the objects into the bucket: submit looks at an object before it sends it.
+// The stack submits them, too, and has to be through before its table is looked at.
+func (l *samLocal) putSamples(ctx context.Context) error {
+	bucket := l.Outputs["UploadBucketName"]
+	for i, object := range sampleObjects {
+		out, err := l.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &object.key, Body: strings.NewReader("%PDF-1.4 a sample")})
+		if err != nil {
+			return fmt.Errorf("put %s: %w", object.key, err)
+		}
+		if i == 0 { // they have the same bytes
+			l.samples = append(l.samples, sampleETag, strings.Trim(aws.ToString(out.ETag), `"`))
+		}
+		if object.version != "" {
+			l.samples = append(l.samples, object.version, aws.ToString(out.VersionId))
+		}
+	}
+	through := func() (bool, error) {
+		states, err := l.documents(ctx, false)
+		return len(states) == len(sampleObjects) && !slices.ContainsFunc(states, func(s ledger.State) bool { return s != ledger.Processing }), err
+	}
+	for deadline := time.Now().Add(invokePatience); ; {
+		switch done, err := through(); {
+		case err != nil || done:
+			return err
+		case time.Now().After(deadline):
+			return fmt.Errorf("the stack has not submitted the samples within %v", invokePatience)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // signAnew signs a delivery as of now. One that was not signed, or not with the
