@@ -140,7 +140,7 @@ var calls = map[string]struct {
 		_, err := c.Files.Upload(ctx, extend.UploadFileRequest{Name: "a.pdf", Size: int64(len(content)), Content: strings.NewReader(content)})
 		return err
 	}},
-	"cancel": {do: func(ctx context.Context, c *extend.Client) error { // a POST without a body, which a transport can always send again
+	"cancel": {repeated: true, do: func(ctx context.Context, c *extend.Client) error { // a POST without a body, which a transport can always send again
 		_, err := c.Runs.Cancel(ctx, "dpr_1")
 		return err
 	}},
@@ -152,7 +152,10 @@ var calls = map[string]struct {
 		_, err := c.Runs.List(ctx, extend.ListRunsRequest{})
 		return err
 	}},
-	"delete": {repeated: true, do: func(ctx context.Context, c *extend.Client) error { return c.Runs.Delete(ctx, "dpr_1") }},
+	"delete": {repeated: true, do: func(ctx context.Context, c *extend.Client) error {
+		_, err := c.Runs.Delete(ctx, "dpr_1")
+		return err
+	}},
 }
 
 // Frames of HTTP/2, https://www.rfc-editor.org/rfc/rfc9113.html#name-frame-definitions.

@@ -64,20 +64,23 @@ type answer struct {
 	body      []byte
 }
 
-// member unwraps the envelope {"success": true, "<name>": …}, keeping the member's bytes as they are.
-func (a *answer) member(name string) (json.RawMessage, error) {
+// open returns what the answer is about, with its bytes as they are, and what the envelope around it warns of.
+func (a *answer) open(op operation) (raw json.RawMessage, warning string, err error) {
 	body := bytes.TrimPrefix(a.body, []byte("\ufeff"))
-	if name == "" {
-		return body, nil
-	}
-	envelope, err := loose.SplitObject(body)
+	o, err := loose.SplitObject(body)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if !envelope.Has(name) {
-		return nil, fmt.Errorf("no %q in it", name)
+	warning = clean.Text(loose.Of[string](o, "warning"), maxText)
+	switch {
+	case op.member != "" && !o.Has(op.member):
+		return nil, "", fmt.Errorf("no %q in it", op.member)
+	case op.member != "":
+		return o[op.member], warning, nil
+	case op.wrapped != "" && o.Has(op.wrapped) && !o.Has("object"):
+		return o[op.wrapped], warning, nil
 	}
-	return envelope[name], nil
+	return body, warning, nil
 }
 
 // unusable is the error of a request that the server took, as its status says, and whose answer is of no use.
@@ -91,11 +94,7 @@ func (p prepared) unusable(a *answer, err error) error {
 	if f := parseErrorBody(e.Body); f.said || !bytes.HasPrefix(bytes.TrimLeft(e.Body, " \t\r\n\ufeff"), []byte("{")) {
 		e.Code, e.Message, e.FromAPI = f.code, f.message, f.proof
 	}
-	call := &callError{method: p.method, path: p.path, final: true, err: e}
-	if p.method != "GET" {
-		call.err = fmt.Errorf("outcome unknown: %w", e)
-	}
-	return call
+	return &callError{method: p.method, path: p.path, final: true, err: e}
 }
 
 var word = regexp.MustCompile(`^-?[A-Za-z]+`)

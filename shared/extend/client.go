@@ -41,7 +41,8 @@ func StaticKey(key string) KeyFunc {
 
 // Client calls the API. It is safe for concurrent use. Make one with [NewClient].
 type Client struct {
-	Runs  *RunService  // processor runs
+	Runs *RunService // a processor's work on a document: what most callers want
+
 	Files *FileService // what runs can read without a URL
 
 	key       KeyFunc
@@ -53,6 +54,7 @@ type Client struct {
 	maxAnswer int64
 
 	otherVersion func(ctx context.Context, said string) // nil: nobody is told
+	limiter      func(context.Context) error            // nil: nothing to wait for
 }
 
 // Option changes a [Client] while it is made.
@@ -68,8 +70,9 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 		userAgent: "extend-intake",
 		maxAnswer: maxAnswer,
 	}
-	c.Runs = &RunService{client: c}
-	c.Files = &FileService{client: c}
+	s := &service{client: c}
+	c.Runs = (*RunService)(s)
+	c.Files = (*FileService)(s)
 
 	var errs []error
 	if key == nil {
@@ -146,6 +149,16 @@ func WithRetry(r Retry) Option {
 func WithOtherVersion(f func(ctx context.Context, said string)) Option {
 	return func(c *Client) error {
 		c.otherVersion = f
+		return nil
+	}
+}
+
+// WithLimiter has every request wait for its turn: each page of a list, each question of a Wait and each repetition is one.
+// A plan's limit of requests per second is one for all calls, so that a limiter is best shared by all clients of a key; the
+// Wait of golang.org/x/time/rate's fits. Its error is that of a request which was not sent.
+func WithLimiter(wait func(context.Context) error) Option {
+	return func(c *Client) error {
+		c.limiter = wait
 		return nil
 	}
 }

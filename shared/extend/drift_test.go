@@ -51,13 +51,13 @@ func TestSummariesAndFilesAreAsTolerant(t *testing.T) {
 	t.Parallel()
 	for _, odd := range oddities {
 		for _, member := range []string{"object", "processorId", "processorName", "processorVersionId", "type", "createdAt", "updatedAt", "usage", "novelty"} {
-			page, err := parsePage(json.RawMessage(fmt.Sprintf(`{"success": %s, "processorRuns": [{"id": "dpr_1", "status": "FAILED", "%s": %s}], "nextPageToken": "t"}`, odd, member, odd)))
-			if err != nil || len(page.Runs) != 1 || page.Runs[0].ID != "dpr_1" || page.Runs[0].Status != StatusFailed || page.NextPageToken != "t" {
+			page, err := parsePage[RunSummary](json.RawMessage(fmt.Sprintf(`{"success": %s, "processorRuns": [{"id": "dpr_1", "status": "FAILED", "%s": %s}], "nextPageToken": "t"}`, odd, member, odd)), "processorRuns")
+			if err != nil || len(page.Items) != 1 || page.Items[0].ID != "dpr_1" || page.Items[0].Status != StatusFailed || page.NextPageToken != "t" {
 				t.Errorf("%s %.50s: %+v, %v", member, odd, page, err)
 			}
 		}
 		for _, member := range []string{"name", "type", "usage", "metadata"} {
-			f, err := parseFile(json.RawMessage(fmt.Sprintf(`{"id": "file_1", "%s": %s}`, member, odd)))
+			f, err := Parse[File](json.RawMessage(fmt.Sprintf(`{"id": "file_1", "%s": %s}`, member, odd)))
 			if err != nil || f.ID != "file_1" {
 				t.Errorf("%s %.50s: %+v, %v", member, odd, f, err)
 			}
@@ -113,12 +113,12 @@ func TestWhatDecidesIsStrict(t *testing.T) {
 		`{"processorRuns": [{"id": 1}]}`, `{"processorRuns": [{"status": "FAILED"}]}`, `{"processorRuns": [{"id": "dpr_1", "status": 3}]}`, `{"processorRuns": ["dpr_1"]}`,
 		`{"processorRuns": [NaN]}`, `{"processorRuns": {}}`, `{"processorRuns": [{"id": "dpr_1"}], "nextPageToken": 17}`, `{"processorRuns": [{"id": "dpr_1"}], "nextPageToken": NaN}`, `{"processorRuns": [{"id": "dpr_1"}`,
 	} {
-		if got, err := parsePage(json.RawMessage(page)); err == nil {
+		if got, err := parsePage[RunSummary](json.RawMessage(page), "processorRuns"); err == nil {
 			t.Errorf("%s is read as %+v", page, got)
 		}
 	}
 	for _, file := range []string{`{"id": 17}`, `{"name": "a.pdf"}`, `[]`, `NaN`} {
-		if got, err := parseFile(json.RawMessage(file)); err == nil {
+		if got, err := Parse[File](json.RawMessage(file)); err == nil {
 			t.Errorf("%s is read as %+v", file, got)
 		}
 	}

@@ -87,12 +87,23 @@ type callError struct {
 	method, path string
 	err          error
 	notSent      bool // see NotSent
+	brokenOff    bool // before its end, which the server therefore never had
 	final        bool // a repetition would end the same
 }
 
-// Error returns a line that is fit to be logged: a transport's error can quote what the server sent.
+// Error returns a line that is fit to be logged: a transport's error can quote what the server sent. It says whether
+// anything may have happened at Extend.
 func (e *callError) Error() string {
-	return clean.Text(fmt.Sprintf("extend: %s %s: %v", e.method, e.path, e.err), maxText)
+	outcome := ""
+	switch {
+	case e.notSent:
+		outcome = "not sent: "
+	case e.brokenOff:
+		outcome = "broken off, so that there is no file: "
+	case e.method != http.MethodGet:
+		outcome = "outcome unknown: "
+	}
+	return clean.Text(fmt.Sprintf("extend: %s %s: %s%v", e.method, e.path, outcome, e.err), maxText)
 }
 func (e *callError) Unwrap() error { return e.err }
 

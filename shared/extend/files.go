@@ -7,19 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"mime/multipart"
-	"net/http"
 	"net/textproto"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"extend-intake/shared/extend/internal/loose"
 )
 
 // FileService makes the calls about files. Use it as [Client.Files].
-type FileService struct{ client *Client }
+type FileService service
 
 // UploadFileRequest hands a file over by its bytes.
 type UploadFileRequest struct {
@@ -30,10 +29,12 @@ type UploadFileRequest struct {
 	Size int64
 	// Content is read once, by one reader at a time, and not closed. Nothing of it is kept in memory.
 	Content io.Reader
+	// ConvertToPDF has images, Excel and HTML made into a PDF, as Word and PowerPoint always are.
+	ConvertToPDF bool
 }
 
 // check finds what would surely end as no file, or as a file by another name.
-func (r UploadFileRequest) check() error {
+func (r UploadFileRequest) check(string) error {
 	switch {
 	case r.Name == "":
 		return errors.New("name is empty: give one with the file's extension, which tells its type")
@@ -49,11 +50,69 @@ func (r UploadFileRequest) check() error {
 	return nil
 }
 
-// File is a file that Extend holds, for a run to name it as [RunFile.FileID].
+// File is a file that Extend holds, for a run to name it as [FileInput.FileID].
 type File struct {
-	ID   string // file_…
-	Name string // as the server read it
-	Type string // such as PDF; an open set, and often absent
+	Resource     `object:"file"` // file_…
+	Name         string          `json:"name" clean:"name"`          // as the server read it
+	Type         string          `json:"type,omitzero" clean:"name"` // such as PDF; an open set, and often absent
+	PresignedURL string          `json:"presignedUrl,omitzero"`      // for [Client.Download], within 15 minutes. Do not log it.
+	ParentFileID string          `json:"parentFileId,omitzero"`      // of a file that was split
+	Contents     *FileContents   `json:"contents,omitzero"`          // what [FileService.Get] was asked for
+	Metadata     FileMetadata    `json:"metadata"`
+	CreatedAt    time.Time       `json:"createdAt"`
+	UpdatedAt    time.Time       `json:"updatedAt"`
+	Usage        *Usage          `json:"usage,omitzero"` // of parsing; nil under some billing plans
+}
+
+// The types of files that are known.
+const (
+	FilePDF   = "PDF"
+	FileCSV   = "CSV"
+	FileImage = "IMG"
+	FileText  = "TXT"
+	FileDOCX  = "DOCX"
+	FileExcel = "EXCEL"
+	FileXML   = "XML"
+	FileHTML  = "HTML"
+)
+
+// FileMetadata is what is known of a file once it was processed.
+type FileMetadata struct {
+	PageCount   json.Number  `json:"pageCount,omitzero"` // of PDF and DOCX
+	ParentSplit *ParentSplit `json:"parentSplit,omitzero"`
+}
+
+// ParentSplit is the part of another file that a file is. Pages count from 1, both ends included.
+type ParentSplit struct {
+	ID         string `json:"id"`
+	Type       string `json:"type"`
+	Identifier string `json:"identifier"`
+	StartPage  int    `json:"startPage"`
+	EndPage    int    `json:"endPage"`
+}
+
+// FileContents is the text of a file, whole and by its parts.
+type FileContents struct {
+	RawText  string      `json:"rawText,omitzero"`
+	Markdown string      `json:"markdown,omitzero"`
+	Pages    []FilePage  `json:"pages,omitzero"`
+	Sheets   []FileSheet `json:"sheets,omitzero"`
+}
+
+// FilePage is a page of a file.
+type FilePage struct {
+	PageNumber int         `json:"pageNumber"`
+	PageHeight json.Number `json:"pageHeight,omitzero"`
+	PageWidth  json.Number `json:"pageWidth,omitzero"`
+	RawText    string      `json:"rawText,omitzero"`
+	Markdown   string      `json:"markdown,omitzero"`
+	HTML       string      `json:"html,omitzero"`
+}
+
+// FileSheet is a sheet of a workbook.
+type FileSheet struct {
+	SheetName string `json:"sheetName"`
+	RawText   string `json:"rawText,omitzero"`
 }
 
 // Upload gives Extend the bytes of a file, and returns the id by which runs can use it.
@@ -70,21 +129,72 @@ type File struct {
 //
 // https://docs.extend.ai/2025-04-21/developers/api-reference/file-endpoints/upload-file
 func (s *FileService) Upload(ctx context.Context, req UploadFileRequest) (*File, error) {
-	r := request{method: http.MethodPost, path: []string{"files", "upload"}, body: req}
-	return send(ctx, s.client, r, "file", parseFile)
+	query := struct {
+		ConvertToPDF bool `json:"convertToPdf,omitzero"`
+	}{req.ConvertToPDF}
+	return call[File](ctx, s.client, uploadFile, query, req)
 }
 
-// parseFile is as strict as [ParseRun]: a file is of use by its id.
-func parseFile(raw json.RawMessage) (*File, error) {
-	o, err := loose.SplitObject(raw)
-	if err != nil {
-		return nil, fmt.Errorf("file: %w", err)
-	}
-	f := &File{ID: loose.Of[string](o, "id"), Name: name(o, "name"), Type: name(o, "type")}
-	if f.ID == "" {
-		return nil, errors.New("file: no id that is a text")
-	}
-	return f, nil
+// CreateFileRequest describes a file that Extend fetches, or a text.
+type CreateFileRequest struct {
+	Name      string `json:"name"`
+	URL       string `json:"url,omitzero"` // presigned
+	RawText   string `json:"rawText,omitzero"`
+	MediaType string `json:"mediaType,omitzero"` // such as application/pdf
+}
+
+// Create makes a file of a link or a text. Each call makes one.
+//
+// Deprecated: use Upload, or give a run the link.
+// https://docs.extend.ai/2025-04-21/developers/api-reference/file-endpoints/create-file
+func (s *FileService) Create(ctx context.Context, req CreateFileRequest) (*File, error) {
+	return call[File](ctx, s.client, createFile, nil, req)
+}
+
+// GetFileRequest names a file, and which of its contents are wanted.
+type GetFileRequest struct {
+	ID       string `json:"-"` // file_…
+	RawText  bool   `json:"rawText,omitzero"`
+	Markdown bool   `json:"markdown,omitzero"` // of PDF, images, and Word that was converted
+	HTML     bool   `json:"html,omitzero"`     // of DOCX
+}
+
+// Get returns a file, with a link to its bytes: see [Client.Download].
+// https://docs.extend.ai/2025-04-21/developers/api-reference/file-endpoints/get-file
+func (s *FileService) Get(ctx context.Context, req GetFileRequest) (*File, error) {
+	return call[File](ctx, s.client, getFile, req, nil, req.ID)
+}
+
+// ListFilesRequest selects files, which are sorted by their creation. Zero fields do not restrict.
+type ListFilesRequest struct {
+	NameContains  string `json:"nameContains,omitzero"`
+	SortDir       string `json:"sortDir,omitzero"`       // [SortDesc] unless set
+	NextPageToken string `json:"nextPageToken,omitzero"` // of the page before; nothing else may change between pages
+	MaxPageSize   int    `json:"maxPageSize,omitzero"`   // 1 to 1000; 10 unless set
+}
+
+func (r ListFilesRequest) check(at string) error {
+	return inRange(at+"maxPageSize", r.MaxPageSize, 1, 1000)
+}
+
+// List returns one page of files.
+// https://docs.extend.ai/2025-04-21/developers/api-reference/file-endpoints/list-files
+func (s *FileService) List(ctx context.Context, req ListFilesRequest) (*Page[File], error) {
+	return list[File](ctx, s.client, listFiles, req, nil)
+}
+
+// All returns the files of all pages: see [RunService.All].
+func (s *FileService) All(ctx context.Context, req ListFilesRequest) iter.Seq2[File, error] {
+	return all(req.NextPageToken, func(token string) (*Page[File], error) {
+		req.NextPageToken = token
+		return s.List(ctx, req)
+	})
+}
+
+// Delete removes a file for good.
+// https://docs.extend.ai/2025-04-21/developers/api-reference/file-endpoints/delete-file
+func (s *FileService) Delete(ctx context.Context, id string) (*Deletion, error) {
+	return remove(ctx, s.client, deleteFile, id)
 }
 
 // A form is the body of a request that uploads a file: one part around a content that can be read only once.

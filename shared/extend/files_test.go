@@ -46,7 +46,7 @@ func TestUpload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, &File{ID: "file_9cVbT3xLq7MnRz0KyHs5W", Name: "invoice-88213.pdf", Type: "PDF"}, file)
+	diff(t, []string{"file_9cVbT3xLq7MnRz0KyHs5W", "invoice-88213.pdf", FilePDF}, []string{file.ID, file.Name, file.Type})
 
 	r := server.got[0]
 	diff(t, "POST /files/upload", r.Method+" "+r.URL.Path)

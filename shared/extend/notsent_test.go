@@ -258,7 +258,7 @@ func TestNotSentCountsEveryTry(t *testing.T) {
 				}
 				return nil, dial
 			}, WithRetry(Retry{Attempts: 2, Base: 1}))
-			err := c.Runs.Delete(t.Context(), "dpr_1")
+			_, err := c.Runs.Delete(t.Context(), "dpr_1")
 			diff(t, 2, n)
 			diff(t, tt.want, NotSent(err))
 		})

@@ -17,15 +17,14 @@ import (
 
 // A request is one call of the API.
 type request struct {
-	method string
-	path   []string // segments, escaped when sent: an id is opaque and may hold anything
-	query  url.Values
-	body   any // sent as JSON, an [UploadFileRequest] as a form; nil sends none
+	operation
+	ids   []string // of the path, escaped when sent: an id is opaque and may hold anything
+	query url.Values
+	body  any // sent as JSON, an [UploadFileRequest] as a form; nil sends none
 }
 
-// send makes a call and turns the answer's member of that name ("" is the whole body, as parse and edit answer)
-// into a value. All methods of all services go through it.
-func send[T any](ctx context.Context, c *Client, r request, member string, parse func(json.RawMessage) (T, error)) (T, error) {
+// send makes a call and turns what the answer is about into a value. All methods of all services go through it.
+func send[T any](ctx context.Context, c *Client, r request, parse func(json.RawMessage) (T, error)) (T, error) {
 	var none T
 	p, err := c.prepare(r)
 	if err != nil {
@@ -35,7 +34,7 @@ func send[T any](ctx context.Context, c *Client, r request, member string, parse
 	if err != nil {
 		return none, err
 	}
-	raw, err := a.member(member)
+	raw, warning, err := a.open(r.operation)
 	if err != nil {
 		return none, p.unusable(a, err)
 	}
@@ -43,39 +42,41 @@ func send[T any](ctx context.Context, c *Client, r request, member string, parse
 	if err != nil {
 		return none, p.unusable(a, err)
 	}
+	if r, ok := any(v).(interface{ received() *Received }); ok {
+		r.received().Warning = warning
+	}
 	return v, nil
 }
-
-// A checker is a request body that knows a rule of the API which it is cheaper to hold to than to be told of.
-type checker interface{ check() error }
 
 // prepared is a request with everything done that can fail without a network.
 type prepared struct {
 	method, path, url string
 	body              []byte
 	form              *form // instead of body; it can be sent only once
+	repeatable        bool
 }
 
 func (c *Client) prepare(r request) (prepared, error) {
-	p := prepared{method: r.method}
-	bad := false
-	for _, segment := range r.path {
+	p := prepared{method: r.method, repeatable: r.repeatable}
+	bad := ""
+	segments, names := r.segments(r.ids)
+	for i, segment := range segments {
 		// "." and ".." survive escaping, and would name another resource.
-		bad = bad || segment == "" || segment == "." || segment == ".."
+		if segment == "" || segment == "." || segment == ".." {
+			bad = cmp.Or(bad, names[i])
+		}
 		p.path += "/" + url.PathEscape(segment)
 	}
-	if bad {
-		return p, p.refuse(errors.New("id is empty or dots"))
+	if bad != "" {
+		return p, p.refuse(fmt.Errorf("%s is empty or dots", bad))
 	}
 	p.url = c.base + p.path
 	if len(r.query) > 0 {
 		p.url += "?" + r.query.Encode()
 	}
 	if r.body != nil {
-		if c, ok := r.body.(checker); ok {
-			if err := c.check(); err != nil {
-				return p, p.refuse(err)
-			}
+		if err := check(r.body); err != nil {
+			return p, p.refuse(err)
 		}
 		if file, ok := r.body.(UploadFileRequest); ok {
 			p.form = newForm(file)
@@ -93,6 +94,11 @@ func (c *Client) prepare(r request) (prepared, error) {
 func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 	if ctx.Err() != nil {
 		return nil, p.refuse(context.Cause(ctx))
+	}
+	if c.limiter != nil {
+		if err := c.limiter(ctx); err != nil {
+			return nil, p.refuse(fmt.Errorf("limiter: %w", err))
+		}
 	}
 	key, err := c.key(ctx)
 	switch {
@@ -143,15 +149,16 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // it repeats method and URL, which we say ourselves
 		}
+		brokenOff := false
 		if p.form != nil {
 			if _, readErr := p.form.content.stop(); readErr != nil && ctx.Err() == nil {
-				err = readErr // the transport tells it as a broken connection
+				err, brokenOff = readErr, true // the transport tells it as a broken connection
 			}
 		}
 		if conn.repeated.Load() && ctx.Err() == nil {
 			err = errRepeated
 		}
-		return nil, &callError{method: p.method, path: p.path, err: err, notSent: conn.notSent(err)}
+		return nil, &callError{method: p.method, path: p.path, err: err, notSent: conn.notSent(err), brokenOff: brokenOff}
 	}
 	defer res.Body.Close()
 	if said := header(res, versionHeader); said != "" && said != Version && c.otherVersion != nil {
@@ -214,15 +221,4 @@ func (t *connTrace) trace() *httptrace.ClientTrace {
 // got one, or, for a RoundTripper that does not report to traces, the error itself says that there was none.
 func (t *connTrace) notSent(err error) bool {
 	return !t.touched.Load() && (t.asked.Load() || neverConnected(err))
-}
-
-// values collects the query parameters that are set.
-func values(pairs ...string) url.Values {
-	v := url.Values{}
-	for ; len(pairs) > 0; pairs = pairs[2:] {
-		if pairs[1] != "" {
-			v.Set(pairs[0], pairs[1])
-		}
-	}
-	return v
 }

@@ -52,7 +52,7 @@ func (c *Client) try(ctx context.Context, p prepared) (*answer, error) {
 		if e, ok := errors.AsType[*callError](err); ok && reached {
 			e.notSent = false
 		}
-		if n >= c.retry.Attempts || ctx.Err() != nil || p.form != nil || !retryable(p.method, err) {
+		if n >= c.retry.Attempts || ctx.Err() != nil || p.form != nil || !retryable(p.repeatable, err) {
 			return nil, err
 		}
 		wait := c.retry.wait(n, err)
@@ -71,16 +71,16 @@ func (c *Client) try(ctx context.Context, p prepared) (*answer, error) {
 	}
 }
 
-// retryable says whether a request that failed so may be sent again.
-func retryable(method string, err error) bool {
+// retryable says whether a request that failed so may be sent again: repeatable is its operation's.
+func retryable(repeatable bool, err error) bool {
 	e, answered := errors.AsType[*Error](err)
 	call, lost := errors.AsType[*callError](err)
 	switch {
 	case answered && e.RetryAfter >= maxRetryAfter:
 		return false // the caller has the number, and can do better than wait for so long
 	case tooMany(err):
-		return true // the server says that it did not take it, so any method may be repeated
-	case method == http.MethodPost:
+		return true // the server says that it did not take it, so that anything may be repeated
+	case !repeatable:
 		return false // it may have been taken: there is no idempotency key, and a run costs money
 	case answered:
 		// 409 is not here: it needs somebody to change something.

@@ -20,9 +20,9 @@ func TestRetryable(t *testing.T) {
 	refused := prepared{}.refuse(errors.New("API key is empty"))
 	unusable := prepared{}.unusable(&answer{status: 200}, ErrTooLarge)
 	for _, tt := range []struct {
-		name      string
-		err       error
-		post, get bool // DELETE is as GET
+		name             string
+		err              error
+		once, repeatable bool // what the operation is
 	}{
 		{"429: not taken", status(429), true, true},
 		{"429 that the server calls final", &Error{StatusCode: 429, Retryable: false, Code: "X"}, true, true},
@@ -51,9 +51,8 @@ func TestRetryable(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			diff(t, tt.post, retryable(http.MethodPost, tt.err))
-			diff(t, tt.get, retryable(http.MethodGet, tt.err))
-			diff(t, tt.get, retryable(http.MethodDelete, tt.err))
+			diff(t, tt.once, retryable(false, tt.err))
+			diff(t, tt.repeatable, retryable(true, tt.err))
 		})
 	}
 }

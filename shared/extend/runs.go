@@ -1,13 +1,12 @@
 package extend
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"net/http"
-	"strconv"
+	"reflect"
 	"time"
 
 	"extend-intake/shared/clean"
@@ -24,11 +23,16 @@ const (
 	StatusProcessed  Status = "PROCESSED"
 	StatusFailed     Status = "FAILED"
 	StatusCancelled  Status = "CANCELLED"
+
+	// Of workflow runs only.
+	StatusNeedsReview Status = "NEEDS_REVIEW" // a person is asked
+	StatusRejected    Status = "REJECTED"     // by that person
+	StatusCancelling  Status = "CANCELLING"   // CANCELLED in a while
 )
 
 // Terminal reports whether a run with this status has ended. A status that we do not know has not.
 func (s Status) Terminal() bool {
-	return s == StatusProcessed || s == StatusFailed || s == StatusCancelled
+	return s == StatusProcessed || s == StatusFailed || s == StatusCancelled || s == StatusRejected
 }
 
 // RunType is the kind of processor, which decides the shape of a run's config and outputs. The set is open.
@@ -53,14 +57,14 @@ const (
 )
 
 // RunService makes the calls about processor runs. Use it as [Client.Runs].
-type RunService struct{ client *Client }
+type RunService service
 
 // CreateRunRequest asks for a run of one processor on one document, which is either File or RawText.
 type CreateRunRequest struct {
 	ProcessorID string `json:"processorId"` // dp_…
 	// Version is a published number such as "2.1", "draft", or "latest". "" is "latest".
 	Version string   `json:"version,omitzero"`
-	File    *RunFile `json:"file,omitzero"`
+	File    *RunFile `json:"file,omitzero"` // a [FileInput]
 	RawText string   `json:"rawText,omitzero"`
 	// Sync waits for the end of the run, five minutes at most. A caller that does not wait as long never
 	// learns the run's id: leave it off wherever a lost run would cost.
@@ -72,29 +76,8 @@ type CreateRunRequest struct {
 	Config json.RawMessage `json:"config,omitzero"`
 }
 
-// RunFile is the document: FileURL, which Extend fetches without credentials some time after the call, or FileID,
-// a file that Extend has already, as after [FileService.Upload].
-type RunFile struct {
-	FileName string `json:"fileName,omitzero"` // the extension helps to tell the type; a run can be found by part of it
-	FileURL  string `json:"fileUrl,omitzero"`
-	FileID   string `json:"fileId,omitzero"` // file_…
-}
-
-// check finds what is surely wrong and would otherwise cost a call, or a run of something not meant.
-func (r CreateRunRequest) check() error {
-	switch {
-	case r.ProcessorID == "":
-		return errors.New("processorId is empty")
-	case r.File == nil && r.RawText == "":
-		return errors.New("file and rawText are both absent: one is needed")
-	case r.File != nil && r.RawText != "":
-		return errors.New("file and rawText are both set: only one may be")
-	case r.File != nil && r.File.FileURL == "" && r.File.FileID == "":
-		return errors.New("file.fileUrl and file.fileId are both empty: one is needed")
-	case r.File != nil && r.File.FileURL != "" && r.File.FileID != "":
-		return errors.New("file.fileUrl and file.fileId are both set: only one may be")
-	}
-	return nil
+func (r CreateRunRequest) check(at string) error {
+	return cmp.Or(oneDocument(at, r.File, r.RawText), inRange(at+"priority", r.Priority, 1, 100))
 }
 
 // Run is one run of a processor on a document.
@@ -126,6 +109,10 @@ type Run struct {
 	Config   json.RawMessage // as used, which need not equal what was sent
 	URL      string          // of the run's page in the dashboard
 	Usage    *Usage          // nil under some billing plans
+
+	Object           string            // "document_processor_run", or "" where the run does not say what it is
+	MergedProcessors []MergedProcessor // whose runs a step of a workflow merged into this one
+	Received
 }
 
 // HasOutput reports whether the run has ended with a result.
@@ -204,11 +191,14 @@ func ParseRun(object json.RawMessage) (*Run, error) {
 		Config:             o.Raw("config"),
 		URL:                clean.Link(loose.Of[string](o, "url"), maxLink),
 		Usage:              loose.Of[*Usage](o, "usage"),
+		Object:             loose.Of[string](o, "object"),
+		Received:           Received{Raw: object},
 	}
+	fill(reflect.ValueOf(&r.MergedProcessors).Elem(), o["mergedProcessors"], "")
 	reason := ""
-	switch kind := loose.Of[string](o, "object"); {
-	case kind != "" && kind != "document_processor_run":
-		reason = fmt.Sprintf("object is a %.100q", kind)
+	switch {
+	case r.Object != "" && r.Object != "document_processor_run":
+		reason = fmt.Sprintf("object is a %.100q", r.Object)
 	case r.ID == "" && o.Has("id"):
 		reason = "id is not a text"
 	case r.ID == "":
@@ -228,169 +218,82 @@ func name(o loose.Object, member string) string {
 	return clean.Text(loose.Of[string](o, member), maxCode)
 }
 
+// MergedProcessor is a processor whose run was merged into another's by a step of a workflow.
+type MergedProcessor struct {
+	ProcessorID        string `json:"processorId"`
+	ProcessorVersionID string `json:"processorVersionId"`
+	ProcessorName      string `json:"processorName" clean:"name"`
+}
+
 // Create starts a run. What its error says about whether there is a run now is told in the package's
 // introduction: read it before calling Create a second time.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/run-processor
 func (s *RunService) Create(ctx context.Context, req CreateRunRequest) (*Run, error) {
-	r := request{method: http.MethodPost, path: []string{"processor_runs"}, body: req}
-	return send(ctx, s.client, r, "processorRun", ParseRun)
+	return send(ctx, s.client, request{operation: createProcessorRun, body: req}, ParseRun)
 }
 
 // Get returns a run.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/get-processor-run
 func (s *RunService) Get(ctx context.Context, id string) (*Run, error) {
-	r := request{method: http.MethodGet, path: []string{"processor_runs", id}}
-	return send(ctx, s.client, r, "processorRun", ParseRun)
+	return send(ctx, s.client, request{operation: getProcessorRun, ids: []string{id}}, ParseRun)
 }
 
-// Cancel stops a run that is still PROCESSING; any other is refused. No webhook tells of it.
+// Cancel stops a run that is still PROCESSING; any other is refused. No webhook tells of it. A repetition after a lost
+// answer can be refused, too: ask for the run then.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/cancel-processor-run
 func (s *RunService) Cancel(ctx context.Context, id string) (*Run, error) {
-	r := request{method: http.MethodPost, path: []string{"processor_runs", id, "cancel"}}
-	return send(ctx, s.client, r, "processorRun", ParseRun)
+	return send(ctx, s.client, request{operation: cancelProcessorRun, ids: []string{id}}, ParseRun)
 }
 
 // Delete removes a run and its data for good. A repetition after a lost answer can end in a 404, which then
 // says that the first try did it.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/delete-processor-run
-func (s *RunService) Delete(ctx context.Context, id string) error {
-	r := request{method: http.MethodDelete, path: []string{"processor_runs", id}}
-	_, err := send(ctx, s.client, r, "documentProcessorRunId", parseText)
-	return err
-}
-
-func parseText(raw json.RawMessage) (text string, err error) {
-	return text, json.Unmarshal(raw, &text)
+func (s *RunService) Delete(ctx context.Context, id string) (*Deletion, error) {
+	return remove(ctx, s.client, deleteProcessorRun, id)
 }
 
 // ListRunsRequest selects runs. Zero fields do not restrict.
 type ListRunsRequest struct {
-	Status           Status
-	ProcessorID      string
-	ProcessorType    RunType
-	SourceID         string // the id of what started the run, such as a workflow run
-	Source           string // such as [SourceAPI]
-	FileNameContains string
-	SortBy           string // [SortByUpdatedAt] unless set
-	SortDir          string // [SortDesc] unless set
-	NextPageToken    string // of the page before; nothing else may change between pages
-	MaxPageSize      int    // 1 to 1000; 10 unless set. A page can be shorter and not be the last.
+	Status           Status  `json:"status,omitzero"`
+	ProcessorID      string  `json:"processorId,omitzero"`
+	ProcessorType    RunType `json:"processorType,omitzero"`
+	SourceID         string  `json:"sourceId,omitzero"` // the id of what started the run, such as a workflow run
+	Source           string  `json:"source,omitzero"`   // such as [SourceAPI]
+	FileNameContains string  `json:"fileNameContains,omitzero"`
+	SortBy           string  `json:"sortBy,omitzero"`        // [SortByUpdatedAt] unless set
+	SortDir          string  `json:"sortDir,omitzero"`       // [SortDesc] unless set
+	NextPageToken    string  `json:"nextPageToken,omitzero"` // of the page before; nothing else may change between pages
+	MaxPageSize      int     `json:"maxPageSize,omitzero"`   // 1 to 1000; 10 unless set. A page can be shorter and not be the last.
+}
+
+func (r ListRunsRequest) check(at string) error {
+	return inRange(at+"maxPageSize", r.MaxPageSize, 1, 1000)
 }
 
 // RunSummary is what a list says of a run. There is no metadata in it: that needs a Get. Its texts are as those of a [Run].
 type RunSummary struct {
-	ID                 string
-	Status             Status
-	ProcessorID        string
-	ProcessorName      string
-	ProcessorVersionID string
-	Type               RunType
-	CreatedAt          time.Time
-	UpdatedAt          time.Time
-	Usage              *Usage
-}
-
-// UnmarshalJSON is as strict as [ParseRun]. It reads the dates in every spelling that the API has.
-func (r *RunSummary) UnmarshalJSON(raw []byte) error {
-	o, err := loose.SplitObject(raw)
-	if err != nil {
-		return fmt.Errorf("summary of a run: %w", err)
-	}
-	*r = RunSummary{
-		ID:                 loose.Of[string](o, "id"),
-		Status:             Status(name(o, "status")),
-		ProcessorID:        name(o, "processorId"),
-		ProcessorName:      name(o, "processorName"),
-		ProcessorVersionID: name(o, "processorVersionId"),
-		Type:               RunType(name(o, "type")),
-		CreatedAt:          time.Time(loose.Of[timestamp](o, "createdAt")),
-		UpdatedAt:          time.Time(loose.Of[timestamp](o, "updatedAt")),
-		Usage:              loose.Of[*Usage](o, "usage"),
-	}
-	switch {
-	case r.ID == "":
-		return errors.New("summary of a run: no id that is a text")
-	case r.Status == "" && o.Has("status"):
-		return fmt.Errorf("summary of run %s: status is not a text", r.ID)
-	}
-	return nil
-}
-
-// RunPage is one page of a list.
-type RunPage struct {
-	Runs          []RunSummary
-	NextPageToken string // "" on the last page
-}
-
-// parsePage reads a list. Whoever looks for a lost run must not be told that it is not there: a page without its list, with
-// an element that says not which run it is, or with a token of another type is an error.
-func parsePage(body json.RawMessage) (*RunPage, error) {
-	o, err := loose.SplitObject(body)
-	if err != nil {
-		return nil, err
-	}
-	if !o.Has("processorRuns") {
-		return nil, errors.New(`no "processorRuns" in it`)
-	}
-	list, err := loose.SplitList(o["processorRuns"])
-	if err != nil {
-		return nil, fmt.Errorf("processorRuns: %w", err)
-	}
-	page := &RunPage{Runs: make([]RunSummary, len(list)), NextPageToken: loose.Of[string](o, "nextPageToken")}
-	if page.NextPageToken == "" && o.Has("nextPageToken") && string(o["nextPageToken"]) != `""` {
-		return nil, errors.New("nextPageToken is not a text")
-	}
-	for i, raw := range list {
-		if err := page.Runs[i].UnmarshalJSON(raw); err != nil {
-			return nil, err
-		}
-	}
-	return page, nil
+	Resource
+	Status             Status    `json:"status" clean:"name"`
+	ProcessorID        string    `json:"processorId" clean:"name"`
+	ProcessorName      string    `json:"processorName" clean:"name"`
+	ProcessorVersionID string    `json:"processorVersionId" clean:"name"`
+	Type               RunType   `json:"type,omitzero" clean:"name"`
+	CreatedAt          time.Time `json:"createdAt"`
+	UpdatedAt          time.Time `json:"updatedAt"`
+	Usage              *Usage    `json:"usage,omitzero"`
 }
 
 // List returns one page of runs.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/list-processor-runs
-func (s *RunService) List(ctx context.Context, req ListRunsRequest) (*RunPage, error) {
-	r := request{method: http.MethodGet, path: []string{"processor_runs"}, query: values(
-		"status", string(req.Status),
-		"processorId", req.ProcessorID,
-		"processorType", string(req.ProcessorType),
-		"sourceId", req.SourceID,
-		"source", req.Source,
-		"fileNameContains", req.FileNameContains,
-		"sortBy", req.SortBy,
-		"sortDir", req.SortDir,
-		"nextPageToken", req.NextPageToken,
-	)}
-	if req.MaxPageSize != 0 {
-		r.query.Set("maxPageSize", strconv.Itoa(req.MaxPageSize))
-	}
-	return send(ctx, s.client, r, "", parsePage)
+func (s *RunService) List(ctx context.Context, req ListRunsRequest) (*Page[RunSummary], error) {
+	return list[RunSummary](ctx, s.client, listProcessorRuns, req, nil)
 }
 
-// All returns the runs of all pages, fetching each page when it is needed. It ends after the first error.
+// All returns the runs of all pages, and fetches each page when it is needed. It ends after the first error. A list that
+// comes back to where it was, or that never ends, is an error too.
 func (s *RunService) All(ctx context.Context, req ListRunsRequest) iter.Seq2[RunSummary, error] {
-	return func(yield func(RunSummary, error) bool) {
-		next := req // an iterator can be ranged over twice
-		for {
-			page, err := s.List(ctx, next)
-			if err != nil {
-				yield(RunSummary{}, err)
-				return
-			}
-			for _, run := range page.Runs {
-				if !yield(run, nil) {
-					return
-				}
-			}
-			if page.NextPageToken == "" {
-				return
-			}
-			if page.NextPageToken == next.NextPageToken {
-				yield(RunSummary{}, errors.New("extend: list of runs: the page token repeats itself"))
-				return
-			}
-			next.NextPageToken = page.NextPageToken
-		}
-	}
+	return all(req.NextPageToken, func(token string) (*Page[RunSummary], error) {
+		req.NextPageToken = token
+		return s.List(ctx, req)
+	})
 }

@@ -207,16 +207,16 @@ func TestCancel(t *testing.T) {
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{answer: fixture(t, "run_delete_response.json")}
-	if err := newTestClient(t, rec).Runs.Delete(t.Context(), "dpr_4fWn8KqZtB1yLmXc6RvHs"); err != nil {
+	if _, err := newTestClient(t, rec).Runs.Delete(t.Context(), "dpr_4fWn8KqZtB1yLmXc6RvHs"); err != nil {
 		t.Fatal(err)
 	}
 	diff(t, "DELETE /processor_runs/dpr_4fWn8KqZtB1yLmXc6RvHs", rec.method+" "+rec.path)
 
-	err := newTestClient(t, answerWith(404, fixture(t, "error_404.json"))).Runs.Delete(t.Context(), "dpr_1")
+	_, err := newTestClient(t, answerWith(404, fixture(t, "error_404.json"))).Runs.Delete(t.Context(), "dpr_1")
 	if e, ok := errors.AsType[*Error](err); !ok || e.StatusCode != 404 {
 		t.Errorf("got %v", err)
 	}
-	err = newTestClient(t, answerWith(200, []byte(`{"success": false, "error": "No."}`))).Runs.Delete(t.Context(), "dpr_1")
+	_, err = newTestClient(t, answerWith(200, []byte(`{"success": false, "error": "No."}`))).Runs.Delete(t.Context(), "dpr_1")
 	if err == nil || !strings.Contains(err.Error(), `no "documentProcessorRunId"`) {
 		t.Errorf("got %v", err)
 	}
@@ -242,13 +242,15 @@ func TestListSendsEveryFilter(t *testing.T) {
 		t.Errorf("no %s in %s", want, rec.rawQuery)
 	}
 
-	diff(t, 5, len(page.Runs))
+	diff(t, 5, len(page.Items))
 	diff(t, "hT4mWq9ZsKx1LbVc7RyPnA==:Q0eUoG5jXfD2iNtB8rHk3MvYw6SlCzE1aPdJgKxTqVs=", page.NextPageToken)
+	raw := page.Items[2].Raw
+	diff(t, true, strings.Contains(string(raw), "Shipment packet splitter"))
 	diff(t, RunSummary{
-		ID: "dpr_uN5iXq3ZgF9aRj7OyWc2T", Status: StatusProcessed, ProcessorID: "dp_M1xGf6Zc9PoTe4LsI2kd", ProcessorName: "Shipment packet splitter",
+		Resource: Resource{ID: "dpr_uN5iXq3ZgF9aRj7OyWc2T", Received: Received{Raw: raw}}, Status: StatusProcessed, ProcessorID: "dp_M1xGf6Zc9PoTe4LsI2kd", ProcessorName: "Shipment packet splitter",
 		ProcessorVersionID: "dpv_T0nCw7BgU3iHzEy5OqKf1", Type: TypeSplitter, Usage: &Usage{Credits: "8"},
 		CreatedAt: time.Date(2026, 7, 14, 10, 20, 0, 0, time.UTC), UpdatedAt: time.Date(2026, 7, 14, 10, 20, 37, 0, time.UTC),
-	}, page.Runs[2])
+	}, page.Items[2])
 
 	if _, err := c.Runs.List(t.Context(), ListRunsRequest{}); err != nil {
 		t.Fatal(err)
@@ -259,7 +261,7 @@ func TestListSendsEveryFilter(t *testing.T) {
 func TestListWithoutRunsIsNotAnEmptyList(t *testing.T) {
 	t.Parallel()
 	page, err := newTestClient(t, answerWith(200, fixture(t, "run_list_last_page_response.json"))).Runs.List(t.Context(), ListRunsRequest{})
-	if err != nil || len(page.Runs) != 0 || page.NextPageToken != "" {
+	if err != nil || len(page.Items) != 0 || page.NextPageToken != "" {
 		t.Errorf("last page: %v, %v", page, err)
 	}
 	for _, body := range []string{`{}`, `{"success": true}`, `{"success": true, "processorRuns": null}`, `[]`, `{"processorRuns": {}}`} {
@@ -393,6 +395,7 @@ func TestParseRunTolerates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			tt.want.Raw, tt.want.Object = json.RawMessage(tt.object), run.Object
 			diff(t, &tt.want, run)
 			diff(t, tt.hasOutput, run.HasOutput())
 		})
@@ -415,11 +418,12 @@ func TestDatesInEverySpelling(t *testing.T) {
 		`1784020500`:                         {},
 		`null`:                               {},
 	} {
-		var s RunSummary
-		if err := json.Unmarshal([]byte(`{"id": "dpr_1", "createdAt": `+spelling+`}`), &s); err != nil {
+		s, err := Parse[RunSummary](json.RawMessage(`{"id": "dpr_1", "createdAt": ` + spelling + `}`))
+		if err != nil {
 			t.Errorf("%s: %v", spelling, err)
+			continue
 		}
-		diff(t, RunSummary{ID: "dpr_1", CreatedAt: want}, s)
+		diff(t, want, s.CreatedAt)
 	}
 }
 
