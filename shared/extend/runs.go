@@ -238,6 +238,17 @@ func (s *RunService) Get(ctx context.Context, id string) (*Run, error) {
 	return send(ctx, s.client, request{operation: getProcessorRun, ids: []string{id}}, ParseRun)
 }
 
+// Wait returns a run once it has ended, however it did. It asks at once, every second for half a minute, then less and less
+// often, at last every 30 seconds, and calls progress with each answer.
+//
+// There is no end but that of ctx, whose cause is then in the error: a run has no published time limit. A 429 only makes it
+// wait longer. Any other error that is left after the retries of [Retry] ends the wait and not the run: it costs nothing to
+// wait again.
+func (s *RunService) Wait(ctx context.Context, id string, progress ...func(*Run)) (*Run, error) {
+	get := func() (*Run, error) { return s.Get(ctx, id) }
+	return wait(ctx, s.client, get, func(r *Run) Status { return r.Status }, progress)
+}
+
 // Cancel stops a run that is still PROCESSING; any other is refused. No webhook tells of it. A repetition after a lost
 // answer can be refused, too: ask for the run then.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/cancel-processor-run
