@@ -43,6 +43,8 @@ func StaticKey(key string) KeyFunc {
 type Client struct {
 	Runs *RunService // a processor's work on a document: what most callers want
 
+	Processors *ProcessorService // what runs are made with
+
 	Files *FileService // what runs can read without a URL
 
 	key       KeyFunc
@@ -71,7 +73,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 		maxAnswer: maxAnswer,
 	}
 	s := &service{client: c}
-	c.Runs = (*RunService)(s)
+	c.Runs, c.Processors = (*RunService)(s), (*ProcessorService)(s)
 	c.Files = (*FileService)(s)
 
 	var errs []error
