@@ -41,7 +41,8 @@ func StaticKey(key string) KeyFunc {
 
 // Client calls the API. It is safe for concurrent use. Make one with [NewClient].
 type Client struct {
-	Runs *RunService // a processor's work on a document: what most callers want
+	Runs      *RunService      // a processor's work on a document: what most callers want
+	BatchRuns *BatchRunService // a processor's work on an evaluation set
 
 	Processors *ProcessorService // what runs are made with
 
@@ -73,7 +74,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 		maxAnswer: maxAnswer,
 	}
 	s := &service{client: c}
-	c.Runs, c.Processors = (*RunService)(s), (*ProcessorService)(s)
+	c.Runs, c.BatchRuns, c.Processors = (*RunService)(s), (*BatchRunService)(s), (*ProcessorService)(s)
 	c.Files = (*FileService)(s)
 
 	var errs []error
