@@ -46,7 +46,8 @@ type Client struct {
 
 	Processors *ProcessorService // what runs are made with
 
-	Files *FileService // what runs can read without a URL
+	ParserRuns *ParserRunService // documents into text
+	Files      *FileService      // what runs can read without a URL
 
 	key       KeyFunc
 	base      string // without a slash at the end
@@ -75,7 +76,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 	}
 	s := &service{client: c}
 	c.Runs, c.BatchRuns, c.Processors = (*RunService)(s), (*BatchRunService)(s), (*ProcessorService)(s)
-	c.Files = (*FileService)(s)
+	c.ParserRuns, c.Files = (*ParserRunService)(s), (*FileService)(s)
 
 	var errs []error
 	if key == nil {
