@@ -46,6 +46,9 @@ type Client struct {
 
 	Processors *ProcessorService // what runs are made with
 
+	WorkflowRuns *WorkflowRunService // a document's way through several processors and people
+	Workflows    *WorkflowService
+
 	ParserRuns *ParserRunService // documents into text
 	Files      *FileService      // what runs can read without a URL
 
@@ -76,6 +79,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 	}
 	s := &service{client: c}
 	c.Runs, c.BatchRuns, c.Processors = (*RunService)(s), (*BatchRunService)(s), (*ProcessorService)(s)
+	c.WorkflowRuns, c.Workflows = (*WorkflowRunService)(s), (*WorkflowService)(s)
 	c.ParserRuns, c.Files = (*ParserRunService)(s), (*FileService)(s)
 
 	var errs []error
