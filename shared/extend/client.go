@@ -52,6 +52,9 @@ type Client struct {
 	ParserRuns *ParserRunService // documents into text
 	Files      *FileService      // what runs can read without a URL
 
+	EditRuns    *EditRunService // forms that are filled in
+	EditSchemas *EditSchemaService
+
 	key       KeyFunc
 	base      string // without a slash at the end
 	http      *http.Client
@@ -81,6 +84,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 	c.Runs, c.BatchRuns, c.Processors = (*RunService)(s), (*BatchRunService)(s), (*ProcessorService)(s)
 	c.WorkflowRuns, c.Workflows = (*WorkflowRunService)(s), (*WorkflowService)(s)
 	c.ParserRuns, c.Files = (*ParserRunService)(s), (*FileService)(s)
+	c.EditRuns, c.EditSchemas = (*EditRunService)(s), (*EditSchemaService)(s)
 
 	var errs []error
 	if key == nil {
