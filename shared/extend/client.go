@@ -52,8 +52,9 @@ type Client struct {
 	ParserRuns *ParserRunService // documents into text
 	Files      *FileService      // what runs can read without a URL
 
-	EditRuns    *EditRunService // forms that are filled in
-	EditSchemas *EditSchemaService
+	EditRuns      *EditRunService // forms that are filled in
+	EditSchemas   *EditSchemaService
+	EditTemplates *EditTemplateService
 
 	key       KeyFunc
 	base      string // without a slash at the end
@@ -84,7 +85,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 	c.Runs, c.BatchRuns, c.Processors = (*RunService)(s), (*BatchRunService)(s), (*ProcessorService)(s)
 	c.WorkflowRuns, c.Workflows = (*WorkflowRunService)(s), (*WorkflowService)(s)
 	c.ParserRuns, c.Files = (*ParserRunService)(s), (*FileService)(s)
-	c.EditRuns, c.EditSchemas = (*EditRunService)(s), (*EditSchemaService)(s)
+	c.EditRuns, c.EditSchemas, c.EditTemplates = (*EditRunService)(s), (*EditSchemaService)(s), (*EditTemplateService)(s)
 
 	var errs []error
 	if key == nil {
