@@ -44,8 +44,9 @@ type Client struct {
 	Runs      *RunService      // a processor's work on a document: what most callers want
 	BatchRuns *BatchRunService // a processor's work on an evaluation set
 
-	Processors     *ProcessorService // what runs are made with
-	EvaluationSets *EvaluationSetService
+	Processors         *ProcessorService // what runs are made with
+	EvaluationSets     *EvaluationSetService
+	EvaluationSetItems *EvaluationSetItemService
 
 	WorkflowRuns *WorkflowRunService // a document's way through several processors and people
 	Workflows    *WorkflowService
@@ -84,7 +85,7 @@ func NewClient(key KeyFunc, opts ...Option) (*Client, error) {
 	}
 	s := &service{client: c}
 	c.Runs, c.BatchRuns, c.Processors = (*RunService)(s), (*BatchRunService)(s), (*ProcessorService)(s)
-	c.EvaluationSets = (*EvaluationSetService)(s)
+	c.EvaluationSets, c.EvaluationSetItems = (*EvaluationSetService)(s), (*EvaluationSetItemService)(s)
 	c.WorkflowRuns, c.Workflows = (*WorkflowRunService)(s), (*WorkflowService)(s)
 	c.ParserRuns, c.Files = (*ParserRunService)(s), (*FileService)(s)
 	c.EditRuns, c.EditSchemas, c.EditTemplates = (*EditRunService)(s), (*EditSchemaService)(s), (*EditTemplateService)(s)
