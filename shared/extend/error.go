@@ -46,6 +46,7 @@ type Error struct {
 	Message      string // as the server says, or the beginning of a body that is not JSON
 	RequestID    string // what the vendor's support asks for
 	Retryable    bool   // as the server says; false where it does not say
+	DocURL       string // of a page about the error; often absent
 	// FromAPI says that the body is of the API's own shape, so that it surely is the API which refused. Where it is false,
 	// a router, proxy, firewall or gateway before the API may have answered, with a status of its own choice: nothing
 	// final follows from it. parseErrorBody has the rule.
@@ -133,6 +134,7 @@ func newError(p prepared, res *http.Response, key string, now time.Time) *Error 
 		Message:    f.message,
 		RequestID:  cmp.Or(f.requestID, requestID),
 		Retryable:  f.retryable,
+		DocURL:     f.docURL,
 		FromAPI:    f.proof || f.shaped && (requestID != "" || version != "" || res.StatusCode == http.StatusTooManyRequests),
 		APIVersion: version,
 		RetryAfter: parseRetryAfter(res.Header.Get("Retry-After"), now),
@@ -142,8 +144,8 @@ func newError(p prepared, res *http.Response, key string, now time.Time) *Error 
 
 // An errorBody is what a body says of an error.
 type errorBody struct {
-	code, message, requestID string
-	retryable                bool
+	code, message, requestID, docURL string
+	retryable                        bool
 
 	said   bool // it says anything of one
 	shaped bool // it has the members of one of the API's shapes, and no others
@@ -190,6 +192,7 @@ func parseErrorBody(body []byte) errorBody {
 		code:      clean.Text(text(o["code"]), maxCode),
 		message:   clean.Text(cmp.Or(plain, text(o["message"])), maxText),
 		requestID: clean.Text(text(o["requestId"]), maxCode),
+		docURL:    clean.Link(text(o["docUrl"]), maxLink),
 		retryable: retryable == "true",
 	}
 	structured := codePattern.MatchString(f.code) && text(o["message"]) != ""
