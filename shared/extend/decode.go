@@ -19,7 +19,9 @@ type Received struct {
 	// Raw is the whole object as received, so that a member which this package does not know is within reach. It is nil
 	// where the object is part of another, whose Raw has it.
 	Raw json.RawMessage `json:"-"`
-	// Warning is what the answer around the object warns of, such as a missing version header; mostly "".
+	// Answer is the whole answer around Raw; nil where the object came by a webhook or is part of a list.
+	Answer json.RawMessage `json:"-"`
+	// Warning is what the answer warns of, such as a missing version header; mostly "".
 	Warning string `json:"-"`
 }
 

@@ -43,7 +43,7 @@ func send[T any](ctx context.Context, c *Client, r request, parse func(json.RawM
 		return none, p.unusable(a, err)
 	}
 	if r, ok := any(v).(interface{ received() *Received }); ok {
-		r.received().Warning = warning
+		r.received().Answer, r.received().Warning = a.body, warning
 	}
 	return v, nil
 }
