@@ -248,11 +248,13 @@ func TestContract(t *testing.T) {
 			for _, file := range op.examples(t, "request") {
 				e := readExample(t, file)
 				checkRequest(t, op, call, file, e)
+				checkRequired(t, op, call, file, e)
 				requests = append(requests, e)
 			}
 			checkIDs(t, op, call, requests[0])
 			for _, file := range op.examples(t, "response") {
 				checkResponse(t, op, call, file, requests[0])
+				checkDrift(t, op, call, file, requests[0])
 			}
 			checkErrors(t, op, call, requests[0])
 			checkRepetitions(t, op, call, requests[0])
@@ -421,6 +423,126 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 		}
 	}
 	return reflect.DeepEqual(values[0], values[1])
+}
+
+// checkRequired holds that a request which lacks what the API requires is refused before it is sent, and that the error names
+// the member.
+func checkRequired(t *testing.T, op contractOperation, call caller, file string, e example) {
+	t.Helper()
+	if op.Request == nil || op.Name == "UploadFile" { // see TestUploadChecksBeforeItSends
+		return
+	}
+	var schema struct {
+		Required []string
+		AnyOf    []struct{ Required []string }
+	}
+	if err := json.Unmarshal(op.Request.Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	without := [][]string{}
+	for _, name := range schema.Required {
+		if name != "description" { // which may be empty
+			without = append(without, []string{name})
+		}
+	}
+	var alternatives []string
+	for _, choice := range schema.AnyOf {
+		alternatives = append(alternatives, choice.Required...)
+	}
+	if alternatives != nil {
+		without = append(without, alternatives)
+	}
+	for _, names := range without {
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal(e.Body, &body); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, name := range names {
+			delete(body, name)
+		}
+		lacking := e
+		lacking.Body, _ = json.Marshal(body)
+		got, err := capture(t, op, call, lacking)
+		if got.Request != nil || !NotSent(err) {
+			t.Errorf("%s without %s: sent %v, %v", file, names, got.Request != nil, err)
+			continue
+		}
+		for _, name := range names {
+			if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "not sent: ") {
+				t.Errorf("%s without %s: %v", file, names, err)
+			}
+		}
+	}
+}
+
+// checkDrift holds that a member which decides nothing may be anything, and leaves the others as they are.
+func checkDrift(t *testing.T, op contractOperation, call caller, file string, e example) {
+	t.Helper()
+	member, answer := op.Response.Envelope.Member, contractFile(t, file)
+	var envelope, object map[string]json.RawMessage
+	var list []map[string]json.RawMessage
+	if err := json.Unmarshal(answer, &envelope); err != nil {
+		t.Fatal(err)
+	}
+	object = envelope
+	if member != nil {
+		if json.Unmarshal(envelope[*member], &list) == nil && len(list) > 0 {
+			object = list[0]
+		} else if object = nil; json.Unmarshal(envelope[*member], &object) != nil {
+			return // the answer is an id, or a list without an element
+		}
+	}
+	for name := range object {
+		switch name {
+		case "id", "object", "status", "outputs", "output", "schema", "editRun": // see TestWhatDecidesIsStrict
+			continue
+		}
+		for _, odd := range oddities {
+			drifted := maps.Clone(object)
+			drifted[name] = json.RawMessage(odd)
+			body := objectText(drifted)
+			if list != nil {
+				body = "[" + body + "]"
+			}
+			if member != nil {
+				body = `{"success": true, "` + *member + `": ` + body + `}`
+			}
+			got, err := call(t.Context(), newFakeClient(t, func(r *http.Request) (*http.Response, error) {
+				if r.Body != nil {
+					io.Copy(io.Discard, r.Body)
+				}
+				return response(200, body), nil
+			}), e)
+			if err != nil {
+				t.Errorf("%s: %s is %.50s: %v", file, name, odd, err)
+				continue
+			}
+			v := reflect.Indirect(reflect.ValueOf(got))
+			if op.Pagination != nil {
+				v = v.FieldByName("Items")
+			}
+			if v.Kind() == reflect.Slice {
+				v = v.Index(0)
+			}
+			fields := map[string]reflect.Value{}
+			fieldsOf(v, fields)
+			w := walk{t: t, file: fmt.Sprintf("%s with %s as %.50s", file, name, odd), tolerant: true}
+			for other := range object {
+				if field, ok := fields[other]; ok && other != name && !strings.HasPrefix(string(object["status"]), "{") {
+					w.value("."+other, object[other], field)
+				}
+			}
+		}
+	}
+}
+
+// objectText writes an object of which members need not be JSON.
+func objectText(o map[string]json.RawMessage) string {
+	var members []string
+	for name, value := range o {
+		members = append(members, fmt.Sprintf("%q: %s", name, value))
+	}
+	return "{" + strings.Join(members, ", ") + "}"
 }
 
 // checkIDs holds that an id is one segment of the path, whatever is in it, and that one which would name another resource is
@@ -612,17 +734,22 @@ func checkRepetitions(t *testing.T, op contractOperation, call caller, e example
 		{"another shape", func(*http.Request) (*http.Response, error) {
 			return response(200, `{"success": true, "data": []}`), nil
 		}, true, false},
+		{"too large", func(*http.Request) (*http.Response, error) {
+			return response(200, `{"success": true, "filler": "`+strings.Repeat("x", 1<<12)+`"}`), nil
+		}, true, false},
 		{"400", answer(400), false, false},
 		{"404", answer(404), false, false},
 	} {
 		n := 0
-		_, err := call(t.Context(), newFakeClient(t, func(r *http.Request) (*http.Response, error) {
+		c := newFakeClient(t, func(r *http.Request) (*http.Response, error) {
 			n++
 			if r.Body != nil {
 				io.Copy(io.Discard, r.Body)
 			}
 			return tt.answer(r)
-		}, WithRetry(Retry{Attempts: attempts, Base: 1, Max: 1})), e)
+		}, WithRetry(Retry{Attempts: attempts, Base: 1, Max: 1}))
+		c.maxAnswer = 1 << 12
+		_, err := call(t.Context(), c, e)
 		want := 1
 		if tt.again && (op.Repeatable || !tt.accepted) && op.Name != "UploadFile" { // whose content can be read only once
 			want = attempts
