@@ -169,7 +169,7 @@ var callers = map[string]caller{
 		return c.Files.List(ctx, r)
 	}),
 	"CreateFile": with(func(c *Client, ctx context.Context, r CreateFileRequest, _ example) (*File, error) {
-		return c.Files.Create(ctx, r) //lint:ignore SA1019 it is in the contract
+		return c.Files.Create(ctx, r)
 	}),
 	"EditFile": with(func(c *Client, ctx context.Context, r EditRequest, _ example) (*EditRun, error) {
 		return c.EditRuns.Edit(ctx, r)

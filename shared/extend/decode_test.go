@@ -83,6 +83,50 @@ func TestWhatIsWrittenIsWhatIsRead(t *testing.T) {
 	}
 }
 
+// The payloads of webhooks are read as whole as answers are.
+func TestPublishedPayloads(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(contractDir, "examples/webhooks", "*.json"))
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		file = "examples/webhooks/" + filepath.Base(file)
+		var event struct{ Payload json.RawMessage }
+		var payload struct{ Object string }
+		if err := errors.Join(json.Unmarshal(contractFile(t, file), &event), json.Unmarshal(event.Payload, &payload)); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		var v any
+		switch payload.Object {
+		case "document_processor_run":
+			v, err = ParseRun(event.Payload)
+		case "workflow_run":
+			v, err = Parse[WorkflowRun](event.Payload)
+		case "workflow_step_run":
+			v, err = Parse[StepRun](event.Payload)
+		case "parser_run_status":
+			v, err = Parse[ParserRun](event.Payload)
+		case "workflow":
+			v, err = Parse[Workflow](event.Payload)
+		case "document_processor":
+			v, err = Parse[Processor](event.Payload)
+		case "document_processor_version":
+			v, err = Parse[ProcessorVersion](event.Payload)
+		case "signed_data_url", "": // see package webhook
+			continue
+		default:
+			t.Errorf("%s: a %s", file, payload.Object)
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		walk{t: t, file: file}.value("", event.Payload, reflect.ValueOf(v))
+	}
+}
+
 // Digits and spellings of numbers survive wherever they are.
 func TestNumbersAreKept(t *testing.T) {
 	t.Parallel()

@@ -24,6 +24,9 @@
 // events of other types and shapes: see [Event.OtherVersion], and raise an alarm, for no delivery is of use until the
 // endpoint is set to [extend.Version].
 //
+// Of the 17 types that there are, each has a constant that says how to read its payload: as a run, a workflow's run or step, a
+// parser's run, a workflow, a processor, a version of one.
+//
 // There is no event for a cancelled run. A large payload can arrive as a [Pointer], a URL to be fetched within the hour. The
 // signature covers the URL, not what is fetched from it.
 //

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,11 +10,31 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// The types of events about processor runs. Others exist, and more can appear.
+// The types of events that there are; more can appear. Next to each is how to read its payload, unless that is a [Pointer].
 // https://docs.extend.ai/2025-04-21/product/webhooks/events
 const (
-	RunProcessed = "processor_run.processed"
-	RunFailed    = "processor_run.failed"
+	// Subscribed to per processor.
+	RunProcessed = "processor_run.processed" // [Event.Run]
+	RunFailed    = "processor_run.failed"    // [Event.Run]
+
+	// Subscribed to per workflow.
+	WorkflowRunCompleted   = "workflow_run.completed"          // [Event.WorkflowRun]
+	WorkflowRunFailed      = "workflow_run.failed"             // [Event.WorkflowRun]
+	WorkflowRunNeedsReview = "workflow_run.needs_review"       // [Event.WorkflowRun]
+	WorkflowRunRejected    = "workflow_run.rejected"           // [Event.WorkflowRun]
+	StepRunProcessed       = "workflow_run.step_run.processed" // [Event.StepRun] or [Event.WorkflowRun]: see [Event.Object]
+
+	// Subscribed to by the endpoint.
+	ParserRunProcessed        = "parser_run.processed"        // [Event.ParserRun]
+	ParserRunFailed           = "parser_run.failed"           // [Event.ParserRun]
+	WorkflowCreated           = "workflow.created"            // [Event.Workflow]
+	WorkflowDeployed          = "workflow.deployed"           // [Event.Workflow]
+	WorkflowDeleted           = "workflow.deleted"            // [Event.Workflow]
+	ProcessorCreated          = "processor.created"           // [Event.Processor]
+	ProcessorUpdated          = "processor.updated"           // [Event.Processor]
+	ProcessorDeleted          = "processor.deleted"           // [Event.Processor]
+	ProcessorDraftUpdated     = "processor.draft.updated"     // [Event.Processor]
+	ProcessorVersionPublished = "processor.version.published" // [Event.ProcessorVersion]
 )
 
 // Event is the content of a delivery whose signature was checked. Its texts are fit to be logged, see package clean.
@@ -41,6 +62,52 @@ func (e *Event) Run() (*extend.Run, error) {
 		return nil, fmt.Errorf("webhook: %s %s: %w", e.Type, e.ID, err)
 	}
 	return run, nil
+}
+
+// Object returns what the payload says that it is, such as "workflow_run", "workflow_step_run" or "signed_data_url"; "" where
+// it does not say.
+func (e *Event) Object() string {
+	o, err := loose.SplitObject(e.Payload)
+	if err != nil {
+		return ""
+	}
+	return loose.Of[string](o, "object")
+}
+
+// WorkflowRun returns the run of a workflow that is the payload. It is an error, as in [Event.Run], if the payload is anything
+// else, or does not say what it is.
+func (e *Event) WorkflowRun() (*extend.WorkflowRun, error) { return payload[extend.WorkflowRun](e) }
+
+// StepRun returns the step of a workflow that is the payload, as [Event.WorkflowRun] does. Of [StepRunProcessed], guides say
+// that it is the step and others that it is the whole run: [Event.Object] tells.
+func (e *Event) StepRun() (*extend.StepRun, error) { return payload[extend.StepRun](e) }
+
+// ParserRun returns the run that is the payload, as [Event.WorkflowRun] does. It is without its text: ask for that.
+func (e *Event) ParserRun() (*extend.ParserRun, error) { return payload[extend.ParserRun](e) }
+
+// Workflow returns the workflow that is the payload, as [Event.WorkflowRun] does.
+func (e *Event) Workflow() (*extend.Workflow, error) { return payload[extend.Workflow](e) }
+
+// Processor returns the processor that is the payload, as [Event.WorkflowRun] does.
+func (e *Event) Processor() (*extend.Processor, error) { return payload[extend.Processor](e) }
+
+// ProcessorVersion returns the version of a processor that is the payload, as [Event.WorkflowRun] does.
+func (e *Event) ProcessorVersion() (*extend.ProcessorVersion, error) {
+	return payload[extend.ProcessorVersion](e)
+}
+
+func payload[T any](e *Event) (*T, error) {
+	if _, ok := e.Pointer(); ok {
+		return nil, fmt.Errorf("webhook: %s %s: payload is a link, and not the object itself", e.Type, e.ID)
+	}
+	v, err := extend.Parse[T](e.Payload)
+	if err == nil && e.Object() == "" { // Parse lets an object pass that does not say what it is
+		err = errors.New("payload does not say what it is")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("webhook: %s %s: %w", e.Type, e.ID, err)
+	}
+	return v, nil
 }
 
 // OtherVersion is what can be known from a delivery that is of another version of the API. It is a hint at most: ids are in
