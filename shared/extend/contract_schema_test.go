@@ -45,6 +45,7 @@ type contractOperation struct {
 	}
 	Pagination *struct{ Request, Response, Size, Items string }
 	Repeatable bool
+	RepeatNote string
 	Deprecated bool
 }
 

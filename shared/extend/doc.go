@@ -8,10 +8,30 @@
 //		Metadata:    map[string]any{"documentId": "doc_42"},
 //	})
 //
+// # Which call to use
+//
+// What most callers want is a run: a processor that extracts fields from a document, says of which class it is, or which
+// documents are in it. [Client.Runs] starts one, a webhook or [RunService.Wait] brings its end, and [Parse] reads the output
+// with confidences and citations. Processors are made and published with [Client.Processors], and measured on documents whose
+// outputs are known with [Client.EvaluationSets].
+//
+// A workflow takes a document through several processors, rules and perhaps a person: [Client.WorkflowRuns]. Take it where the
+// steps are for somebody else to change, in the dashboard, or where a person has to look; a run that needs one waits as
+// [StatusNeedsReview]. It is also the way to hand over a thousand documents in one call.
+//
+// [Client.ParserRuns] turns a document into text and blocks, for whoever has a search or a model of their own. A processor
+// does so by itself: to parse first and run then is paid twice. [Client.EditRuns] fills in forms.
+//
+// All of them take a document as a link, which Extend fetches some time after the call, or as a file that was given to
+// [Client.Files] before. Large ones are streams in both directions: [FileService.Upload] and, with [ResponseURL],
+// [Client.Download].
+//
+// docs/api.md lists all 44 calls, with what each costs.
+//
 // # Was it taken?
 //
-// The API has no idempotency key: every POST that the server takes is a new run and a new bill. So the
-// first question about an error of [RunService.Create] is not what went wrong but whether there is a run now:
+// The API has no idempotency key: every POST that makes something makes it again when it is sent again, and a run is a new
+// bill. So the first question about an error of [RunService.Create] is not what went wrong but whether there is a run now:
 //
 //   - [NotSent] reports true: surely not. The request was refused here, or no connection was made.
 //   - the error holds an [*Error]: the server answered, with StatusCode. 429 and most of the 4xx are a no.
@@ -25,9 +45,9 @@
 //
 // # What is promised
 //
-// A POST is repeated only after a 429, by which the server says that it did not take it, and an upload never: its
-// bytes can be read only once. Every other method is repeated after a 408, a 429, a 5xx, an error marked retryable,
-// and a lost connection. See [Retry].
+// What makes something or costs something is repeated only after a 429, by which the server says that it did not take it,
+// and an upload never: its bytes can be read only once. Every other call, a cancel and an update among them, is repeated after
+// a 408, a 429, a 5xx, an error marked retryable, and a lost connection. See [Retry].
 //
 // Nothing below this rule repeats a request. Go's transport is kept from sending it again where HTTP/2 says that a stream
 // was refused or that a connection goes away: proxies say so of requests that their server has had and done. The outcome of
@@ -40,8 +60,8 @@
 // received. No number passes through a float64, and nothing is re-marshalled.
 //
 // The API may add fields, statuses and types at any time, and its answers drift from its documentation. Unknown fields are
-// ignored, unknown values of [Status] and [RunType] are carried along, and a field of a type that it should not have is
-// taken as absent, unless something is decided by it: see [ParseRun].
+// ignored and kept ([Received]), unknown values of [Status] and [RunType] are carried along, and a field of a type that it
+// should not have is taken as absent, unless something is decided by it: see [ParseRun] and [Parse].
 //
 // Neither the API key nor the request body appears in an error. Texts of the server's go through package clean before they
 // are in an [Error] or a [Run]: no credential of a link, control character or endless message gets from there into a log, a
