@@ -19,8 +19,8 @@
 // steps are for somebody else to change, in the dashboard, or where a person has to look; a run that needs one waits as
 // [StatusNeedsReview]. It is also the way to hand over a thousand documents in one call.
 //
-// [Client.ParserRuns] turns a document into text and blocks, for whoever has a search or a model of their own. A processor
-// does so by itself: to parse first and run then is paid twice. [Client.EditRuns] fills in forms.
+// [Client.ParserRuns] turns a document into text and blocks, for whoever has a search or a model of their own: a processor
+// does so by itself. [Client.EditRuns] fills in forms.
 //
 // All of them take a document as a link, which Extend fetches some time after the call, or as a file that was given to
 // [Client.Files] before. Large ones are streams in both directions: [FileService.Upload] and, with [ResponseURL],

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"reflect"
 	"time"
 
 	"extend-intake/shared/clean"
@@ -110,8 +109,8 @@ type Run struct {
 	URL      string          // of the run's page in the dashboard
 	Usage    *Usage          // nil under some billing plans
 
-	Object           string            // "document_processor_run", or "" where the run does not say what it is
-	MergedProcessors []MergedProcessor // whose runs a step of a workflow merged into this one
+	Object           string          // "document_processor_run", or "" where the run does not say what it is
+	MergedProcessors json.RawMessage // [MergedProcessor]s, whose runs a step of a workflow merged into this one
 	Received
 }
 
@@ -192,9 +191,9 @@ func ParseRun(object json.RawMessage) (*Run, error) {
 		URL:                clean.Link(loose.Of[string](o, "url"), maxLink),
 		Usage:              loose.Of[*Usage](o, "usage"),
 		Object:             loose.Of[string](o, "object"),
+		MergedProcessors:   o.Raw("mergedProcessors"),
 		Received:           Received{Raw: object},
 	}
-	fill(reflect.ValueOf(&r.MergedProcessors).Elem(), o["mergedProcessors"], "")
 	reason := ""
 	switch {
 	case r.Object != "" && r.Object != "document_processor_run":

@@ -181,6 +181,8 @@ func typedReading(t *testing.T, parent reflect.Value, member string, raw json.Ra
 			v, err = parseConfig(raw)
 		case "files":
 			v, err = ParseList[File](raw)
+		case "mergedProcessors":
+			v, err = ParseList[MergedProcessor](raw)
 		case "edits":
 			v, err = ParseMap[Edit](raw)
 		}
