@@ -13,8 +13,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -23,6 +21,8 @@ import (
 	"testing/iotest"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"extend-intake/dev/apicontract"
 )
 
 // An example is a request as the contract writes it.
@@ -236,7 +236,7 @@ func readExample(t *testing.T, file string) example {
 // what it repeats.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	ops := contractOperations(t)
+	ops := contractOperations()
 	for _, op := range ops {
 		t.Run(op.Name, func(t *testing.T) {
 			t.Parallel()
@@ -245,17 +245,17 @@ func TestContract(t *testing.T) {
 				t.Fatal("the client has no such call")
 			}
 			var requests []example
-			for _, file := range op.examples(t, "request") {
+			for _, file := range op.Examples("request") {
 				e := readExample(t, file)
 				checkRequest(t, op, call, file, e)
 				checkRequired(t, op, call, file, e)
 				requests = append(requests, e)
 			}
 			checkIDs(t, op, call, requests[0])
-			for _, file := range op.examples(t, "response") {
+			for _, file := range op.Examples("response") {
 				checkResponse(t, op, call, file, requests[0])
 			}
-			checkDrift(t, op, call, op.examples(t, "response")[0], requests[0])
+			checkDrift(t, op, call, op.Examples("response")[0], requests[0])
 			checkErrors(t, op, call, requests[0])
 			checkRepetitions(t, op, call, requests[0])
 		})
@@ -277,7 +277,7 @@ type sent struct {
 func capture(t *testing.T, op contractOperation, call caller, e example) (sent, error) {
 	t.Helper()
 	var got sent
-	answer := contractFile(t, op.examples(t, "response")[0])
+	answer := contractFile(t, op.Examples("response")[0])
 	c := newFakeClient(t, func(r *http.Request) (*http.Response, error) {
 		got = sent{Request: r}
 		if r.Body != nil {
@@ -324,7 +324,7 @@ func checkRequest(t *testing.T, op contractOperation, call caller, file string, 
 		if contentType == "multipart/form-data" {
 			body = describeForm(t, body, params["boundary"])
 		}
-		if err := violation(t, op.Request.Schema, asRequest, body); err != nil {
+		if err := apicontract.Violation(op.Request.Schema, apicontract.AsRequest, body); err != nil {
 			t.Errorf("%s: sent %s: %v", file, body, err)
 		}
 		if want := e.Body; !sameJSON(t, want, body) {
@@ -356,14 +356,7 @@ func (o contractOperation) checkQuery(t *testing.T, file string, got url.Values,
 		}
 	}
 	for name, values := range got {
-		at := slices.IndexFunc(o.Query, func(q struct {
-			Name, Type       string
-			Enum             []any
-			Minimum, Maximum *float64
-			Required         bool
-		}) bool {
-			return q.Name == name
-		})
+		at := slices.IndexFunc(o.Query, func(q apicontract.Parameter) bool { return q.Name == name })
 		if at < 0 || len(values) != 1 {
 			t.Errorf("%s: sent the query parameter %s=%q", file, name, values)
 			continue
@@ -585,7 +578,7 @@ func checkResponse(t *testing.T, op contractOperation, call caller, file string,
 		schema = fmt.Appendf(nil, `{"type": "object", "required": ["success", %[1]q], "properties": {"success": {"type": "boolean"}, %[1]q: %[2]s}}`, *member, op.Response.Schema)
 	}
 	// The copy of the contract is the contract, and our readings of it are its own.
-	strict, tolerant := violation(t, schema, strictly, answer), violation(t, schema, tolerantly, answer)
+	strict, tolerant := apicontract.Violation(schema, apicontract.Strict, answer), apicontract.Violation(schema, apicontract.Tolerant, answer)
 	if (strict == nil) == strings.Contains(file, ".tolerant.") || tolerant != nil {
 		t.Errorf("%s: strict %v, tolerant %v", file, strict, tolerant)
 	}
@@ -652,22 +645,18 @@ func checkResponse(t *testing.T, op contractOperation, call caller, file string,
 func checkErrors(t *testing.T, op contractOperation, call caller, e example) {
 	t.Helper()
 	shapes := map[string]string{"ErrorPlain": "plain", "ErrorPlainWithCode": "upload", "ErrorStructured": "structured", "ErrorNested": "nested"}
-	declared := op.Errors
+	declared := slices.Clone(op.Errors)
 	for _, status := range []int{403, 408, 410, 429, 500} {
-		declared = append(declared, struct {
-			Status int
-			Bodies []string
-		}{status, []string{"ErrorPlain", "ErrorStructured", "ErrorNested"}})
+		declared = append(declared, apicontract.Refusal{Status: status, Bodies: []string{"ErrorPlain", "ErrorStructured", "ErrorNested"}})
 	}
 	for _, refusal := range declared {
 		for _, shape := range refusal.Bodies {
 			file := fmt.Sprintf("examples/errors/%d-%s.json", refusal.Status, shapes[shape])
-			if _, err := os.Stat(filepath.Join(contractDir, file)); err != nil { // the shape under another status
-				found, _ := filepath.Glob(filepath.Join(contractDir, "examples/errors/*-"+shapes[shape]+".json"))
-				file = "examples/errors/" + filepath.Base(found[0])
+			if _, err := apicontract.File(file); err != nil { // the shape under another status
+				file = apicontract.Glob("examples/errors/*-" + shapes[shape] + ".json")[0]
 			}
 			body := contractFile(t, file)
-			if err := violation(t, definition(shape), strictly, body); err != nil {
+			if err := apicontract.Violation(apicontract.Definition(shape), apicontract.Strict, body); err != nil {
 				t.Errorf("%s: %v", file, err)
 			}
 			var said struct {

@@ -4,23 +4,24 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"path/filepath"
+	"path"
 	"reflect"
 	"strings"
 	"testing"
+
+	"extend-intake/dev/apicontract"
 )
 
 // What is configured and what is expected is JSON in requests. The types that write it read every published example of it, and
 // write it as it was.
 func TestWhatIsWrittenIsWhatIsRead(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(contractDir, "examples", "*.request.json"))
-	if err != nil || len(files) < 50 {
-		t.Fatalf("%d files, %v", len(files), err)
+	files := apicontract.Glob("examples/*.request.json")
+	if len(files) < 50 {
+		t.Fatalf("%d files", len(files))
 	}
 	seen := map[string]int{}
 	for _, file := range files {
-		file = "examples/" + filepath.Base(file)
 		e := readExample(t, file)
 		var body struct {
 			Config, ExpectedOutput, ReviewedOutput json.RawMessage
@@ -50,7 +51,7 @@ func TestWhatIsWrittenIsWhatIsRead(t *testing.T) {
 			}
 			seen[reflect.TypeOf(v).String()]++
 		}
-		switch operation, _, _ := strings.Cut(filepath.Base(file), "."); {
+		switch operation, _, _ := strings.Cut(path.Base(file), "."); {
 		case strings.Contains(operation, "Processor"):
 			check(body.Config, parseConfig)
 		case strings.HasPrefix(operation, "Edit"):
@@ -86,18 +87,18 @@ func TestWhatIsWrittenIsWhatIsRead(t *testing.T) {
 // The payloads of webhooks are read as whole as answers are.
 func TestPublishedPayloads(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(contractDir, "examples/webhooks", "*.json"))
-	if err != nil || len(files) < 20 {
-		t.Fatalf("%d files, %v", len(files), err)
+	files := apicontract.Glob("examples/webhooks/*.json")
+	if len(files) < 20 {
+		t.Fatalf("%d files", len(files))
 	}
 	for _, file := range files {
-		file = "examples/webhooks/" + filepath.Base(file)
 		var event struct{ Payload json.RawMessage }
 		var payload struct{ Object string }
 		if err := errors.Join(json.Unmarshal(contractFile(t, file), &event), json.Unmarshal(event.Payload, &payload)); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
 		var v any
+		var err error
 		switch payload.Object {
 		case "document_processor_run":
 			v, err = ParseRun(event.Payload)

@@ -37,7 +37,7 @@ func TestTableOfCalls(t *testing.T) {
 			rows[request] = cells
 		}
 	}
-	ops := contractOperations(t)
+	ops := contractOperations()
 	if len(rows) != len(ops) {
 		t.Errorf("%d rows, %d operations", len(rows), len(ops))
 	}
@@ -53,12 +53,7 @@ func TestTableOfCalls(t *testing.T) {
 		if yes := row[4] == "yes"; yes != op.Repeatable || !yes && !strings.HasPrefix(row[4], "no: ") {
 			t.Errorf("%s: repeatable is %q", op.Name, row[4])
 		}
-		paid := slices.ContainsFunc(op.Errors, func(e struct {
-			Status int
-			Bodies []string
-		}) bool {
-			return e.Status == http.StatusPaymentRequired
-		}) || regexp.MustCompile(`new (run|bill|batch)|one run per file`).MatchString(op.RepeatNote)
+		paid := op.Declares(http.StatusPaymentRequired) || regexp.MustCompile(`new (run|bill|batch)|one run per file`).MatchString(op.RepeatNote)
 		if free := row[3] == "nothing"; free == paid {
 			t.Errorf("%s: costs %s", op.Name, row[3])
 		}
@@ -97,7 +92,7 @@ func requestOf(t *testing.T, op contractOperation, name string) string {
 	}
 	m := field.MethodByName(method)
 	args := []reflect.Value{reflect.ValueOf(t.Context())}
-	e := readExample(t, op.examples(t, "request")[0])
+	e := readExample(t, op.Examples("request")[0])
 	ids := slices.Clone(op.PathParameters)
 	nextID := func() reflect.Value {
 		id := "{" + ids[0].Name + "}"

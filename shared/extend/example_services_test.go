@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"extend-intake/dev/apicontract"
 	"extend-intake/shared/extend"
 )
 
@@ -28,13 +29,9 @@ func must[T any](v T, err error) T {
 
 // newClient returns a client of a server that answers every call with the first example of the contract.
 func newClient() *extend.Client {
-	var operations []struct{ Name, Method, Path string }
-	if err := json.Unmarshal(must(os.ReadFile("testdata/contract/operations.json")), &operations); err != nil {
-		log.Fatal(err)
-	}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := ""
-		for _, o := range operations {
+		for _, o := range apicontract.Operations() {
 			pattern := "^" + regexp.MustCompile(`{\w+}`).ReplaceAllString(o.Path, "[^/]+") + "$"
 			if o.Method == r.Method && regexp.MustCompile(pattern).MatchString(r.URL.EscapedPath()) && !strings.Contains(answer, o.Path) {
 				if answer == "" || !strings.Contains(o.Path, "{") { // /workflow_runs/batch is no run
@@ -43,7 +40,7 @@ func newClient() *extend.Client {
 			}
 		}
 		io.Copy(io.Discard, r.Body)
-		w.Write(must(os.ReadFile("testdata/contract/examples/" + answer + ".response.json")))
+		w.Write(must(apicontract.File("examples/" + answer + ".response.json")))
 	}))
 	return must(extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(server.URL), extend.WithHTTPClient(server.Client())))
 }
