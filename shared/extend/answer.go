@@ -51,6 +51,7 @@ type UnreadableError struct {
 	Reason   string          // such as "output: NaN at byte 213 is not JSON"
 }
 
+// Error returns a line that names the run, if its id could be read.
 func (e *UnreadableError) Error() string {
 	return "run " + cmp.Or(e.RunID, "of unknown id") + ": " + e.Reason
 }

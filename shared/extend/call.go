@@ -1,6 +1,7 @@
 package extend
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -178,10 +179,7 @@ func checkValue(v reflect.Value, path string) error {
 		return checkValue(v.Elem(), path)
 	case reflect.Slice:
 		if raw, ok := v.Interface().(json.RawMessage); ok {
-			if why := whyInvalid(raw); len(raw) > 0 && why != "" {
-				return fmt.Errorf("%s is not JSON: %s", path, why)
-			}
-			return nil
+			return checkObject(path, raw)
 		}
 		for i := range v.Len() {
 			if err := checkValue(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); err != nil {
@@ -196,7 +194,7 @@ func checkValue(v reflect.Value, path string) error {
 				continue
 			}
 			at := strings.TrimPrefix(path+"."+member, ".")
-			if !optional && v.Field(i).IsZero() && f.Tag.Get("empty") == "" {
+			if !optional && isEmpty(v.Field(i)) && f.Tag.Get("empty") == "" {
 				return fmt.Errorf("%s is empty", at)
 			}
 			if err := checkValue(v.Field(i), at); err != nil {
@@ -211,6 +209,24 @@ func checkValue(v reflect.Value, path string) error {
 		}
 	}
 	return nil
+}
+
+// checkObject checks JSON of a request. All that is sent as JSON of somebody else's making is an object.
+func checkObject(name string, raw json.RawMessage) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	if why := whyInvalid(raw); why != "" {
+		return fmt.Errorf("%s is not JSON: %s", name, why)
+	}
+	if bytes.TrimLeft(raw, " \t\r\n")[0] != '{' {
+		return errors.New(name + " is no JSON object")
+	}
+	return nil
+}
+
+func isEmpty(v reflect.Value) bool {
+	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
 }
 
 // inRange is the check of a number that has bounds: 0 is not set.

@@ -96,7 +96,7 @@ var callers = map[string]caller{
 	"GetProcessorVersion": by(func(c *Client, ctx context.Context, id map[string]string) (*ProcessorVersion, error) {
 		return c.Processors.GetVersion(ctx, id["processorId"], id["processorVersionId"])
 	}),
-	"ListProcessorVersions": by(func(c *Client, ctx context.Context, id map[string]string) ([]ProcessorVersion, error) {
+	"ListProcessorVersions": by(func(c *Client, ctx context.Context, id map[string]string) (*Page[ProcessorVersion], error) {
 		return c.Processors.ListVersions(ctx, id["id"])
 	}),
 	"ParseFile": func(ctx context.Context, c *Client, e example) (any, error) {
@@ -117,7 +117,7 @@ var callers = map[string]caller{
 	"DeleteParserRun": by(func(c *Client, ctx context.Context, id map[string]string) (*Deletion, error) {
 		return c.ParserRuns.Delete(ctx, id["id"])
 	}),
-	"CreateWorkflowRuns": with(func(c *Client, ctx context.Context, r CreateWorkflowRunsRequest, _ example) ([]WorkflowRun, error) {
+	"CreateWorkflowRuns": with(func(c *Client, ctx context.Context, r CreateWorkflowRunsRequest, _ example) (*Page[WorkflowRun], error) {
 		return c.WorkflowRuns.Create(ctx, r)
 	}),
 	"GetWorkflowRun": by(func(c *Client, ctx context.Context, id map[string]string) (*WorkflowRun, error) {
@@ -212,7 +212,7 @@ var callers = map[string]caller{
 	"DeleteEvaluationSetItem": by(func(c *Client, ctx context.Context, id map[string]string) (*Deletion, error) {
 		return c.EvaluationSetItems.Delete(ctx, id["id"])
 	}),
-	"CreateEvaluationSetItems": with(func(c *Client, ctx context.Context, r CreateEvaluationSetItemsRequest, _ example) ([]EvaluationSetItem, error) {
+	"CreateEvaluationSetItems": with(func(c *Client, ctx context.Context, r CreateEvaluationSetItemsRequest, _ example) (*Page[EvaluationSetItem], error) {
 		return c.EvaluationSetItems.CreateBulk(ctx, r)
 	}),
 }
@@ -511,11 +511,8 @@ func checkDrift(t *testing.T, op contractOperation, call caller, file string, e 
 				continue
 			}
 			v := reflect.Indirect(reflect.ValueOf(got))
-			if op.Pagination != nil {
-				v = v.FieldByName("Items")
-			}
-			if v.Kind() == reflect.Slice {
-				v = v.Index(0)
+			if items, ok := itemsOf(v); ok {
+				v = items.Index(0)
 			}
 			fields := map[string]reflect.Value{}
 			fieldsOf(v, fields)
@@ -610,6 +607,9 @@ func checkResponse(t *testing.T, op contractOperation, call caller, file string,
 	if r := received.Raw; r != nil && !bytes.Equal(bytes.TrimSpace(r), bytes.TrimSpace(raw)) && !bytes.Equal(r, answer) {
 		w.errorf("", "Raw is %s", r)
 	}
+	if received.Raw == nil || received.Answer == nil {
+		w.errorf("", "%T does not keep the whole of it", got)
+	}
 	switch v := got.(type) {
 	case *Deletion:
 		w.value(".message", envelope["message"], reflect.ValueOf(v.Message))
@@ -618,11 +618,8 @@ func checkResponse(t *testing.T, op contractOperation, call caller, file string,
 	case *WorkflowRunBatch:
 		about = reflect.ValueOf(v.ID)
 	default:
-		if (received.Raw == nil || received.Answer == nil) && about.Kind() == reflect.Pointer {
-			w.errorf("", "Raw is not kept")
-		}
-		if op.Pagination != nil {
-			about = about.Elem().FieldByName("Items")
+		if items, ok := itemsOf(about.Elem()); ok {
+			about = items
 			if token, ok := envelope["nextPageToken"]; ok {
 				w.value(".nextPageToken", token, reflect.ValueOf(got).Elem().FieldByName("NextPageToken"))
 			}
@@ -638,6 +635,15 @@ func checkResponse(t *testing.T, op contractOperation, call caller, file string,
 			w.errorf("", "%s is lost", name)
 		}
 	}
+}
+
+// itemsOf returns the items of a page.
+func itemsOf(v reflect.Value) (reflect.Value, bool) {
+	_, ok := v.Type().FieldByName("NextPageToken")
+	if !ok {
+		return v, false
+	}
+	return v.FieldByName("Items"), true
 }
 
 // checkErrors holds that each refusal that is declared, and those that can come from any call, is an *Error with everything

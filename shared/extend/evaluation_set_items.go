@@ -72,12 +72,8 @@ type NewEvaluationSetItem struct {
 
 // CreateBulk adds items to a set. Each call makes new ones. Whether it adds all or none is not published.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/evaluation-set-endpoints/bulk-create-evaluation-set-items
-func (s *EvaluationSetItemService) CreateBulk(ctx context.Context, req CreateEvaluationSetItemsRequest) ([]EvaluationSetItem, error) {
-	page, err := list[EvaluationSetItem](ctx, s.client, createEvaluationSetItems, nil, req)
-	if err != nil {
-		return nil, err
-	}
-	return page.Items, nil
+func (s *EvaluationSetItemService) CreateBulk(ctx context.Context, req CreateEvaluationSetItemsRequest) (*Page[EvaluationSetItem], error) {
+	return list[EvaluationSetItem](ctx, s.client, createEvaluationSetItems, nil, req)
 }
 
 // UpdateEvaluationSetItemRequest says what is expected from now on.

@@ -166,7 +166,7 @@ func ExampleWorkflowRunService() {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	run, err := client.WorkflowRuns.Wait(ctx, runs[0].ID, func(r *extend.WorkflowRun) {
+	run, err := client.WorkflowRuns.Wait(ctx, runs.Items[0].ID, func(r *extend.WorkflowRun) {
 		if r.Status == extend.StatusNeedsReview {
 			stop(errors.New("a person is asked"))
 		}
@@ -296,6 +296,6 @@ func ExampleEvaluationSetItemService() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(len(items), "documents to measure by")
+	fmt.Println(len(items.Items), "documents to measure by")
 	// Output: 2 documents to measure by
 }

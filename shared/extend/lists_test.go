@@ -252,6 +252,14 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			_, err := c.EvaluationSetItems.CreateBulk(ctx, CreateEvaluationSetItemsRequest{EvaluationSetID: "ev_1", Items: []NewEvaluationSetItem{{"file_1", []byte(`{"value": NaN}`)}}})
 			return err
 		},
+		"items[0].expectedOutput is no JSON object": func(ctx context.Context) error {
+			_, err := c.EvaluationSetItems.CreateBulk(ctx, CreateEvaluationSetItemsRequest{EvaluationSetID: "ev_1", Items: []NewEvaluationSetItem{{"file_1", []byte(` null`)}}})
+			return err
+		},
+		"inputs is empty": func(ctx context.Context) error {
+			_, err := c.WorkflowRuns.CreateBatch(ctx, CreateWorkflowRunBatchRequest{WorkflowID: "w_1", Inputs: []WorkflowBatchInput{}})
+			return err
+		},
 		"files[1].fileUrl and files[1].fileId are both empty": func(ctx context.Context) error {
 			_, err := c.WorkflowRuns.Create(ctx, CreateWorkflowRunsRequest{WorkflowID: "w_1", Files: []WorkflowFileInput{{FileID: "file_1"}, {FileName: "a.pdf"}}})
 			return err

@@ -142,12 +142,8 @@ func (s *ProcessorService) GetVersion(ctx context.Context, processorID, versionI
 	return call[ProcessorVersion](ctx, s.client, getProcessorVersion, nil, nil, processorID, versionID)
 }
 
-// ListVersions returns all versions of a processor, with its draft; mostly the newest first.
+// ListVersions returns all versions of a processor in one page, with its draft; mostly the newest first.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/list-processor-versions
-func (s *ProcessorService) ListVersions(ctx context.Context, processorID string) ([]ProcessorVersion, error) {
-	page, err := list[ProcessorVersion](ctx, s.client, listProcessorVersions, nil, nil, processorID)
-	if err != nil {
-		return nil, err
-	}
-	return page.Items, nil
+func (s *ProcessorService) ListVersions(ctx context.Context, processorID string) (*Page[ProcessorVersion], error) {
+	return list[ProcessorVersion](ctx, s.client, listProcessorVersions, nil, nil, processorID)
 }

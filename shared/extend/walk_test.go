@@ -153,15 +153,19 @@ func fieldsOf(v reflect.Value, fields map[string]reflect.Value) {
 				}
 			}
 		case name == "" && v.Type() == reflect.TypeFor[Run]():
-			name = strings.ToLower(f.Name)
-			if name != "id" && name != "url" {
-				name = strings.ToLower(f.Name[:1]) + strings.ReplaceAll(f.Name[1:], "ID", "Id")
-			}
-			fields[name] = v.Field(i)
+			fields[jsonNameOfRun(f.Name)] = v.Field(i)
 		case name != "" && name != "-":
 			fields[name] = v.Field(i)
 		}
 	}
+}
+
+// jsonNameOfRun is what a field of [Run] is called in JSON.
+func jsonNameOfRun(field string) string {
+	if name := strings.ToLower(field); name == "id" || name == "url" {
+		return name
+	}
+	return strings.ToLower(field[:1]) + strings.ReplaceAll(field[1:], "ID", "Id")
 }
 
 // typedReading reads a member that is kept as JSON with the type that its neighbours name, nil where there is none.

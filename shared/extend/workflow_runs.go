@@ -153,15 +153,11 @@ type WorkflowRunOutput struct {
 	Output      json.RawMessage `json:"output"` // see [Extraction], [FieldResult], [Classified] and [Splits]
 }
 
-// Create starts a run for each document, with one BatchID for all. Each call makes new runs and a bill. They are in the order
-// of the documents, as far as is known.
+// Create starts a run for each document, with one BatchID for all. Each call makes new runs and a bill. They are in one page,
+// in the order of the documents, as far as is known.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/workflow-endpoints/run-workflow
-func (s *WorkflowRunService) Create(ctx context.Context, req CreateWorkflowRunsRequest) ([]WorkflowRun, error) {
-	page, err := list[WorkflowRun](ctx, s.client, createWorkflowRuns, nil, req)
-	if err != nil {
-		return nil, err
-	}
-	return page.Items, nil
+func (s *WorkflowRunService) Create(ctx context.Context, req CreateWorkflowRunsRequest) (*Page[WorkflowRun], error) {
+	return list[WorkflowRun](ctx, s.client, createWorkflowRuns, nil, req)
 }
 
 // CreateWorkflowRunBatchRequest asks for a run for each of up to 1000 documents. Links to files should live for half an hour.
