@@ -10,18 +10,6 @@ import (
 	"time"
 )
 
-// The routes of the fake API, as a [Call] and a [RequestCount] name them.
-const (
-	RouteCreate  = "POST /processor_runs"
-	RouteGet     = "GET /processor_runs/{id}"
-	RouteList    = "GET /processor_runs"
-	RouteCancel  = "POST /processor_runs/{id}/cancel"
-	RouteUpload  = "POST /files/upload"
-	RouteDelete  = "DELETE /processor_runs/{id}"
-	RoutePayload = "GET " + payloadPath + "{token}" // never asked about: it is no part of the API
-	RouteUnknown = "unknown route"
-)
-
 // A Call is one API request, as [Options.Fault] sees it: the key and the
 // version header are right, nothing else has been looked at.
 type Call struct {

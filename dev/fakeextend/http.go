@@ -27,12 +27,15 @@ type exchange struct {
 	s     *Server
 	w     http.ResponseWriter
 	r     *http.Request
+	op    *operation // nil: RouteUnknown
 	route string
-	id    string // of a run, from the path
-	body  []byte // none of RouteUpload
+	ids   []string // from the path
+	id    string   // the first of them, or of what was made
+	body  []byte   // none of RouteUpload
 	query map[string]string
 	fault Fault
-	post  *Post // of RouteCreate
+	post  *Post           // of RouteCreate
+	told  <-chan struct{} // of what was made: see run
 }
 
 // ServeHTTP answers one request.
@@ -42,7 +45,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := &exchange{s: s, w: w, r: r}
-	x.route, x.id = routeOf(r)
+	x.route = RouteUnknown
+	if x.op, x.ids = routeOf(r); x.op != nil {
+		x.route = x.op.route
+	}
+	if len(x.ids) > 0 {
+		x.id = x.ids[0]
+	}
 	if x.route != RouteUpload { // which is read as it comes
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 		if err == nil {
@@ -77,16 +86,13 @@ func (x *exchange) serve() {
 		x.serveFault()
 		return
 	}
-	answer, run, ref := x.carryOut()
+	answer, ref := x.carryOut()
 	if ref != nil {
 		x.refuse(ref)
 		return
 	}
-	x.waitWithAnswer(run)
+	x.waitWithAnswer()
 	if x.fault.replaces() {
-		if run != nil {
-			x.id = run.id
-		}
 		x.serveFault()
 		return
 	}
@@ -98,10 +104,10 @@ func (x *exchange) serve() {
 }
 
 // waitWithAnswer lets the time pass that the fault puts before the answer.
-func (x *exchange) waitWithAnswer(run *run) {
-	if x.fault.HoldAnswer && run != nil {
+func (x *exchange) waitWithAnswer() {
+	if x.fault.HoldAnswer && x.told != nil {
 		select {
-		case <-run.told:
+		case <-x.told:
 		case <-x.r.Context().Done():
 		case <-x.s.ctx.Done():
 		}
@@ -114,61 +120,24 @@ func (x *exchange) waitWithAnswer(run *run) {
 	}
 }
 
-// routeOf reads method and path; RouteUnknown covers everything that this API
-// version does not serve to us.
-func routeOf(r *http.Request) (route, id string) {
-	if r.URL.Path == "/files/upload" && r.Method == http.MethodPost {
-		return RouteUpload, ""
-	}
-	part := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if part[0] != "processor_runs" || len(part) > 1 && part[1] == "" {
-		return RouteUnknown, ""
-	}
-	switch {
-	case len(part) == 1 && r.Method == http.MethodPost:
-		return RouteCreate, ""
-	case len(part) == 1 && r.Method == http.MethodGet:
-		return RouteList, ""
-	case len(part) == 2 && r.Method == http.MethodGet:
-		return RouteGet, part[1]
-	case len(part) == 2 && r.Method == http.MethodDelete:
-		return RouteDelete, part[1]
-	case len(part) == 3 && r.Method == http.MethodPost && part[2] == "cancel":
-		return RouteCancel, part[1]
-	}
-	return RouteUnknown, ""
-}
-
 // carryOut does what a request asks for, and returns the body of a 200, or why
-// not. run is set when one was made.
-func (x *exchange) carryOut() (answer []byte, run *run, ref *refusal) {
-	s := x.s
-	if ref := s.spendRequest(); ref != nil {
-		return nil, nil, ref
+// not.
+func (x *exchange) carryOut() ([]byte, *refusal) {
+	if ref := x.s.spendRequest(); ref != nil {
+		return nil, ref
 	}
-	switch x.route {
-	case RouteCreate:
-		answer, run, ref = s.create(x.r, x.body, x.fault)
-		if run != nil {
-			s.mu.Lock()
-			x.post.RunID = run.id
-			s.mu.Unlock()
-		}
-		return answer, run, ref
-	case RouteUpload:
-		answer, ref = s.upload(x.r)
-	case RouteList:
-		answer, ref = s.list(x.query, x.fault.ChangeRuns)
-	case RouteGet:
-		answer, ref = x.get()
-	case RouteCancel:
-		answer, ref = s.cancelRun(x.id, x.fault.ChangeRuns)
-	case RouteDelete:
-		answer, ref = s.deleteRun(x.id)
-	default:
-		ref = &refusal{status: http.StatusNotFound, message: "Route not found."}
+	handle := handlers[x.route]
+	if handle == nil {
+		return nil, &refusal{status: http.StatusNotFound, message: "Route not found."}
 	}
-	return answer, nil, ref
+	if ref := x.checkQuery(); ref != nil {
+		return nil, ref
+	}
+	answer, ref := handle(x)
+	if ref != nil && ref.status == http.StatusNotFound && !x.op.Declares(http.StatusNotFound) {
+		ref.status = http.StatusBadRequest // which every operation that takes a body declares
+	}
+	return answer, ref
 }
 
 // authenticate holds a request against rules that come before all others:

@@ -3,8 +3,6 @@ package fakeextend
 import (
 	"encoding/base64"
 	"fmt"
-	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -12,160 +10,81 @@ import (
 	"time"
 )
 
-// parseQuery returns the query parameters by name; each may be sent once.
-func parseQuery(r *http.Request) (map[string]string, error) {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, err
-	}
-	query := make(map[string]string, len(values))
-	for name, v := range values {
-		if len(v) != 1 {
-			return nil, fmt.Errorf("parameter %s was sent %d times", name, len(v))
-		}
-		query[name] = v[0]
-	}
-	return query, nil
-}
-
-// listEnums are the list parameters with a closed set of values.
-var listEnums = []struct {
-	name   string
-	values []string
-}{
-	{"status", []string{pending, processing, processed, failed, cancelled}},
-	{"processorType", processorTypes},
-	{"source", sources},
-	{"sortBy", []string{"updatedAt", "createdAt"}},
-	{"sortDir", []string{"asc", "desc"}},
-}
+const (
+	defaultPageSize = 10
+	maxPageSize     = 1000
+)
 
 const sourceAPI = "API"
 
 var sources = []string{"ADMIN", "BATCH_PROCESSOR_RUN", "PLAYGROUND", "WORKFLOW_CONFIGURATION", "WORKFLOW_RUN", "STUDIO", sourceAPI}
 
-var listParameters = []string{
-	"status", "processorId", "processorType", "sourceId", "source", "fileNameContains",
-	"sortBy", "sortDir", "nextPageToken", "maxPageSize",
+// A listed is an entry of a list: where it stands, and how it is shown.
+type listed struct {
+	createdAt, updatedAt time.Time
+	n                    int // in the order of creation
+	show                 func() []byte
 }
 
-// list answers GET /processor_runs. Unknown and empty parameters are refused,
-// which the vendor does not say: a misspelt filter would otherwise find
-// everything.
-func (s *Server) list(query map[string]string, change Change) ([]byte, *refusal) {
-	size, token, ref := checkList(query)
-	if ref != nil {
-		return nil, ref
-	}
-	var after *cursor
-	if token != "" {
-		if after = s.openToken(token, query); after == nil {
-			return nil, invalid("Invalid page token; Path: nextPageToken")
-		}
+// page answers a list with those entries that its query's token has not passed,
+// as many as the query asks for. The caller holds mu.
+func (x *exchange) page(entries []listed) ([]byte, *refusal) {
+	s := x.s
+	size := defaultPageSize
+	if n, err := strconv.Atoi(x.query["maxPageSize"]); err == nil {
+		size = n
 	}
 	if s.opts.ShortPages {
 		size = (size + 1) / 2
 	}
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	byCreation := query["sortBy"] == "createdAt"
-	place := func(r *run) cursor {
-		if byCreation {
-			return cursor{r.createdAt.UnixNano(), r.n}
+	var after *cursor
+	if token := x.query["nextPageToken"]; token != "" {
+		if after = s.openToken(token, x.r.URL.Path, x.query); after == nil {
+			return nil, invalid("Invalid page token; Path: nextPageToken")
 		}
-		return cursor{r.updatedAt.UnixNano(), r.n}
+	}
+	byCreation := x.query["sortBy"] == "createdAt" || x.route == RouteListFiles
+	place := func(e listed) cursor {
+		if byCreation {
+			return cursor{e.createdAt.UnixNano(), e.n}
+		}
+		return cursor{e.updatedAt.UnixNano(), e.n}
 	}
 	order := func(a, b cursor) int {
-		if query["sortDir"] == "asc" {
+		if x.query["sortDir"] == "asc" {
 			return a.compare(b)
 		}
 		return b.compare(a)
 	}
-	var found []*run
-	for _, r := range s.runs {
-		if r.listed(now) && r.matches(query) && (after == nil || order(*after, place(r)) < 0) {
-			found = append(found, r)
-		}
-	}
-	slices.SortFunc(found, func(a, b *run) int { return order(place(a), place(b)) })
+	entries = slices.DeleteFunc(entries, func(e listed) bool { return after != nil && order(*after, place(e)) >= 0 })
+	slices.SortFunc(entries, func(a, b listed) int { return order(place(a), place(b)) })
 
-	var o object
-	o.flag("success", true)
-	more := len(found) > size
+	more := len(entries) > size
 	if more {
-		found = found[:size]
+		entries = entries[:size]
 	}
-	items := make([][]byte, len(found))
-	for i, r := range found {
-		items[i] = change.apply(r.fate.Changes[InList].apply(s.summary(r)))
+	items := make([][]byte, len(entries))
+	for i, e := range entries {
+		items[i] = x.fault.ChangeRuns.apply(e.show())
 	}
-	o.raw("processorRuns", list(items))
+	var o object
+	o.flag("success", true).raw(*x.op.Response.Envelope.Member, list(items))
 	switch {
 	case more:
-		o.text("nextPageToken", s.makeToken(place(found[size-1]), query))
+		o.text("nextPageToken", s.makeToken(place(entries[size-1]), x.r.URL.Path, x.query))
 	case s.opts.ExplicitNulls:
 		o.raw("nextPageToken", null)
 	}
 	return s.extra(&o).bytes(), nil
 }
 
-func checkList(query map[string]string) (size int, token string, ref *refusal) {
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains(listParameters, name) {
-			return 0, "", invalid("Unknown query parameter; Path: %s", name)
-		}
-		if query[name] == "" {
-			return 0, "", invalid("Expected string; Path: %s", name)
-		}
-	}
-	for _, enum := range listEnums {
-		if value, given := query[enum.name]; given && !slices.Contains(enum.values, value) {
-			return 0, "", invalid("Expected one of %s; Path: %s", strings.Join(enum.values, ", "), enum.name)
-		}
-	}
-	size = 10
-	if raw, given := query["maxPageSize"]; given {
-		n, err := strconv.Atoi(raw)
-		if err != nil || n < 1 || n > 1000 {
-			return 0, "", invalid("Expected number between 1 and 1000; Path: maxPageSize")
-		}
-		size = n
-	}
-	return size, query["nextPageToken"], nil
+// equal reports whether the query asks for this value of a parameter, or for none.
+func (x *exchange) equal(name, value string) bool {
+	want, given := x.query[name]
+	return !given || want == value
 }
 
-// listed reports whether lists show the run at all.
-func (r *run) listed(now time.Time) bool {
-	return !r.deleted && !now.Before(r.createdAt.Add(r.fate.ListLag))
-}
-
-// matches holds a run against the filters. No run here has a source id.
-func (r *run) matches(query map[string]string) bool {
-	equal := func(name, value string) bool {
-		want, given := query[name]
-		return !given || want == value
-	}
-	return equal("status", r.status) &&
-		equal("processorId", r.processor.ID) &&
-		equal("processorType", r.processor.Type) &&
-		equal("source", r.source) &&
-		equal("sourceId", "") &&
-		strings.Contains(r.fileName, query["fileNameContains"]) // case-sensitive: the stricter reading
-}
-
-func (s *Server) summary(r *run) []byte {
-	var o object
-	o.text("id", r.id).text("status", r.status).
-		text("processorId", r.processor.ID).text("processorName", r.processor.Name).
-		text("processorVersionId", r.versionID).text("type", r.processor.Type).
-		text("createdAt", spelled(r.createdAt, r.n)).text("updatedAt", spelled(r.updatedAt, r.n+1))
-	s.usage(&o, r)
-	return s.extra(&o).bytes()
-}
-
-// A cursor is the place of a run in a sorted list: the instant, then the order
+// A cursor is the place of an entry in a sorted list: the instant, then the order
 // of creation.
 type cursor struct {
 	at int64
@@ -182,15 +101,15 @@ func (c cursor) compare(d cursor) int {
 	return c.n - d.n
 }
 
-// A page token is bound to the query it came from, and holds every character
-// that a careless client forgets to escape: = : / +.
-func (s *Server) makeToken(c cursor, query map[string]string) string {
+// A page token is bound to the list and the query it came from, and holds every
+// character that a careless client forgets to escape: = : / +.
+func (s *Server) makeToken(c cursor, path string, query map[string]string) string {
 	text := fmt.Sprintf("%d.%d", c.at, c.n)
-	mac := s.mac("page token", text, canonical(query))
+	mac := s.mac("page token", path, text, canonical(query))
 	return "c+/" + base64.StdEncoding.EncodeToString([]byte(text)) + ":" + base64.StdEncoding.EncodeToString(mac)
 }
 
-func (s *Server) openToken(token string, query map[string]string) *cursor {
+func (s *Server) openToken(token, path string, query map[string]string) *cursor {
 	rest, ok := strings.CutPrefix(token, "c+/")
 	head, _, _ := strings.Cut(rest, ":")
 	text, err := base64.StdEncoding.DecodeString(head)
@@ -201,7 +120,7 @@ func (s *Server) openToken(token string, query map[string]string) *cursor {
 	if n, err := fmt.Sscanf(string(text), "%d.%d", &c.at, &c.n); n != 2 || err != nil {
 		return nil
 	}
-	if s.makeToken(c, query) != token {
+	if s.makeToken(c, path, query) != token {
 		return nil
 	}
 	return &c

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -71,14 +72,22 @@ type run struct {
 	events         []*event
 }
 
-// create answers POST /processor_runs. Two equal requests make two runs: the
+// createRun answers POST /processor_runs. Two equal requests make two runs: the
 // API has no idempotency key, and a header of that name is ignored.
-func (s *Server) create(hr *http.Request, body []byte, fault Fault) ([]byte, *run, *refusal) {
-	req, ref := parseCreate(hr.Header, body)
+func (x *exchange) createRun() ([]byte, *refusal) {
+	req, ref := parseCreate(x.r.Header, x.body)
 	if ref != nil {
-		return nil, nil, ref
+		return nil, ref
 	}
-	return s.begin(req, &run{fate: fault.Fate, source: sourceAPI, baseURL: baseURL(hr)}, fault.ChangeRuns)
+	answer, r, ref := x.s.begin(req, &run{fate: x.fault.Fate, source: sourceAPI, baseURL: baseURL(x.r)}, x.fault.ChangeRuns)
+	if ref != nil {
+		return nil, ref
+	}
+	x.told, x.id = r.told, r.id
+	x.s.mu.Lock()
+	x.post.RunID = r.id
+	x.s.mu.Unlock()
+	return answer, nil
 }
 
 // begin makes a run of a request whose members are right, and returns the
@@ -199,9 +208,9 @@ func (s *Server) find(id string) (*run, *refusal) {
 	return r, nil
 }
 
-// get answers GET /processor_runs/{id}, with an older state if the fault or the
+// getRun answers GET /processor_runs/{id}, with an older state if the fault or the
 // run's fate says so.
-func (x *exchange) get() ([]byte, *refusal) {
+func (x *exchange) getRun() ([]byte, *refusal) {
 	s := x.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,6 +228,47 @@ func (x *exchange) get() ([]byte, *refusal) {
 		return nil, nil
 	}
 	return s.runAnswer(seen, InGet, x.fault.ChangeRuns), nil
+}
+
+// listRuns answers GET /processor_runs.
+func (x *exchange) listRuns() ([]byte, *refusal) {
+	s := x.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var found []listed
+	for _, r := range s.runs {
+		if r.listed(now) && x.wants(r) {
+			show := func() []byte { return r.fate.Changes[InList].apply(s.summary(r)) }
+			found = append(found, listed{r.createdAt, r.updatedAt, r.n, show})
+		}
+	}
+	return x.page(found)
+}
+
+// listed reports whether lists show the run at all.
+func (r *run) listed(now time.Time) bool {
+	return !r.deleted && !now.Before(r.createdAt.Add(r.fate.ListLag))
+}
+
+// wants holds a run against the filters of a list. No run here has a source id.
+func (x *exchange) wants(r *run) bool {
+	return x.equal("status", r.status) &&
+		x.equal("processorId", r.processor.ID) &&
+		x.equal("processorType", r.processor.Type) &&
+		x.equal("source", r.source) &&
+		x.equal("sourceId", "") &&
+		strings.Contains(r.fileName, x.query["fileNameContains"]) // case-sensitive: the stricter reading
+}
+
+func (s *Server) summary(r *run) []byte {
+	var o object
+	o.text("id", r.id).text("status", r.status).
+		text("processorId", r.processor.ID).text("processorName", r.processor.Name).
+		text("processorVersionId", r.versionID).text("type", r.processor.Type).
+		text("createdAt", spelled(r.createdAt, r.n)).text("updatedAt", spelled(r.updatedAt, r.n+1))
+	s.usage(&o, r)
+	return s.extra(&o).bytes()
 }
 
 // seen is the run in one of its states; nil means that it is missing.
@@ -249,6 +299,12 @@ func (r *run) turn() {
 	r.before = &old
 	r.updatedAt = time.Now()
 }
+
+// cancelRun answers POST /processor_runs/{id}/cancel.
+func (x *exchange) cancelRun() ([]byte, *refusal) { return x.s.cancelRun(x.id, x.fault.ChangeRuns) }
+
+// deleteRun answers DELETE /processor_runs/{id}.
+func (x *exchange) deleteRun() ([]byte, *refusal) { return x.s.deleteRun(x.id) }
 
 // cancelRun cancels a run in PROCESSING. No event tells of it: this API version
 // has none. That other statuses get a 400 is our reading.

@@ -25,7 +25,8 @@ type file struct {
 
 // upload answers POST /files/upload: a form of exactly one part, named file. The bytes
 // are read as they come, and nothing is kept of them but what an output tells.
-func (s *Server) upload(r *http.Request) ([]byte, *refusal) {
+func (x *exchange) upload() ([]byte, *refusal) {
+	s, r := x.s, x.r
 	mediaType, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "multipart/form-data" || parameters["boundary"] == "" {
 		return nil, invalid("Content-Type must be multipart/form-data with a boundary.")
