@@ -49,6 +49,13 @@ func newInspector(name string) *inspector {
 	return &inspector{name: name, hash: sha256.New()}
 }
 
+// inspect is what is known of bytes that are all there.
+func inspect(name string, data []byte) *content {
+	in := newInspector(name)
+	_, _ = in.Write(data) // which takes everything
+	return in.content()
+}
+
 // Write takes the next bytes.
 func (in *inspector) Write(p []byte) (int, error) {
 	in.size += int64(len(p))

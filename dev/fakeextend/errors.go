@@ -20,6 +20,10 @@ func invalid(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
 }
 
+func notFound(what string) *refusal {
+	return &refusal{status: http.StatusNotFound, message: what + " not found."}
+}
+
 // errorCodes are the codes that go with a status. The vendor publishes none for
 // 403; that one is ours.
 var errorCodes = map[int]string{

@@ -28,6 +28,9 @@ type Processor struct {
 	// "latest" means the last of them, or the draft when there are none.
 	Versions []string
 
+	// Config is that of the draft and of all Versions; nil takes one that is made up.
+	Config json.RawMessage
+
 	// Subscribed says that the processor has a webhook subscription. Without
 	// one, its runs end silently, as with Extend.
 	Subscribed bool
@@ -162,6 +165,8 @@ func (o *Options) check() error {
 		seen[p.ID] = true
 		if !slices.Contains(processorTypes, p.Type) {
 			errs = append(errs, fmt.Errorf("processor %d: type %q is not one of %s", i, p.Type, strings.Join(processorTypes, ", ")))
+		} else if ref := checkConfig(p.Config, p.Type); ref != nil {
+			errs = append(errs, fmt.Errorf("processor %d: %s", i, ref.message))
 		}
 	}
 	if err := checkWebhook(o.WebhookURL, o.WebhookSecret); err != nil {

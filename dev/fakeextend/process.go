@@ -57,6 +57,7 @@ func (s *Server) workOn(r *run) {
 	}
 	s.mu.Lock()
 	r.content = c
+	r.file.fill(c)
 	s.mu.Unlock()
 	if r.fileURL != "" {
 		s.step(Step{Kind: FileFetched, RunID: r.id, FileName: r.fileName, Bytes: c.size, Status: http.StatusOK})
@@ -229,20 +230,23 @@ func (s *Server) fetch(r *run) (*content, error) {
 	case r.given != nil:
 		return r.given, nil
 	case r.uploaded != nil:
-		return r.uploaded.content, nil
-	}
-	in := newInspector(r.fileName)
-	if r.fileURL == "" {
-		_, _ = io.WriteString(in, r.rawText) // an inspector takes everything
-		return in.content(), nil
+		return s.contentOf(r.uploaded)
+	case r.fileURL == "":
+		return inspect(r.fileName, []byte(r.rawText)), nil
 	}
 	s.mu.Lock()
 	r.fetches++
 	r.fetchedAt = time.Now()
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(r.ctx, fetchTimeout)
+	return s.download(r.ctx, r.fileName, r.fileURL)
+}
+
+// download reads what is behind a link.
+func (s *Server) download(ctx context.Context, name, link string) (*content, error) {
+	in := newInspector(name)
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.fileURL, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
 	if err != nil {
 		return nil, errors.New("invalid URL")
 	}

@@ -22,8 +22,6 @@ const (
 	cancelled  = "CANCELLED"
 )
 
-const runNotFound = "Processor run not found."
-
 var null = []byte("null")
 
 // A run is a processor run. Its fields are guarded by Server.mu, save those
@@ -32,12 +30,13 @@ type run struct {
 	n         int // 1 for the first run
 	id        string
 	fileID    string
-	processor *Processor
+	processor *processor
 	version   string
 	versionID string
 	fileName  string
 	fileURL   string
 	uploaded  *file // nil: it is fetched, or a text
+	file      *file
 	rawText   string
 	priority  int
 	metadata  json.RawMessage // nil: none was sent
@@ -94,26 +93,15 @@ func (x *exchange) createRun() ([]byte, *refusal) {
 // answer. Of r, it takes what the request does not say.
 func (s *Server) begin(req *createRequest, r *run, change Change) ([]byte, *run, *refusal) {
 	s.mu.Lock()
-	p, uploaded := s.processors[req.processorID], s.files[req.fileID]
-	s.mu.Unlock()
-	if p == nil {
-		return nil, nil, &refusal{status: http.StatusNotFound, message: "Processor not found."}
-	}
-	version, ok := p.resolve(req.version)
-	if !ok {
-		return nil, nil, &refusal{status: http.StatusNotFound, message: "Processor version not found."}
-	}
-	if req.fileID != "" && uploaded == nil {
-		return nil, nil, &refusal{status: http.StatusNotFound, message: "File not found."}
-	}
-	if ref := checkConfig(req.config, p.Type); ref != nil {
+	p, uploaded, ref := s.inputsOf(req)
+	if ref != nil {
+		s.mu.Unlock()
 		return nil, nil, ref
 	}
+	version, _ := p.resolve(req.version)
 	if req.config == nil {
-		req.config = json.RawMessage(defaultConfigs[p.Type])
+		req.config = p.config(version)
 	}
-
-	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return nil, nil, &refusal{status: http.StatusServiceUnavailable, message: "The fake is closed."}
@@ -129,13 +117,16 @@ func (s *Server) begin(req *createRequest, r *run, change Change) ([]byte, *run,
 	r.n = len(s.runs) + 1
 	r.id = s.id("dpr_", idLength, strconv.Itoa(r.n))
 	r.fileID = cmp.Or(req.fileID, s.id("file_", idLength, strconv.Itoa(r.n)))
-	r.processor, r.version, r.versionID = p, version, s.id("dpv_", idLength, p.ID, version)
+	r.processor, r.version, r.versionID = p, version, s.versionID(p, version)
 	r.fileName, r.fileURL, r.uploaded, r.rawText = req.fileName, req.fileURL, uploaded, req.rawText
 	r.priority, r.metadata, r.config = req.priority, req.metadata, req.config
 	r.createdAt, r.updatedAt, r.status = now, now, processing
 	r.slot, r.finish, r.told = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	if r.fileName == "" {
 		r.fileName = uploaded.name
+	}
+	if r.file = uploaded; uploaded == nil {
+		r.file = s.addFile(r.fileID, r.fileName)
 	}
 	r.tell = sync.OnceFunc(func() { close(r.told) })
 	r.ctx, r.cancel = context.WithCancel(s.ctx)
@@ -156,15 +147,20 @@ func (s *Server) begin(req *createRequest, r *run, change Change) ([]byte, *run,
 	return answer, r, nil
 }
 
-// resolve turns the version of a request into a version of the processor.
-func (p *Processor) resolve(version string) (string, bool) {
-	if version == "latest" {
-		if len(p.Versions) == 0 {
-			return "draft", true
-		}
-		return p.Versions[len(p.Versions)-1], true
+// inputsOf finds what a request names: the processor, and the file unless it is
+// fetched or a text. The caller holds mu.
+func (s *Server) inputsOf(req *createRequest) (*processor, *file, *refusal) {
+	p, uploaded := s.processors[req.processorID], s.files[req.fileID]
+	if p == nil {
+		return nil, nil, notFound("Processor")
 	}
-	return version, version == "draft" || slices.Contains(p.Versions, version)
+	if _, ok := p.resolve(req.version); !ok {
+		return nil, nil, notFound("Processor version")
+	}
+	if req.fileID != "" && uploaded == nil {
+		return nil, nil, notFound("File")
+	}
+	return p, uploaded, checkConfig(req.config, p.Type)
 }
 
 // checkConfig holds an override against the processor's type and the members
@@ -203,7 +199,7 @@ func baseURL(r *http.Request) string {
 func (s *Server) find(id string) (*run, *refusal) {
 	r := s.byID[id]
 	if r == nil || r.deleted {
-		return nil, &refusal{status: http.StatusNotFound, message: runNotFound}
+		return nil, notFound("Processor run")
 	}
 	return r, nil
 }
@@ -224,7 +220,7 @@ func (x *exchange) getRun() ([]byte, *refusal) {
 	}
 	seen := r.seen(view)
 	if seen == nil {
-		x.fault.Status, x.fault.Message = http.StatusNotFound, runNotFound
+		x.fault.Status, x.fault.Message = http.StatusNotFound, notFound("Processor run").message
 		return nil, nil
 	}
 	return s.runAnswer(seen, InGet, x.fault.ChangeRuns), nil

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,8 +31,10 @@ type Server struct {
 	closed     bool
 	busy       int           // background goroutines
 	idle       chan struct{} // closed while busy is 0
-	processors map[string]*Processor
-	files      map[string]*file // uploaded ones
+	processors map[string]*processor
+	files      map[string]*file // that are not deleted
+	filesMade  int
+	uploads    int
 	webhook    endpoint
 	runs       []*run // in the order of creation
 	byID       map[string]*run
@@ -64,7 +65,7 @@ func New(opts Options) (*Server, error) {
 		fetching:   withoutRedirects(opts.Client),
 		sending:    withoutRedirects(opts.WebhookClient),
 		schedule:   opts.WebhookSchedule,
-		processors: make(map[string]*Processor),
+		processors: make(map[string]*processor),
 		files:      make(map[string]*file),
 		webhook:    endpoint{opts.WebhookURL, opts.WebhookSecret, cmp.Or(opts.WebhookVersion, apiVersion)},
 		byID:       make(map[string]*run),
@@ -78,11 +79,8 @@ func New(opts Options) (*Server, error) {
 	if s.schedule == nil {
 		s.schedule = DefaultSchedule()
 	}
-	for _, p := range slices.Clone(opts.Processors) {
-		if p.Name == "" {
-			p.Name = p.ID
-		}
-		s.processors[p.ID] = &p
+	for _, p := range opts.Processors {
+		s.addProcessor(p)
 	}
 	close(s.idle)
 	s.ctx, s.cancel = context.WithCancel(context.Background())

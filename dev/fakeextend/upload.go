@@ -3,25 +3,14 @@ package fakeextend
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 )
-
-// A file is one that was uploaded, for runs to name it.
-type file struct {
-	n         int
-	id, name  string
-	content   *content
-	createdAt time.Time
-}
 
 // upload answers POST /files/upload: a form of exactly one part, named file. The bytes
 // are read as they come, and nothing is kept of them but what an output tells.
@@ -53,14 +42,13 @@ func (x *exchange) upload() ([]byte, *refusal) {
 	}
 
 	s.mu.Lock()
-	f := &file{n: len(s.files) + 1, name: name, content: in.content(), createdAt: time.Now()}
-	f.id = s.id("file_", idLength, "upload", strconv.Itoa(f.n))
-	s.files[f.id] = f
+	f := s.addUpload(name, in.content())
+	uploaded := s.uploadedObject(f)
 	s.mu.Unlock()
 	s.step(Step{Kind: FileUploaded, FileName: name, Bytes: n, Status: http.StatusOK})
 
 	var answer object
-	return answer.raw("success", []byte("true")).raw("file", s.uploadedObject(f)).bytes(), nil
+	return answer.raw("success", []byte("true")).raw("file", x.fault.ChangeRuns.apply(uploaded)).bytes(), nil
 }
 
 // peekFileName reads the name of an uploaded file before anything is taken of
@@ -115,7 +103,6 @@ func (s *Server) AddProcessor(p Processor) error {
 	if s.processors[p.ID] != nil {
 		return fmt.Errorf("fakeextend: processor %q is there already", p.ID)
 	}
-	p.Name = cmp.Or(p.Name, p.ID)
-	s.processors[p.ID] = &p
+	s.addProcessor(p)
 	return nil
 }

@@ -25,13 +25,22 @@ const (
 // An endpoint is where webhooks go, and the API version that it is made for.
 type endpoint struct{ url, secret, version string }
 
-// An event is what happened to a run; its payload never changes. Its tries are
+// A subject is what events tell of.
+type subject struct {
+	id, fileName string
+	baseURL      string // where it was created
+	changes      Change // of its payloads
+	deleted      *bool  // guarded by Server.mu; nil: it is never deleted
+	tell         func() // that a first try is over; nil: nobody waits
+}
+
+// An event is what happened to a subject; its payload never changes. Its tries are
 // guarded by Server.mu.
 type event struct {
 	id      string
 	kind    string // as this version of the API names it
-	run     *run
-	state   *run            // the run as it was
+	about   subject
+	state   *run            // as it was, of a processor run
 	payload json.RawMessage // the state as this version of the API shows it
 	asked   int             // tries begun
 	tries   []Try
@@ -56,14 +65,19 @@ func (s *Server) announce(r *run) *event {
 	}
 	state := *r
 	state.before = nil
-	ev := &event{
-		id:      s.id("event_", idLength, r.id, strconv.Itoa(len(r.events)+1)),
-		kind:    kind,
-		run:     r,
-		state:   &state,
-		payload: s.runObject(r),
-	}
+	about := subject{id: r.id, fileName: r.fileName, baseURL: r.baseURL, changes: r.fate.Changes[InDelivery], deleted: &r.deleted, tell: r.tell}
+	ev := s.newEvent(kind, about, len(r.events)+1, s.runObject(r))
+	ev.state = &state
 	r.events = append(r.events, ev)
+	return ev
+}
+
+// newEvent makes the n-th event of a subject. The caller holds mu.
+func (s *Server) newEvent(kind string, about subject, n int, payload []byte) *event {
+	if about.tell == nil {
+		about.tell = func() {}
+	}
+	ev := &event{id: s.id("event_", idLength, about.id, strconv.Itoa(n)), kind: kind, about: about, payload: payload}
 	s.events[ev.id] = ev
 	return ev
 }
@@ -80,11 +94,11 @@ func (s *Server) launch(ev *event) {
 
 // deliver tries until an answer is 2xx or the schedule is over.
 func (s *Server) deliver(ev *event) {
-	defer ev.run.tell()
+	defer ev.about.tell()
 	for i := 0; ; i++ {
 		fault, n := s.ask(ev, false)
 		if fault.Drop {
-			s.step(Step{Kind: WebhookNotSent, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: "dropped"})
+			s.step(Step{Kind: WebhookNotSent, RunID: ev.about.id, EventID: ev.id, FileName: ev.about.fileName, Detail: "dropped"})
 			return
 		}
 		if !pause(s.ctx, fault.Delay) {
@@ -94,7 +108,7 @@ func (s *Server) deliver(ev *event) {
 		if !ok {
 			return
 		}
-		ev.run.tell()
+		ev.about.tell()
 		for range fault.Copies {
 			if _, ok := s.try(s.ctx, ev, fault, s.next(ev)); !ok {
 				return
@@ -104,7 +118,7 @@ func (s *Server) deliver(ev *event) {
 			return
 		}
 		if i == len(s.schedule) {
-			s.step(Step{Kind: WebhookGivenUp, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: fmt.Sprintf("after %d tries", i+1)})
+			s.step(Step{Kind: WebhookGivenUp, RunID: ev.about.id, EventID: ev.id, FileName: ev.about.fileName, Detail: fmt.Sprintf("after %d tries", i+1)})
 			return
 		}
 		if !pause(s.ctx, s.schedule[i]) {
@@ -155,7 +169,7 @@ func (s *Server) ask(ev *event, manual bool) (DeliveryFault, int) {
 		return DeliveryFault{}, n
 	}
 	return s.opts.DeliveryFault(Delivery{
-		EventID: ev.id, EventType: ev.kind, RunID: ev.run.id, FileName: ev.run.fileName,
+		EventID: ev.id, EventType: ev.kind, RunID: ev.about.id, FileName: ev.about.fileName,
 		Try: n, Manual: manual, PayloadBytes: len(ev.payload),
 	}), n
 }
@@ -164,20 +178,21 @@ func (s *Server) ask(ev *event, manual bool) (DeliveryFault, int) {
 // no endpoint, the run is deleted, or the fake is closed.
 func (s *Server) try(ctx context.Context, ev *event, fault DeliveryFault, n int) (Try, bool) {
 	s.mu.Lock()
-	to, deleted, closed := s.webhook, ev.run.deleted, s.closed
+	to, closed := s.webhook, s.closed
+	deleted := ev.about.deleted != nil && *ev.about.deleted
 	s.mu.Unlock()
 	if to.url == "" || deleted || closed {
 		detail := "no endpoint"
 		if deleted {
-			detail = "the run is deleted"
+			detail = "it is deleted"
 		}
-		s.step(Step{Kind: WebhookNotSent, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: detail})
+		s.step(Step{Kind: WebhookNotSent, RunID: ev.about.id, EventID: ev.id, FileName: ev.about.fileName, Detail: detail})
 		return Try{}, false
 	}
 	to.version = cmp.Or(fault.Version, to.version)
 	body := s.deliveryBody(ev, to.version, fault, n)
 	if changed := cmp.Or(fault.ChangeRun.Name, fault.ChangeBody.Name); changed != "" {
-		s.step(Step{Kind: FaultInjected, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Detail: "webhook: " + changed})
+		s.step(Step{Kind: FaultInjected, RunID: ev.about.id, EventID: ev.id, FileName: ev.about.fileName, Detail: "webhook: " + changed})
 	}
 	try := s.post(ctx, to, fault, body)
 
@@ -188,7 +203,7 @@ func (s *Server) try(ctx context.Context, ev *event, fault DeliveryFault, n int)
 	if !try.ok() {
 		kind = WebhookRefused
 	}
-	s.step(Step{Kind: kind, RunID: ev.run.id, EventID: ev.id, FileName: ev.run.fileName, Bytes: int64(len(body)), Status: try.Status, Detail: try.Err})
+	s.step(Step{Kind: kind, RunID: ev.about.id, EventID: ev.id, FileName: ev.about.fileName, Bytes: int64(len(body)), Status: try.Status, Detail: try.Err})
 	return try, true
 }
 
@@ -251,10 +266,10 @@ func sign(secret, timestamp string, body []byte) string {
 // version of the API that the endpoint is made for shows it.
 func (s *Server) deliveryBody(ev *event, version string, fault DeliveryFault, n int) []byte {
 	kind, payload := ev.kind, []byte(ev.payload)
-	if version == laterVersion {
+	if version == laterVersion && ev.state != nil {
 		kind, payload = s.later(ev)
 	}
-	payload = fault.ChangeRun.apply(ev.run.fate.Changes[InDelivery].apply(payload))
+	payload = fault.ChangeRun.apply(ev.about.changes.apply(payload))
 	if fault.EventType != "" {
 		kind = fault.EventType
 	}
@@ -285,7 +300,7 @@ func (s *Server) pointer(ev *event, payload, kept []byte, fault DeliveryFault, n
 	s.mu.Lock()
 	s.payloads[token] = p
 	s.mu.Unlock()
-	base := ev.run.baseURL
+	base := ev.about.baseURL
 	if s.opts.PayloadBaseURL != "" {
 		base = s.opts.PayloadBaseURL
 	}

@@ -51,9 +51,7 @@ func (s *Server) AddRun(n NewRun) (id string, err error) {
 	}
 	r := &run{fate: n.Fate, source: source, other: true, baseURL: s.opts.PayloadBaseURL}
 	if n.Content != nil {
-		in := newInspector(req.fileName)
-		_, _ = in.Write(n.Content) // an inspector takes everything
-		r.given = in.content()
+		r.given = inspect(req.fileName, n.Content)
 	}
 	_, r, ref := s.begin(req, r, Change{})
 	if ref != nil {
