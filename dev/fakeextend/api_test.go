@@ -69,7 +69,8 @@ func TestUnknownPathsAndIDs(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, request := range []string{
 		"GET /", "GET /processor_runs/", "GET /processor_runs/dpr_x", "DELETE /processor_runs/dpr_x", "POST /processor_runs/dpr_x/cancel",
-		"PUT /processor_runs", "POST /processor_runs/dpr_x", "GET /processor_runs/dpr_x/cancel", "GET /processors", "POST /extract_runs",
+		"PUT /processor_runs", "POST /processor_runs/dpr_x", "GET /processor_runs/dpr_x/cancel", "GET /extractors", "POST /extract_runs",
+		"GET /processors/", "GET /files//", "GET /workflow_runs/batch/", "POST /edit/sync",
 		"GET /webhook_payloads/guess",
 	} {
 		method, path, _ := strings.Cut(request, " ")
@@ -119,7 +120,6 @@ func TestRefusedBodies(t *testing.T) {
 		{"tags no strings", with(`"metadata":{"extend:usage_tags":["a",1]}`), 400},
 		{"tags with null", with(`"metadata":{"extend:usage_tags":[null]}`), 400},
 		{"sync text", with(`"sync":"false"`), 400},
-		{"sync", with(`"sync":true`), 400},
 		{"version number", with(`"version":2.1`), 400},
 		{"unknown version", with(`"version":"9.9"`), 404},
 		{"config without type", with(`"config":{"schema":{}}`), 400},
@@ -137,7 +137,7 @@ func TestRefusedBodies(t *testing.T) {
 	eq(t, "runs", w.fake.Accepted(), 0)
 
 	for _, good := range []string{
-		with(`"priority":1`), with(`"priority":100`), with(`"priority":20.0`), with(`"sync":false`), with(`"version":"1.0"`), with(`"version":"draft"`),
+		with(`"priority":1`), with(`"priority":100`), with(`"priority":20.0`), with(`"sync":false`), with(`"sync":true`), with(`"version":"1.0"`), with(`"version":"draft"`),
 		with(`"version":"latest"`), with(`"metadata":{}`), with(`"config":{"type":"EXTRACT","fields":[]}`), `{"processorId":"dp_extract","rawText":"x"}`,
 	} {
 		w.create(good)

@@ -20,6 +20,7 @@ type content struct {
 	mediaType string
 	pages     *int   // nil: not countable
 	excerpt   string // "" unless it is text
+	bytes     []byte // nil but of small files that were uploaded
 }
 
 // An inspector learns the content of a file from a stream of its bytes, in
@@ -31,6 +32,8 @@ type inspector struct {
 	head   []byte
 	window []byte // bytes not yet searched for pages
 	pages  int    // page objects of a PDF
+	keep   int    // how many bytes are kept at most
+	kept   []byte // nil once there are more
 	count  int    // largest /Count of a PDF, for those whose objects are packed
 }
 
@@ -52,6 +55,7 @@ func newInspector(name string) *inspector {
 // inspect is what is known of bytes that are all there.
 func inspect(name string, data []byte) *content {
 	in := newInspector(name)
+	in.keep = keptBytes
 	_, _ = in.Write(data) // which takes everything
 	return in.content()
 }
@@ -64,6 +68,11 @@ func (in *inspector) Write(p []byte) (int, error) {
 		in.head = append(in.head, p[:min(missing, len(p))]...)
 	}
 	in.window = append(in.window, p...)
+	if in.size <= int64(in.keep) {
+		in.kept = append(in.kept, p...)
+	} else {
+		in.kept = nil
+	}
 	if len(in.window) >= searchBytes {
 		in.search(len(in.window) - overlapBytes)
 	}
@@ -90,7 +99,7 @@ func (in *inspector) content() *content {
 	in.window = append(in.window, '\n') // so that a pattern at the very end matches
 	in.search(len(in.window))
 	mediaType, _, _ := strings.Cut(http.DetectContentType(in.head), ";")
-	c := &content{size: in.size, sha256: hex.EncodeToString(in.hash.Sum(nil)), mediaType: mediaType}
+	c := &content{size: in.size, bytes: in.kept, sha256: hex.EncodeToString(in.hash.Sum(nil)), mediaType: mediaType}
 	switch {
 	case mediaType == "application/pdf":
 		n := in.pages

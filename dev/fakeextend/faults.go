@@ -15,9 +15,9 @@ import (
 type Call struct {
 	Route    string
 	N        int    // 1 for the first call of this route, and so on
-	RunID    string // from the path
-	FileName string // from the body of RouteCreate or RouteUpload; else of the run, if there is one
-	FileURL  string // from the body of RouteCreate
+	RunID    string // the first id of the path, of whatever it is
+	FileName string // from the body of a request with a file; else of the run or file of that id, if there is one
+	FileURL  string // from the body of a request with a file
 	Header   http.Header
 	Query    url.Values
 	Body     []byte // none of RouteUpload
@@ -45,18 +45,18 @@ type Fault struct {
 	// gone away meanwhile: a timed-out POST can still make a run. AnswerDelay
 	// passes between carrying it out and answering.
 	Delay, AnswerDelay time.Duration
-	// HoldAnswer holds the answer to RouteCreate back until the first try of
+	// HoldAnswer holds the answer to a request that makes a run back until the first try of
 	// the run's webhook is over, or it is certain that there will be none. The
 	// answer still shows the run as it was when created.
 	HoldAnswer bool
 
-	// View is the state of the run that this RouteGet shows.
+	// View is the state of the run, of whatever kind, that this GET shows.
 	View View
-	// ChangeRuns alters each run in the answer, ChangeBody then the whole body,
+	// ChangeRuns alters each run, or whatever the answer is about, ChangeBody then the whole body,
 	// that of a Status too.
 	ChangeRuns, ChangeBody Change
 
-	// Fate is what becomes of the run that this RouteCreate makes.
+	// Fate is what becomes of the runs that this request makes.
 	Fate Fate
 }
 
@@ -90,8 +90,8 @@ type Place int
 // The places where a run is shown.
 const (
 	InAnswers  Place = iota // of the POSTs that make or cancel it
-	InGet                   // the answer of RouteGet
-	InList                  // an item of RouteList
+	InGet                   // the answer of a GET of one
+	InList                  // an item of a list
 	InDelivery              // a webhook's payload, downloaded or not
 )
 
@@ -122,6 +122,10 @@ type Fate struct {
 	// PROCESSED after this long. 0 means neither; see also [Server.CompleteRun].
 	OutputLag, Recovery time.Duration
 
+	// Review is how long a person takes to look at a workflow run that needs it; 0
+	// means until [Server.ReviewWorkflowRun].
+	Review time.Duration
+
 	// Changes alter how the run is shown in a place, always.
 	Changes map[Place]Change
 }
@@ -130,11 +134,13 @@ type Fate struct {
 type End int
 
 const (
-	EndProcessed End = iota // unless its file cannot be fetched or is empty
-	EndFailed               // after the processing time
-	EndCancelled            // by a person, after the processing time: no webhook
-	EndDeleted              // by a person, after the processing time: no webhook, and GET says 404
-	EndNever                // not before [Server.FinishRun], which ends it as PROCESSED
+	EndProcessed   End = iota // unless its file cannot be fetched or is empty
+	EndFailed                 // after the processing time
+	EndCancelled              // by a person, after the processing time: no webhook
+	EndDeleted                // by a person, after the processing time: no webhook, and GET says 404
+	EndNeedsReview            // of a workflow run: a person is asked, and approves after Fate.Review
+	EndRejected               // of a workflow run: a person is asked, and rejects it after Fate.Review
+	EndNever                  // not before [Server.FinishRun], which ends it as PROCESSED
 )
 
 // Script gives its faults to the first calls of one route, in order, and none

@@ -130,8 +130,10 @@ func (x *exchange) carryOut() ([]byte, *refusal) {
 	if handle == nil {
 		return nil, &refusal{status: http.StatusNotFound, message: "Route not found."}
 	}
-	if ref := x.checkQuery(); ref != nil {
-		return nil, ref
+	for _, check := range []func() *refusal{x.checkQuery, x.checkNoBody} {
+		if ref := check(); ref != nil {
+			return nil, ref
+		}
 	}
 	answer, ref := handle(x)
 	if ref != nil && ref.status == http.StatusNotFound && !x.op.Declares(http.StatusNotFound) {
@@ -187,6 +189,10 @@ func (x *exchange) call() Call {
 		c.FileName = peekFileName(x.r)
 	case x.id != "":
 		c.FileName = s.fileName(x.id)
+	default:
+		fields, _ := members(x.body)
+		file, _ := members(fields["file"])
+		c.FileName, c.FileURL = textField(file, "fileName"), textField(file, "fileUrl")
 	}
 	return c
 }
@@ -197,6 +203,12 @@ func (s *Server) fileName(id string) string {
 	defer s.mu.Unlock()
 	if r := s.byID[id]; r != nil {
 		return r.fileName // it never changes
+	}
+	if w := s.jobByID[id]; w != nil {
+		return w.base().file.name
+	}
+	if f := s.files[id]; f != nil {
+		return f.name
 	}
 	return ""
 }

@@ -57,8 +57,10 @@ const (
 // Options describe the fake account, its plan and its faults. APIKey and
 // Processors must be set; every other zero value is a quiet, unlimited account.
 type Options struct {
-	APIKey     string
-	Processors []Processor
+	APIKey        string
+	Processors    []Processor
+	Workflows     []Workflow
+	EditTemplates []EditTemplate
 
 	// WorkspaceID makes the key an organization-scoped one: every request must
 	// name this workspace in x-extend-workspace-id.
@@ -76,6 +78,13 @@ type Options struct {
 	// empty slice means one try only.
 	WebhookSchedule []time.Duration
 
+	// Events names types of events that the endpoint is subscribed to for the whole
+	// account, beside those of processors and workflows that are Subscribed: such as
+	// processor.created, parser_run.processed or workflow_run.step_run.processed.
+	Events []string
+	// SubscribeCreated gives a subscription to processors that are made by a request.
+	SubscribeCreated bool
+
 	// Client fetches file URLs and WebhookClient delivers webhooks. Neither
 	// follows redirects. nil takes a client of the fake's own.
 	Client, WebhookClient *http.Client
@@ -83,6 +92,11 @@ type Options struct {
 	// Processing says how long a run takes once its file is there and the plan
 	// lets it start. nil takes no time.
 	Processing func(RunInfo) time.Duration
+	// ParserTime, EditTime and WorkflowTime say the same of those runs, BatchTime of
+	// a processor's run over an evaluation set. CancelTime is how long a workflow run
+	// is CANCELLING.
+	ParserTime, EditTime, WorkflowTime func(JobInfo) time.Duration
+	BatchTime, CancelTime              time.Duration
 	// Output replaces the output that the fake makes up. It must return a
 	// JSON object; anything else fails the run.
 	Output func(RunInfo) json.RawMessage
@@ -245,6 +259,7 @@ const (
 	FileFetched      StepKind = "file fetched"
 	FileNotFetched   StepKind = "file not fetched"
 	RunFinished      StepKind = "run finished" // Detail is the final status
+	RunNeedsReview   StepKind = "run needs review"
 	RunReviewed      StepKind = "run reviewed"
 	RunDeleted       StepKind = "run deleted"
 	WebhookDelivered StepKind = "webhook delivered"

@@ -45,9 +45,37 @@ func (s *Server) output(r *run) (json.RawMessage, error) {
 		return classification(r), nil
 	case Splitter:
 		return s.splits(r, info), nil
-	default:
-		return extraction(info), nil
 	}
+	if fields := fieldsOf(r.config); fields != nil {
+		return fieldResults(fields), nil
+	}
+	return extraction(info), nil
+}
+
+// A field is one of the older way to configure an extraction.
+type field struct{ ID, Name, Type string }
+
+// fieldsOf returns the fields of a configuration without a schema, nil where it
+// has none.
+func fieldsOf(config json.RawMessage) []field {
+	var c struct {
+		Schema json.RawMessage
+		Fields []field
+	}
+	if err := json.Unmarshal(config, &c); err != nil || c.Schema != nil {
+		return nil
+	}
+	return c.Fields
+}
+
+// fieldResults is the output of such a configuration: nothing is found.
+func fieldResults(fields []field) json.RawMessage {
+	var o object
+	for _, f := range fields {
+		var result object
+		o.raw(f.Name, result.text("id", f.ID).text("type", f.Type).raw("value", null).raw("confidence", null).raw("references", []byte("[]")).bytes())
+	}
+	return o.bytes()
 }
 
 // extraction proves the trip: it tells what was fetched.

@@ -26,6 +26,7 @@ type createRequest struct {
 	fileID               string
 	rawText              string
 	priority             int
+	sync                 bool
 	metadata, config     json.RawMessage
 	unknown              []string
 }
@@ -63,7 +64,7 @@ func parseCreate(header http.Header, body []byte) (*createRequest, *refusal) {
 	switch sync := string(fields["sync"]); sync {
 	case "", "false":
 	case "true":
-		return nil, invalid("This fake does not serve sync runs; Path: sync")
+		req.sync = true
 	default:
 		return nil, invalid("Expected boolean; Path: sync")
 	}

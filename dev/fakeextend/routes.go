@@ -76,7 +76,52 @@ var handlers = map[string]func(*exchange) ([]byte, *refusal){
 	RouteList:   (*exchange).listRuns,
 	RouteCancel: (*exchange).cancelRun,
 	RouteDelete: (*exchange).deleteRun,
-	RouteUpload: (*exchange).upload,
+
+	RouteListProcessors:          (*exchange).listProcessors,
+	RouteCreateProcessor:         (*exchange).createProcessor,
+	RouteUpdateProcessor:         (*exchange).updateProcessor,
+	RoutePublishProcessorVersion: (*exchange).publishProcessorVersion,
+	RouteGetProcessorVersion:     (*exchange).getProcessorVersion,
+	RouteListProcessorVersions:   (*exchange).listProcessorVersions,
+
+	RouteGetBatchProcessorRun: (*exchange).getBatchProcessorRun,
+
+	RouteParse:           (*exchange).parse,
+	RouteParseAsync:      (*exchange).parseAsync,
+	RouteGetParserRun:    (*exchange).getParserRun,
+	RouteDeleteParserRun: (*exchange).deleteParserRun,
+
+	RouteCreateWorkflowRuns:  (*exchange).createWorkflowRuns,
+	RouteGetWorkflowRun:      (*exchange).getWorkflowRun,
+	RouteListWorkflowRuns:    (*exchange).listWorkflowRuns,
+	RouteUpdateWorkflowRun:   (*exchange).updateWorkflowRun,
+	RouteCancelWorkflowRun:   (*exchange).cancelWorkflowRun,
+	RouteDeleteWorkflowRun:   (*exchange).deleteWorkflowRun,
+	RouteCreateWorkflowBatch: (*exchange).createWorkflowRunBatch,
+	RouteCorrectOutput:       (*exchange).correctWorkflowRunOutput,
+	RouteCreateWorkflow:      (*exchange).createWorkflow,
+
+	RouteEdit:               (*exchange).edit,
+	RouteEditAsync:          (*exchange).editAsync,
+	RouteGenerateEditSchema: (*exchange).generateEditSchema,
+	RouteGetEditRun:         (*exchange).getEditRun,
+	RouteDeleteEditRun:      (*exchange).deleteEditRun,
+	RouteGetEditTemplate:    (*exchange).getEditTemplate,
+
+	RouteGetEvaluationSet:         (*exchange).getEvaluationSet,
+	RouteListEvaluationSets:       (*exchange).listEvaluationSets,
+	RouteCreateEvaluationSet:      (*exchange).createEvaluationSet,
+	RouteListEvaluationSetItems:   (*exchange).listEvaluationSetItems,
+	RouteCreateEvaluationSetItem:  (*exchange).createEvaluationSetItem,
+	RouteUpdateEvaluationSetItem:  (*exchange).updateEvaluationSetItem,
+	RouteDeleteEvaluationSetItem:  (*exchange).deleteEvaluationSetItem,
+	RouteCreateEvaluationSetItems: (*exchange).createEvaluationSetItems,
+
+	RouteUpload:     (*exchange).upload,
+	RouteGetFile:    (*exchange).getFile,
+	RouteDeleteFile: (*exchange).deleteFile,
+	RouteListFiles:  (*exchange).listFiles,
+	RouteCreateFile: (*exchange).createFile,
 }
 
 // An operation is one call of the contract that the fake serves.

@@ -43,6 +43,7 @@ type run struct {
 	config    json.RawMessage
 	fate      Fate
 	source    string // API, STUDIO and so on
+	sourceID  string // of what made it, if not a person
 	other     bool   // made by AddRun
 	given     *content
 	baseURL   string // where the run was created
@@ -86,7 +87,19 @@ func (x *exchange) createRun() ([]byte, *refusal) {
 	x.s.mu.Lock()
 	x.post.RunID = r.id
 	x.s.mu.Unlock()
-	return answer, nil
+	if !req.sync {
+		return answer, nil
+	}
+	timer := time.NewTimer(syncTimeout)
+	defer timer.Stop()
+	select {
+	case <-r.ctx.Done():
+	case <-timer.C: // the answer then shows the run as it is; that is our reading
+	case <-x.r.Context().Done():
+	}
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	return x.s.runAnswer(r, InAnswers, x.fault.ChangeRuns), nil
 }
 
 // begin makes a run of a request whose members are right, and returns the
@@ -247,13 +260,13 @@ func (r *run) listed(now time.Time) bool {
 	return !r.deleted && !now.Before(r.createdAt.Add(r.fate.ListLag))
 }
 
-// wants holds a run against the filters of a list. No run here has a source id.
+// wants holds a run against the filters of a list.
 func (x *exchange) wants(r *run) bool {
 	return x.equal("status", r.status) &&
 		x.equal("processorId", r.processor.ID) &&
 		x.equal("processorType", r.processor.Type) &&
 		x.equal("source", r.source) &&
-		x.equal("sourceId", "") &&
+		x.equal("sourceId", r.sourceID) &&
 		strings.Contains(r.fileName, x.query["fileNameContains"]) // case-sensitive: the stricter reading
 }
 
@@ -351,11 +364,15 @@ func (s *Server) DeleteRun(id string) error {
 	return ref.err()
 }
 
-// FinishRun ends the processing time of a run now, whatever it is, and returns
-// when the run has ended. A run that waits for its file or for the plan still
+// FinishRun ends the processing time of a run of any kind now, whatever it is, and
+// returns when the run has ended. A run that waits for its file or for the plan still
 // has to wait for that.
 func (s *Server) FinishRun(id string) error {
 	s.mu.Lock()
+	if w := s.jobByID[id]; w != nil {
+		s.mu.Unlock()
+		return s.finishJob(w.base())
+	}
 	r, ref := s.find(id)
 	if ref == nil && !r.finishAsked {
 		r.finishAsked = true

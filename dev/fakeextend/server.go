@@ -27,29 +27,41 @@ type Server struct {
 
 	stepMu sync.Mutex // one step is told at a time; never taken while mu is held
 
-	mu         sync.Mutex
-	closed     bool
-	busy       int           // background goroutines
-	idle       chan struct{} // closed while busy is 0
-	processors map[string]*processor
-	files      map[string]*file // that are not deleted
-	filesMade  int
-	uploads    int
-	webhook    endpoint
-	runs       []*run // in the order of creation
-	byID       map[string]*run
-	events     map[string]*event
-	payloads   map[string]downloadable
-	calls      map[string]int // by route, for Call.N
-	posts      []*Post
-	requestN   int
-	requests   map[RequestCount]int // Count is 0 in the keys
-	refused    []Refusal
-	unknown    map[string]int
-	recent     []time.Time // requests of the last second
-	starts     []time.Time // runs started in the last minute
-	waiting    []*run      // over the throughput, next one first
-	draining   bool        // a goroutine serves waiting
+	mu            sync.Mutex
+	closed        bool
+	busy          int           // background goroutines
+	idle          chan struct{} // closed while busy is 0
+	processors    map[string]*processor
+	files         map[string]*file // that are not deleted
+	filesMade     int
+	links         int
+	forms         int // objects written, for the next one's form
+	uploads       int
+	webhook       endpoint
+	runs          []*run // in the order of creation
+	byID          map[string]*run
+	events        map[string]*event
+	payloads      map[string]downloadable
+	sets          []*evaluationSet
+	items         int // of all sets, deleted ones too
+	batches       []*batchRun
+	workflows     map[string]*Workflow
+	jobs          []worker // in the order of creation
+	jobByID       map[string]worker
+	jobsMade      int
+	batchesMade   int // of workflow runs
+	startedAt     time.Time
+	accountEvents int
+	calls         map[string]int // by route, for Call.N
+	posts         []*Post
+	requestN      int
+	requests      map[RequestCount]int // Count is 0 in the keys
+	refused       []Refusal
+	unknown       map[string]int
+	recent        []time.Time // requests of the last second
+	starts        []time.Time // runs started in the last minute
+	waiting       []*run      // over the throughput, next one first
+	draining      bool        // a goroutine serves waiting
 }
 
 // New makes a fake, or names every fault of the options.
@@ -69,6 +81,9 @@ func New(opts Options) (*Server, error) {
 		files:      make(map[string]*file),
 		webhook:    endpoint{opts.WebhookURL, opts.WebhookSecret, cmp.Or(opts.WebhookVersion, apiVersion)},
 		byID:       make(map[string]*run),
+		workflows:  make(map[string]*Workflow),
+		jobByID:    make(map[string]worker),
+		startedAt:  time.Now(),
 		events:     make(map[string]*event),
 		payloads:   make(map[string]downloadable),
 		calls:      make(map[string]int),
@@ -81,6 +96,9 @@ func New(opts Options) (*Server, error) {
 	}
 	for _, p := range opts.Processors {
 		s.addProcessor(p)
+	}
+	for _, w := range opts.Workflows {
+		s.addWorkflow(w)
 	}
 	close(s.idle)
 	s.ctx, s.cancel = context.WithCancel(context.Background())

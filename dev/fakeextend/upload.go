@@ -30,6 +30,7 @@ func (x *exchange) upload() ([]byte, *refusal) {
 		return nil, invalid("%v; Path: file", err)
 	}
 	in := newInspector(name)
+	in.keep = keptBytes
 	n, err := io.Copy(in, io.LimitReader(part, s.opts.MaxFileBytes+1))
 	switch {
 	case err != nil:

@@ -51,6 +51,7 @@ type downloadable struct {
 	body    []byte
 	expires time.Time
 	answer  *Answer // in place of the body
+	plain   bool    // the body is a text
 }
 
 // announce makes the event of a run that ended or was reviewed. Without a
@@ -349,5 +350,8 @@ func (s *Server) servePayload(w http.ResponseWriter, token string) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if p.plain {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
 	_, _ = w.Write(slices.Clone(p.body))
 }
