@@ -72,3 +72,9 @@ type FieldMetrics struct {
 func (s *BatchRunService) Get(ctx context.Context, id string) (*BatchProcessorRun, error) {
 	return call[BatchProcessorRun](ctx, s.client, getBatchProcessorRun, nil, nil, id)
 }
+
+// Wait returns a batch once it has ended: see [RunService.Wait].
+func (s *BatchRunService) Wait(ctx context.Context, id string, progress ...func(*BatchProcessorRun)) (*BatchProcessorRun, error) {
+	get := func() (*BatchProcessorRun, error) { return s.Get(ctx, id) }
+	return wait(ctx, s.client, get, func(r *BatchProcessorRun) Status { return r.Status }, progress)
+}

@@ -7,47 +7,74 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
-	"extend-intake/dev/apicontract"
+	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/extend"
 )
 
 // must is for programs that have nobody to tell.
 func must[T any](v T, err error) T {
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	return v
 }
 
-// newClient returns a client of a server that answers every call with the first example of the contract.
-func newClient() *extend.Client {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := ""
-		for _, o := range apicontract.Operations() {
-			pattern := "^" + regexp.MustCompile(`{\w+}`).ReplaceAllString(o.Path, "[^/]+") + "$"
-			if o.Method == r.Method && regexp.MustCompile(pattern).MatchString(r.URL.EscapedPath()) && !strings.Contains(answer, o.Path) {
-				if answer == "" || !strings.Contains(o.Path, "{") { // /workflow_runs/batch is no run
-					answer = o.Name
-				}
+// newFake returns a fake of Extend that has two processors, a workflow and a saved form. Runs of slow.pdf do not end.
+func newFake() *fakeextend.Server {
+	files := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "%PDF-1.7\n1 0 obj<</Type /Page>>") })
+	return must(fakeextend.New(fakeextend.Options{
+		APIKey: "sk_test",
+		Processors: []fakeextend.Processor{
+			{ID: "dp_invoices", Name: "Supplier invoices", Type: fakeextend.Extract, Versions: []string{"1.0"}},
+			{ID: "dp_mail", Name: "Incoming mail", Type: fakeextend.Classify},
+		},
+		Workflows:      []fakeextend.Workflow{{ID: "workflow_payables", Name: "Payables", Processors: []string{"dp_invoices", "dp_mail"}, Rules: []string{"Sum", "Date"}}},
+		EditTemplates:  []fakeextend.EditTemplate{{ID: "edt_customs", Name: "Customs form", FileName: "form.pdf"}},
+		Client:         &http.Client{Transport: fakeextend.Transport(files)},
+		PayloadBaseURL: "https://extend.test",
+		Fault: func(c fakeextend.Call) fakeextend.Fault {
+			if bytes.Contains(c.Body, []byte("slow.pdf")) {
+				return fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndNever}}
 			}
-		}
-		io.Copy(io.Discard, r.Body)
-		w.Write(must(apicontract.File("examples/" + answer + ".response.json")))
+			return fakeextend.Fault{}
+		},
 	}))
-	return must(extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(server.URL), extend.WithHTTPClient(server.Client())))
+}
+
+func clientOf(transport http.RoundTripper) *extend.Client {
+	return must(extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL("https://extend.test"), extend.WithHTTPClient(&http.Client{Transport: transport})))
+}
+
+// newClient returns a client of a fake of Extend, and the fake.
+func newClient() (*extend.Client, *fakeextend.Server) {
+	fake := newFake()
+	return clientOf(patient{fake, fakeextend.Transport(fake)}), fake
+}
+
+// patient sends a request when the fake has done its work, so that no example waits for a second.
+type patient struct {
+	fake *fakeextend.Server
+	next http.RoundTripper
+}
+
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := p.fake.Wait(r.Context()); err != nil {
+		return nil, err
+	}
+	return p.next.RoundTrip(r)
 }
 
 // From nothing to a processor that has read a document, and that will be measured by it.
 func Example_processor() {
-	ctx, client, pdf := context.Background(), newClient(), []byte("%PDF-1.7 …")
+	ctx, pdf := context.Background(), []byte("%PDF-1.7 …")
+	client, fake := newClient()
+	defer fake.Close()
+	evaluate := func(setID string) string { return must(fake.Evaluate(setID, "latest")) } // a person in Studio
 
 	processor := must(client.Processors.Create(ctx, extend.CreateProcessorRequest{
 		Name: "Supplier invoices", Type: extend.TypeExtract,
@@ -63,18 +90,25 @@ func Example_processor() {
 	set := must(client.EvaluationSets.Create(ctx, extend.CreateEvaluationSetRequest{
 		Name: "Reviewed invoices", Description: "Held against each new version", ProcessorID: processor.ID,
 	}))
-	item := must(client.EvaluationSetItems.Create(ctx, extend.CreateEvaluationSetItemRequest{
+	must(client.EvaluationSetItems.Create(ctx, extend.CreateEvaluationSetItemRequest{
 		EvaluationSetID: set.ID, FileID: file.ID, ExpectedOutput: must(json.Marshal(extend.Extraction{Value: output.Value})),
 	}))
-	fmt.Println(run.Status, run.Usage.Credits, "credits,", len(output.Metadata), "fields, expected from now on:", item.ID != "")
-	// Output: PROCESSED 3.5 credits, 5 fields, expected from now on: true
+	batch := must(client.BatchRuns.Wait(ctx, evaluate(set.ID)))
+	fmt.Println(run.Status, run.Usage.Credits, "credits;", batch.RunCount, "document measured:", batch.Metrics.FieldMetrics["sha256"].RecallPerc, "% found")
+	// Output: PROCESSED 1.50 credits; 1 document measured: 100.0 % found
 }
 
 func ExampleRunService_Wait() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	client := newClient()
-	run, err := client.Runs.Wait(ctx, "dpr_P3tnNahx7P8erQPNnOtt8", func(r *extend.Run) { fmt.Println("it is", r.Status) })
+	client, fake := newClient()
+	defer fake.Close()
+	run, err := client.Runs.Create(ctx, extend.CreateRunRequest{ProcessorID: "dp_invoices", File: &extend.FileInput{FileURL: "https://example.com/invoice.pdf"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	run, err = client.Runs.Wait(ctx, run.ID, func(r *extend.Run) { fmt.Println("it is", r.Status) })
 	if err != nil {
 		fmt.Println(err) // the run goes on: wait for it again
 		return
@@ -84,16 +118,18 @@ func ExampleRunService_Wait() {
 		fmt.Println(err)
 		return
 	}
-	for _, c := range output.Metadata["supplier"].Citations {
+	for _, c := range output.Metadata["file_name"].Citations {
 		fmt.Printf("page %s: %s\n", c.Page, c.ReferenceText)
 	}
 	// Output:
 	// it is PROCESSED
-	// page 1: Hafenbedarf Süd & Söhne
+	// page 1: invoice.pdf
 }
 
 func ExampleProcessorService() {
-	ctx, client := context.Background(), newClient()
+	ctx := context.Background()
+	client, fake := newClient()
+	defer fake.Close()
 	for processor, err := range client.Processors.All(ctx, extend.ListProcessorsRequest{Type: extend.TypeExtract}) {
 		if err != nil {
 			fmt.Println(err)
@@ -116,18 +152,26 @@ func ExampleProcessorService() {
 }
 
 func ExampleBatchRunService() {
-	batch, err := newClient().BatchRuns.Get(context.Background(), "bpr_1")
+	client, fake := newClient()
+	defer fake.Close()
+	ctx := context.Background()
+	set := must(client.EvaluationSets.Create(ctx, extend.CreateEvaluationSetRequest{Name: "Mail", Description: "Of March", ProcessorID: "dp_mail"}))
+	id := must(fake.Evaluate(set.ID, "draft")) // a person in Studio
+
+	batch, err := client.BatchRuns.Wait(ctx, id)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(batch.Status, batch.Metrics.NumFiles, "files")
-	// Output: PROCESSED 24 files
+	fmt.Println(batch.Status, batch.Metrics.Type, batch.RunCount, "runs")
+	// Output: PROCESSED CLASSIFY 0 runs
 }
 
 // The text of a large document is read as a stream, from links in place of it.
 func ExampleParserRunService() {
-	ctx, client := context.Background(), newClient()
+	ctx := context.Background()
+	client, fake := newClient()
+	defer fake.Close()
 	run, err := client.ParserRuns.ParseAsync(ctx, extend.ParseRequest{
 		File:   extend.FileInput{FileURL: "https://example.com/handbook.pdf"},
 		Config: &extend.ParseConfig{ChunkingStrategy: &extend.ChunkingStrategy{Type: "section"}},
@@ -149,15 +193,22 @@ func ExampleParserRunService() {
 		}
 		io.Copy(os.Stdout, text)
 		text.Close()
+		fmt.Println()
 	}
-	fmt.Println(run.Status, run.Metrics.PageCount, "pages,", len(run.Chunks[0].Blocks), "blocks in the first chunk")
-	// Output: PROCESSED 2 pages, 4 blocks in the first chunk
+	fmt.Println(run.Status, len(run.Chunks[0].Blocks), "blocks in the first chunk")
+	// Output:
+	// # handbook.pdf
+	//
+	// The fake does not read documents.
+	// PROCESSED 2 blocks in the first chunk
 }
 
 func ExampleWorkflowRunService() {
-	ctx, client := context.Background(), newClient()
+	ctx := context.Background()
+	client, fake := newClient()
+	defer fake.Close()
 	runs, err := client.WorkflowRuns.Create(ctx, extend.CreateWorkflowRunsRequest{
-		WorkflowID: "workflow_FNEEW5IxGDZ4jHep_ZcAL",
+		WorkflowID: "workflow_payables",
 		Files:      []extend.WorkflowFileInput{{FileName: "R-2026-00417.pdf", FileURL: "https://example.com/1.pdf"}},
 	})
 	if err != nil {
@@ -191,11 +242,13 @@ func ExampleWorkflowRunService() {
 	// Output:
 	// Supplier invoices PROCESSED
 	// Incoming mail PROCESSED
-	// Sums 3 rules
+	// Rules 2 rules
 }
 
 func ExampleWorkflowService() {
-	workflow, err := newClient().Workflows.Create(context.Background(), extend.CreateWorkflowRequest{Name: "Payables"})
+	client, fake := newClient()
+	defer fake.Close()
+	workflow, err := client.Workflows.Create(context.Background(), extend.CreateWorkflowRequest{Name: "Payables"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -205,7 +258,9 @@ func ExampleWorkflowService() {
 }
 
 func ExampleFileService() {
-	ctx, client := context.Background(), newClient()
+	ctx := context.Background()
+	client, fake := newClient()
+	defer fake.Close()
 	file, err := client.Files.Upload(ctx, extend.UploadFileRequest{
 		Name: "Lieferschein März.docx", Size: 9, Content: strings.NewReader("PK\x03\x04 docx"),
 	})
@@ -222,11 +277,13 @@ func ExampleFileService() {
 	if _, err := client.Files.Delete(ctx, file.ID); err != nil {
 		fmt.Println(err)
 	}
-	// Output: Lieferschein März.pdf PDF true
+	// Output: Lieferschein März.docx DOCX true
 }
 
 func ExampleEditRunService() {
-	ctx, client := context.Background(), newClient()
+	ctx := context.Background()
+	client, fake := newClient()
+	defer fake.Close()
 	run, err := client.EditRuns.EditAsync(ctx, extend.EditRequest{
 		File:   &extend.FileInput{FileURL: "https://example.com/form.pdf"},
 		Config: &extend.EditConfig{Instructions: "Fill in our address.", AdvancedOptions: &extend.EditAdvancedOptions{FlattenPDF: new(false)}},
@@ -245,7 +302,9 @@ func ExampleEditRunService() {
 }
 
 func ExampleEditSchemaService() {
-	found, err := newClient().EditSchemas.Generate(context.Background(), extend.GenerateEditSchemaRequest{
+	client, fake := newClient()
+	defer fake.Close()
+	found, err := client.EditSchemas.Generate(context.Background(), extend.GenerateEditSchemaRequest{
 		File: extend.FileInput{FileURL: "https://example.com/form.pdf"},
 	})
 	if err != nil {
@@ -258,11 +317,13 @@ func ExampleEditSchemaService() {
 		return
 	}
 	fmt.Println(len(schema.Properties), "fields")
-	// Output: 5 fields
+	// Output: 2 fields
 }
 
 func ExampleEditTemplateService() {
-	template, err := newClient().EditTemplates.Get(context.Background(), "edt_1")
+	client, fake := newClient()
+	defer fake.Close()
+	template, err := client.EditTemplates.Get(context.Background(), "edt_customs")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -272,24 +333,32 @@ func ExampleEditTemplateService() {
 }
 
 func ExampleEvaluationSetService() {
-	set, err := newClient().EvaluationSets.Create(context.Background(), extend.CreateEvaluationSetRequest{
-		Name: "Reviewed invoices", Description: "Held against each new version", ProcessorID: "dp_K6dkhkT0QMfzyKq1PBIRM",
+	client, fake := newClient()
+	defer fake.Close()
+	set, err := client.EvaluationSets.Create(context.Background(), extend.CreateEvaluationSetRequest{
+		Name: "Reviewed invoices", Description: "Held against each new version", ProcessorID: "dp_invoices",
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(set.Name)
-	// Output: Spring
+	// Output: Reviewed invoices
 }
 
 func ExampleEvaluationSetItemService() {
-	ctx, client := context.Background(), newClient()
+	ctx := context.Background()
+	client, fake := newClient()
+	defer fake.Close()
+	set := must(client.EvaluationSets.Create(ctx, extend.CreateEvaluationSetRequest{Name: "Mail", Description: "Of March", ProcessorID: "dp_mail"}))
+	bill := must(client.Files.Upload(ctx, extend.UploadFileRequest{Name: "bill.txt", Size: 4, Content: strings.NewReader("Pay!")}))
+	letter := must(client.Files.Upload(ctx, extend.UploadFileRequest{Name: "letter.txt", Size: 4, Content: strings.NewReader("Dear")}))
+
 	items, err := client.EvaluationSetItems.CreateBulk(ctx, extend.CreateEvaluationSetItemsRequest{
-		EvaluationSetID: "ev_1",
+		EvaluationSetID: set.ID,
 		Items: []extend.NewEvaluationSetItem{
-			{FileID: "file_1", ExpectedOutput: must(json.Marshal(extend.Classified{ID: "invoice", Type: "invoice"}))},
-			{FileID: "file_2", ExpectedOutput: must(json.Marshal(extend.Classified{ID: "letter", Type: "letter"}))},
+			{FileID: bill.ID, ExpectedOutput: must(json.Marshal(extend.Classified{ID: "invoice", Type: "invoice"}))},
+			{FileID: letter.ID, ExpectedOutput: must(json.Marshal(extend.Classified{ID: "letter", Type: "letter"}))},
 		},
 	})
 	if err != nil {
