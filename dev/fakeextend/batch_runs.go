@@ -88,7 +88,7 @@ func (s *Server) outputFor(p *processor, version string, f *file) (output json.R
 		return nil, 0, err
 	}
 	s.mu.Lock()
-	r := &run{id: f.id, processor: p, version: version, fileName: f.name, content: c, config: p.config(version)}
+	r := &run{id: f.id, processor: p, version: version, fileName: f.name, content: c, config: p.config(version), ticket: &ticket{}}
 	s.mu.Unlock()
 	if pages = 1; c.pages != nil {
 		pages = *c.pages

@@ -78,7 +78,7 @@
 //   - a workflow run is PENDING at first, and its processors' runs send no events
 //   - an endpoint of the later version gets what is not about a processor run as this
 //     version has it
-//   - the plan's files per minute are those of processor runs
+//   - the plan's files per minute are those of all kinds of runs
 //   - another known API version gets 400, lest a wrongly configured client passes
 //   - the file is fetched by one GET right after the run is accepted, redirects
 //     are not followed, and anything but 200 ends the run with FAILED_TO_PROCESS_FILE

@@ -63,7 +63,10 @@ func (x *exchange) newEditRun() (*editRun, *refusal) {
 			return nil, ref
 		}
 	}
-	r := &editRun{job: s.newJob(x, editRunKind, "edit_run_", processing, in), config: config}
+	if ref := s.refuseOverPlan(); ref != nil {
+		return nil, ref
+	}
+	r := &editRun{job: s.newJob(x, editRunKind, "edit_run_", processing, defaultPriority, in), config: config}
 	if r.config == nil {
 		r.config = json.RawMessage("{}")
 	}

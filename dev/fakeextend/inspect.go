@@ -153,7 +153,7 @@ func (s *Server) info(r *run) RunInfo {
 func (r *run) info() RunInfo {
 	info := RunInfo{
 		ID: r.id, ProcessorID: r.processor.ID, Version: r.version, VersionID: r.versionID,
-		Type: r.processor.Type, Status: r.status, Priority: r.priority, Metadata: slices.Clone(r.metadata),
+		Type: r.processor.Type, Status: r.status, Priority: r.ticket.priority, Metadata: slices.Clone(r.metadata),
 		FileName: r.fileName, FileURL: r.fileURL, RawText: r.rawText,
 		CreatedAt: r.createdAt, UpdatedAt: r.updatedAt, Deleted: r.deleted, Fetches: r.fetches,
 		Source: r.source, Other: r.other, FetchedAt: r.fetchedAt,

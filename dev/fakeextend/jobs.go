@@ -29,6 +29,7 @@ type job struct {
 	baseURL   string
 	createdAt time.Time
 	took      func(JobInfo) time.Duration
+	ticket    *ticket
 
 	ctx    context.Context // over when the work has ended
 	cancel context.CancelFunc
@@ -137,13 +138,13 @@ func (s *Server) checkInput(in input) *refusal {
 
 // newJob makes what is common to a run of a kind; ids are made of the prefix. The
 // caller holds mu and has checked the input.
-func (s *Server) newJob(x *exchange, kind, prefix, status string, in input) job {
+func (s *Server) newJob(x *exchange, kind, prefix, status string, priority int, in input) job {
 	now := time.Now()
 	s.jobsMade++
 	j := job{
 		n: s.jobsMade, kind: kind, id: s.id(prefix, idLength, strconv.Itoa(s.jobsMade)), fileURL: in.fileURL, rawText: in.rawText,
 		fate: x.fault.Fate, baseURL: baseURL(x.r), createdAt: now, updatedAt: now, status: status,
-		finish: make(chan struct{}), told: make(chan struct{}),
+		ticket: &ticket{priority, make(chan struct{})}, finish: make(chan struct{}), told: make(chan struct{}),
 	}
 	if j.file = s.files[in.fileID]; j.file == nil {
 		j.file = s.addFile(s.id("file_", idLength, j.id), in.name)
@@ -160,6 +161,7 @@ func (s *Server) startJob(w worker) {
 	j := w.base()
 	s.jobs = append(s.jobs, w)
 	s.jobByID[j.id] = w
+	s.admit(j.ticket, j.createdAt)
 	s.background(func() {
 		s.step(Step{Kind: RunCreated, RunID: j.id, FileName: j.file.name, Status: http.StatusOK, Detail: j.kind})
 		s.runJob(w)
@@ -201,6 +203,11 @@ func (s *Server) workOnJob(w worker) {
 	s.mu.Unlock()
 	if c.size == 0 {
 		s.endJob(w, failed, corruptFile, "The file is empty.")
+		return
+	}
+	select {
+	case <-j.ticket.slot:
+	case <-j.ctx.Done():
 		return
 	}
 	if !pause(j.ctx, j.fate.Pending) || !s.beginJob(w) || !s.dwellOnJob(w) {
@@ -291,12 +298,30 @@ func (s *Server) endJob(w worker, status, reason, message string) {
 	}
 	s.turn(w)
 	j.status, j.reason, j.message, j.endedAt = status, reason, message, time.Now()
-	j.cancel()
+	s.stop(j)
 	ev := w.ended(s)
 	s.mu.Unlock()
 	s.step(Step{Kind: RunFinished, RunID: j.id, FileName: j.file.name, Detail: strings.TrimSpace(status + " " + reason)})
 	s.launch(ev)
 }
+
+// stop ends the work on a job. The caller holds mu.
+func (s *Server) stop(j *job) {
+	s.leave(j.ticket)
+	j.cancel()
+}
+
+// refuseOverPlan refuses a request that makes runs, if the plan does so. The caller
+// holds mu.
+func (s *Server) refuseOverPlan() *refusal {
+	if wait := s.throughput(time.Now()); s.opts.RefuseFiles && wait > 0 {
+		return s.overLimit(wait, "Too many files for this organization.")
+	}
+	return nil
+}
+
+// defaultPriority is that of a request which does not say one.
+const defaultPriority = 50
 
 // jobEvent makes an event of a job. The caller holds mu.
 func (s *Server) jobEvent(w worker, kind string, payload []byte) *event {
@@ -364,7 +389,7 @@ func (s *Server) deleteJob(id, kind string) *refusal {
 	}
 	j := w.base()
 	j.deleted = true
-	j.cancel()
+	s.stop(j)
 	s.mu.Unlock()
 	s.step(Step{Kind: RunDeleted, RunID: j.id, FileName: j.file.name})
 	return nil

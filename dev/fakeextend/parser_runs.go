@@ -28,10 +28,12 @@ func (x *exchange) newParserRun() (*parserRun, *refusal) {
 	s := x.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ref := s.checkInput(in); ref != nil {
-		return nil, ref
+	for _, check := range []*refusal{s.checkInput(in), s.refuseOverPlan()} {
+		if check != nil {
+			return nil, check
+		}
 	}
-	r := &parserRun{job: s.newJob(x, parserRunKind, "parser_run_", processing, in), config: fields["config"]}
+	r := &parserRun{job: s.newJob(x, parserRunKind, "parser_run_", processing, defaultPriority, in), config: fields["config"]}
 	r.took = s.opts.ParserTime
 	s.startJob(r)
 	return r, nil

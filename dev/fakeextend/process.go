@@ -68,7 +68,7 @@ func (s *Server) workOn(r *run) {
 	}
 
 	select {
-	case <-r.slot:
+	case <-r.ticket.slot:
 	case <-r.ctx.Done():
 		return
 	}
@@ -156,23 +156,34 @@ func (s *Server) conclude(r *run, status string, output []byte, reason, message 
 func (s *Server) end(r *run, status string) {
 	r.turn()
 	r.status = status
-	s.waiting = slices.DeleteFunc(s.waiting, func(w *run) bool { return w == r })
+	s.leave(r.ticket)
 	r.cancel()
 }
 
-// admit gives the run its slot if the plan has one left, or else puts it in the
+// A ticket is a run's place in the queue of what the plan does not let start yet.
+type ticket struct {
+	priority int
+	slot     chan struct{} // closed when the plan lets the run start
+}
+
+// leave takes a run out of the queue, if it is there. The caller holds mu.
+func (s *Server) leave(t *ticket) {
+	s.waiting = slices.DeleteFunc(s.waiting, func(w *ticket) bool { return w == t })
+}
+
+// admit gives a run its slot if the plan has one left, or else puts it in the
 // queue. The caller holds mu.
-func (s *Server) admit(r *run, now time.Time) bool {
+func (s *Server) admit(t *ticket, now time.Time) bool {
 	if len(s.waiting) == 0 && s.throughput(now) == 0 {
-		s.giveSlot(r, now)
+		s.giveSlot(t, now)
 		return true
 	}
 	// Behind all runs of the same priority, or a lower value.
-	at := slices.IndexFunc(s.waiting, func(w *run) bool { return w.priority > r.priority })
+	at := slices.IndexFunc(s.waiting, func(w *ticket) bool { return w.priority > t.priority })
 	if at < 0 {
 		at = len(s.waiting)
 	}
-	s.waiting = slices.Insert(s.waiting, at, r)
+	s.waiting = slices.Insert(s.waiting, at, t)
 	if !s.draining {
 		s.draining = true
 		s.background(s.drain)
@@ -193,11 +204,11 @@ func (s *Server) throughput(now time.Time) time.Duration {
 	return s.starts[0].Add(time.Minute).Sub(now)
 }
 
-func (s *Server) giveSlot(r *run, now time.Time) {
+func (s *Server) giveSlot(t *ticket, now time.Time) {
 	if s.opts.FilesPerMinute > 0 {
 		s.starts = append(s.starts, now)
 	}
-	close(r.slot)
+	close(t.slot)
 }
 
 // drain serves the queue until it is empty.
@@ -206,9 +217,9 @@ func (s *Server) drain() {
 		s.mu.Lock()
 		now := time.Now()
 		for len(s.waiting) > 0 && s.throughput(now) == 0 {
-			r := s.waiting[0]
+			next := s.waiting[0]
 			s.waiting = s.waiting[1:]
-			s.giveSlot(r, now)
+			s.giveSlot(next, now)
 		}
 		if len(s.waiting) == 0 {
 			s.draining = false

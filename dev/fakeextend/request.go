@@ -47,7 +47,7 @@ func parseCreate(header http.Header, body []byte) (*createRequest, *refusal) {
 	if !ok || !utf8.Valid(body) {
 		return nil, invalid("The request body must be a JSON object.")
 	}
-	req := &createRequest{version: "latest", priority: 50}
+	req := &createRequest{version: "latest", priority: defaultPriority}
 	req.unknown = unknownFields("", fields, createFields)
 
 	if req.processorID, ok = text(fields["processorId"]); !ok || req.processorID == "" {

@@ -38,7 +38,7 @@ type run struct {
 	uploaded  *file // nil: it is fetched, or a text
 	file      *file
 	rawText   string
-	priority  int
+	ticket    *ticket
 	metadata  json.RawMessage // nil: none was sent
 	config    json.RawMessage
 	fate      Fate
@@ -51,7 +51,6 @@ type run struct {
 
 	ctx    context.Context // over when the run has ended
 	cancel context.CancelFunc
-	slot   chan struct{} // closed when the plan lets the run start
 	finish chan struct{} // closed by FinishRun
 	told   chan struct{} // closed after the first try of the first delivery
 	tell   func()        // closes told; once
@@ -120,9 +119,9 @@ func (s *Server) begin(req *createRequest, r *run, change Change) ([]byte, *run,
 		return nil, nil, &refusal{status: http.StatusServiceUnavailable, message: "The fake is closed."}
 	}
 	now := time.Now()
-	if wait := s.throughput(now); s.opts.RefuseFiles && wait > 0 {
-		defer s.mu.Unlock()
-		return nil, nil, s.overLimit(wait, "Too many files for this organization.")
+	if ref := s.refuseOverPlan(); ref != nil {
+		s.mu.Unlock()
+		return nil, nil, ref
 	}
 	for _, name := range req.unknown {
 		s.unknown[name]++
@@ -132,9 +131,10 @@ func (s *Server) begin(req *createRequest, r *run, change Change) ([]byte, *run,
 	r.fileID = cmp.Or(req.fileID, s.id("file_", idLength, strconv.Itoa(r.n)))
 	r.processor, r.version, r.versionID = p, version, s.versionID(p, version)
 	r.fileName, r.fileURL, r.uploaded, r.rawText = req.fileName, req.fileURL, uploaded, req.rawText
-	r.priority, r.metadata, r.config = req.priority, req.metadata, req.config
+	r.metadata, r.config = req.metadata, req.config
+	r.ticket = &ticket{req.priority, make(chan struct{})}
 	r.createdAt, r.updatedAt, r.status = now, now, processing
-	r.slot, r.finish, r.told = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	r.finish, r.told = make(chan struct{}), make(chan struct{})
 	if r.fileName == "" {
 		r.fileName = uploaded.name
 	}
@@ -145,7 +145,7 @@ func (s *Server) begin(req *createRequest, r *run, change Change) ([]byte, *run,
 	r.ctx, r.cancel = context.WithCancel(s.ctx)
 	s.runs = append(s.runs, r)
 	s.byID[r.id] = r
-	if !s.admit(r, now) || r.fate.Pending > 0 {
+	if !s.admit(r.ticket, now) || r.fate.Pending > 0 {
 		r.status = pending
 	}
 	answer := s.runAnswer(r, InAnswers, change)

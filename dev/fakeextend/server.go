@@ -60,7 +60,7 @@ type Server struct {
 	unknown       map[string]int
 	recent        []time.Time // requests of the last second
 	starts        []time.Time // runs started in the last minute
-	waiting       []*run      // over the throughput, next one first
+	waiting       []*ticket   // over the throughput, next one first
 	draining      bool        // a goroutine serves waiting
 }
 

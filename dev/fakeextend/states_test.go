@@ -103,6 +103,31 @@ func TestWorkflowRunStates(t *testing.T) {
 	}
 }
 
+// The plan's files per minute are those of all kinds of runs, lower priority values
+// first; a batch's is 90.
+func TestPlanOfAllRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *fakeextend.Options) {
+			o.FilesPerMinute = 2
+			o.Workflows = []fakeextend.Workflow{{ID: payables}}
+		})
+		w.ask("POST", "/parse", `{"file": {"fileUrl": "https://files.example.com/a.pdf"}}`, "")
+		w.create(file(extractor, "/a.pdf"))
+		w.ask("POST", "/workflow_runs/batch", `{"workflowId": "`+payables+`", "inputs": [{"rawText": "batch"}]}`, "")
+		first := str(t, w.ask("POST", "/workflow_runs", `{"workflowId": "`+payables+`", "rawTexts": ["x"], "priority": 7}`, "workflowRuns")["id"])
+		second := str(t, w.ask("POST", "/workflow_runs", `{"workflowId": "`+payables+`", "rawTexts": ["x"]}`, "workflowRuns")["id"])
+		synctest.Wait()
+		eq(t, "before the minute is over", w.status(first)+" "+w.status(second), "PENDING PENDING")
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		eq(t, "after it", w.status(first)+" "+w.status(second)+" "+w.fake.Jobs()[1].Status, "PROCESSED PROCESSED PENDING")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		eq(t, "the batch's", w.fake.Jobs()[1].Status, "PROCESSED")
+	})
+}
+
 // What the steps of a workflow make are runs like any other, and the request can
 // say an output beforehand.
 func TestStepsOfAWorkflow(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 
 const (
 	workflowRunKind = "workflow_run"
-	maxFiles        = 50 // of one request
+	batchPriority   = 90
 )
 
 // A workflowRun is a document on its way through a workflow.
@@ -42,6 +42,7 @@ type workflowRequest struct {
 	workflow *Workflow
 	version  string
 	batchID  string
+	priority int
 }
 
 // parseWorkflow reads which workflow a request is for. The caller holds mu.
@@ -55,7 +56,14 @@ func (s *Server) parseWorkflow(fields map[string]json.RawMessage) (workflowReque
 		return workflowRequest{}, notFound("Workflow version")
 	}
 	s.batchesMade++
-	return workflowRequest{w, version, s.id("batch_", idLength, strconv.Itoa(s.batchesMade))}, nil
+	priority := defaultPriority
+	if raw, given := fields["priority"]; given {
+		n, _ := strconv.ParseFloat(string(raw), 64) // the schema has seen it
+		priority = int(n)
+	} else if fields["inputs"] != nil {
+		priority = batchPriority
+	}
+	return workflowRequest{w, version, s.id("batch_", idLength, strconv.Itoa(s.batchesMade)), priority}, nil
 }
 
 // A document is one of a request that starts runs.
@@ -123,13 +131,16 @@ func (x *exchange) startWorkflowRuns(fields map[string]json.RawMessage, document
 			return nil, ref
 		}
 	}
+	if ref := s.refuseOverPlan(); ref != nil {
+		return nil, ref
+	}
 	req, ref := s.parseWorkflow(fields)
 	if ref != nil {
 		return nil, ref
 	}
 	var runs []*workflowRun
 	for _, d := range documents {
-		r := &workflowRun{job: s.newJob(x, workflowRunKind, "workflow_run_", pending, d.input), workflow: req.workflow, version: req.version, batchID: req.batchID, provided: d.provided}
+		r := &workflowRun{job: s.newJob(x, workflowRunKind, "workflow_run_", pending, req.priority, d.input), workflow: req.workflow, version: req.version, batchID: req.batchID, provided: d.provided}
 		r.name, r.metadata, r.took = r.file.name, d.metadata, s.opts.WorkflowTime
 		runs = append(runs, r)
 	}
@@ -271,7 +282,7 @@ func (x *exchange) cancelWorkflowRun() ([]byte, *refusal) {
 	}
 	s.turn(r)
 	r.status = cancelling
-	r.cancel()
+	s.stop(&r.job)
 	s.background(func() {
 		if !pause(s.ctx, s.opts.CancelTime) {
 			return
@@ -414,9 +425,9 @@ func (s *Server) runStep(w *workflowRun, processorID string) error {
 	now := time.Now()
 	r := &run{
 		n: len(s.runs) + 1, fileID: w.file.id, processor: p, version: number, versionID: s.versionID(p, number), fileName: w.file.name,
-		file: w.file, content: w.file.content, priority: 50, metadata: w.metadata, config: p.config(number), source: "WORKFLOW_RUN", sourceID: w.id,
+		file: w.file, content: w.file.content, ticket: w.ticket, metadata: w.metadata, config: p.config(number), source: "WORKFLOW_RUN", sourceID: w.id,
 		other: true, baseURL: w.baseURL, createdAt: now, updatedAt: now, status: processing, ctx: w.ctx, cancel: func() {},
-		slot: make(chan struct{}), finish: make(chan struct{}), told: make(chan struct{}), tell: func() {},
+		finish: make(chan struct{}), told: make(chan struct{}), tell: func() {},
 	}
 	r.id = s.id("dpr_", idLength, strconv.Itoa(r.n))
 	s.runs = append(s.runs, r)

@@ -32,7 +32,7 @@ func (s *Server) AddRun(n NewRun) (id string, err error) {
 	}
 	req := &createRequest{
 		processorID: n.ProcessorID, version: cmp.Or(n.Version, "latest"),
-		fileName: cmp.Or(n.FileName, "file"), fileURL: n.FileURL, priority: cmp.Or(n.Priority, 50),
+		fileName: cmp.Or(n.FileName, "file"), fileURL: n.FileURL, priority: cmp.Or(n.Priority, defaultPriority),
 	}
 	if n.FileURL != "" {
 		if err := checkURL(n.FileURL); err != nil {
