@@ -97,6 +97,11 @@ It ends on an interrupt.
 		opts.Processors = append(opts.Processors, p)
 		return err
 	})
+	flags.Func("workflow", "`id=processor,…` of a workflow and the ids of its processors; may be repeated", func(value string) error {
+		w, err := parseWorkflow(value)
+		opts.Workflows = append(opts.Workflows, w)
+		return err
+	})
 	flags.StringVar(&opts.WebhookURL, "webhook-url", "", "`URL` that webhooks are sent to; empty sends none")
 	flags.StringVar(&opts.WebhookSecret, "webhook-secret", "", "`secret` that webhooks are signed with")
 	flags.DurationVar(&took, "processing-time", time.Second, "how long a run takes once its file is fetched")
@@ -112,6 +117,8 @@ It ends on an interrupt.
 		opts.Processors = []fakeextend.Processor{{ID: "dp_local", Type: fakeextend.Extract, Name: "Local extractor", Subscribed: true}}
 	}
 	opts.Processing = fakeextend.Fixed(took)
+	other := func(fakeextend.JobInfo) time.Duration { return took }
+	opts.ParserTime, opts.EditTime, opts.WorkflowTime, opts.BatchTime = other, other, other, took
 	opts.RetryAfter = fakeextend.RetryAfterSeconds
 	return listen, opts, checkLoopback(listen)
 }
@@ -126,6 +133,18 @@ func parseProcessor(value string) (fakeextend.Processor, error) {
 		return fakeextend.Processor{}, errors.New("id is empty")
 	}
 	return fakeextend.Processor{ID: id, Type: kind, Name: name, Subscribed: true}, nil
+}
+
+func parseWorkflow(value string) (fakeextend.Workflow, error) {
+	id, processors, _ := strings.Cut(value, "=")
+	if id == "" {
+		return fakeextend.Workflow{}, errors.New("id is empty")
+	}
+	w := fakeextend.Workflow{ID: id, Subscribed: true}
+	if processors != "" {
+		w.Processors = strings.Split(processors, ",")
+	}
+	return w, nil
 }
 
 // checkLoopback keeps the fake off the network: it fetches any URL that a

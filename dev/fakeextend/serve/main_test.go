@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOnlyLoopback(t *testing.T) {
@@ -32,7 +33,14 @@ func TestCommandLine(t *testing.T) {
 	if p := opts.Processors; len(p) != 2 || p[0].Type != "EXTRACT" || p[1].Type != "CLASSIFY" || p[1].Name != "Mail: inbound" || !p[1].Subscribed {
 		t.Errorf("processors: %+v", p)
 	}
-	for _, args := range [][]string{{"extra"}, {"--unknown"}, {"--processor", ":EXTRACT"}, {"--listen", "0.0.0.0:0"}, {"--processing-time", "2"}} {
+	_, opts, err = parse([]string{"--workflow", "workflow_a=dp_a,dp_b", "--workflow", "workflow_b", "--processing-time", "3s"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := opts.Workflows; len(w) != 2 || len(w[0].Processors) != 2 || w[1].ID != "workflow_b" || w[1].Processors != nil || opts.BatchTime != 3*time.Second {
+		t.Errorf("workflows: %+v", w)
+	}
+	for _, args := range [][]string{{"extra"}, {"--workflow", "=dp_a"}, {"--unknown"}, {"--processor", ":EXTRACT"}, {"--listen", "0.0.0.0:0"}, {"--processing-time", "2"}} {
 		if _, _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%v: accepted", args)
 		}
