@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// BatchRunService makes the call about batches of processor runs. Use it as [Client.BatchRuns]. No call of this version
-// starts one: Studio and evaluation sets do.
+// BatchRunService has the call for batches of processor runs. Use it as [Client.BatchRuns]. No call of this version
+// starts one: that is done in Studio.
 type BatchRunService service
 
-// BatchProcessorRun is a processor's run over a set of files, with how well it did.
+// BatchProcessorRun is a run of a processor over a set of files, with its metrics.
 type BatchProcessorRun struct {
 	Resource           `object:"batch_processor_run"`
 	ProcessorID        string       `json:"processorId"`
@@ -26,14 +26,14 @@ type BatchProcessorRun struct {
 	UpdatedAt          time.Time    `json:"updatedAt"`
 }
 
-// BatchOptions is how a batch compares outputs with what was expected.
+// BatchOptions says how a batch compares outputs with the expected ones.
 type BatchOptions struct {
 	FuzzyMatchFields        []string `json:"fuzzyMatchFields,omitzero"`
 	ExcludeFields           []string `json:"excludeFields,omitzero"`
 	ClearPreProcessingCache bool     `json:"clearPreProcessingCache,omitzero"`
 }
 
-// BatchMetrics is how well a batch did. Which of the numbers there are depends on Type.
+// BatchMetrics are the metrics of a batch. Which of them are set depends on Type.
 type BatchMetrics struct {
 	Type          ProcessorType `json:"type,omitzero"` // mostly absent
 	NumFiles      json.Number   `json:"numFiles,omitzero"`
@@ -59,7 +59,7 @@ type BatchMetrics struct {
 	NumCorrectDocs   json.Number `json:"numCorrectDocs,omitzero"`
 }
 
-// FieldMetrics is how well a batch did with one field, and with those in it.
+// FieldMetrics are the metrics of one field, and of the fields inside it.
 type FieldMetrics struct {
 	MeanConfidence json.Number             `json:"meanConfidence,omitzero"`
 	RecallPerc     json.Number             `json:"recallPerc,omitzero"`

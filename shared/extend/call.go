@@ -16,7 +16,7 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// A service makes the calls about one kind of thing.
+// A service has the calls for one kind of thing.
 type service struct{ client *Client }
 
 // call makes a call whose answer is one object.
@@ -69,8 +69,8 @@ func list[T any](ctx context.Context, c *Client, op operation, query, body any, 
 	return send(ctx, c, r, func(body json.RawMessage) (*Page[T], error) { return parsePage[T](body, op.items) })
 }
 
-// parsePage reads a list. Whoever looks for a lost run must not be told that it is not there: a page without its list, with
-// an element that says not which it is, or with a token of another type is an error.
+// parsePage reads a list. It is strict, since a search for a lost run must not miss it: a page without its list, with an
+// element that has no id, or with a token of another type is an error.
 func parsePage[T any](body json.RawMessage, items string) (*Page[T], error) {
 	o, err := loose.SplitObject(body)
 	if err != nil {
@@ -161,13 +161,12 @@ func queryOf(op operation, fields any) (url.Values, error) {
 	return query, nil
 }
 
-// A checker is a request, or a part of one, that knows a rule of the API which it is cheaper to hold to than to be told of.
-// at is to be put before the name of a member: "", or where in the request the part is, such as "file.".
+// A checker is a request, or a part of one, with a rule of the API that can be checked without a call. at is the prefix for
+// names of members: "", or the path of the part in the request, such as "file.".
 type checker interface{ check(at string) error }
 
-// check finds what is surely wrong with a request and would otherwise cost a call, or something not meant.
-//
-// The fields of requests say themselves what is needed: one that the API requires is not marked omitzero.
+// check returns an error for a request that the API is sure to refuse, or to take for another one than was meant. A field that
+// the API requires is one without omitzero.
 func check(req any) error { return checkValue(reflect.ValueOf(req), "") }
 
 func checkValue(v reflect.Value, path string) error {
@@ -211,7 +210,7 @@ func checkValue(v reflect.Value, path string) error {
 	return nil
 }
 
-// checkObject checks JSON of a request. All that is sent as JSON of somebody else's making is an object.
+// checkObject checks JSON of a request. All raw JSON in requests is an object.
 func checkObject(name string, raw json.RawMessage) error {
 	if len(raw) == 0 {
 		return nil

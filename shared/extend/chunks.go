@@ -51,7 +51,7 @@ const (
 	BlockFooter         BlockType = "footer"
 )
 
-// BlockDetails is what is known of a table, a cell or a figure; often nothing. Which fields are set depends on Type.
+// BlockDetails describes a table, a cell or a figure; it is often empty. Which fields are set depends on Type.
 type BlockDetails struct {
 	Type        string `json:"type,omitzero"` // such as "table_details", "table_cell_details", "figure_details" or "key_value_details"
 	RowCount    int    `json:"rowCount,omitzero"`

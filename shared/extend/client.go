@@ -169,9 +169,9 @@ func WithOtherVersion(f func(ctx context.Context, said string)) Option {
 	}
 }
 
-// WithLimiter has every request wait for its turn: each page of a list, each question of a Wait and each repetition is one.
-// A plan's limit of requests per second is one for all calls, so that a limiter is best shared by all clients of a key; the
-// Wait of golang.org/x/time/rate's fits. Its error is that of a request which was not sent.
+// WithLimiter makes every request wait for a rate limiter: each page of a list, each poll of a Wait and each retry.
+// A plan's limit of requests per second is one for all calls, so that a limiter is best shared by all clients of a key. The
+// Wait method of a golang.org/x/time/rate limiter fits. If wait returns an error, the request is not sent.
 func WithLimiter(wait func(context.Context) error) Option {
 	return func(c *Client) error {
 		c.limiter = wait

@@ -14,14 +14,14 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// Received is what answers have beside what they say.
+// Received is what was received: the raw JSON of an object, and of the answer that it was in.
 type Received struct {
-	// Raw is the whole object as received, so that a member which this package does not know is within reach. It is nil
-	// where the object is part of another, whose Raw has it.
+	// Raw is the whole object as received, with members that this package does not know. It is nil if the object is part
+	// of another, whose Raw has it.
 	Raw json.RawMessage `json:"-"`
 	// Answer is the whole answer around Raw; nil where the object came by a webhook or is part of a list.
 	Answer json.RawMessage `json:"-"`
-	// Warning is what the answer warns of, such as a missing version header; mostly "".
+	// Warning is the warning of the answer, such as one about a missing version header; mostly "".
 	Warning string `json:"-"`
 }
 
@@ -37,7 +37,7 @@ type Resource struct {
 func (r *Resource) resource() *Resource { return r }
 
 // Parse reads JSON of the API as one of this package's types: an object that a webhook brings, or what a [json.RawMessage]
-// holds, by whichever type its neighbours say.
+// holds, with the type that the members beside it name.
 //
 //	invoice, err := extend.Parse[extend.Extraction](run.Output)
 //	config, err := extend.Parse[extend.SplitterConfig](version.Config)

@@ -10,51 +10,50 @@
 //
 // # Which call to use
 //
-// What most callers want is a run: a processor that extracts fields from a document, says of which class it is, or which
-// documents are in it. [Client.Runs] starts one, a webhook or [RunService.Wait] brings its end, and [Parse] reads the output
-// with confidences and citations. Processors are made and published with [Client.Processors], and measured on documents whose
-// outputs are known with [Client.EvaluationSets].
+// Most callers need a run of a processor, which extracts fields from a document, classifies it, or splits it into several.
+// [Client.Runs] starts one, a webhook or [RunService.Wait] tells when it has ended, and [Parse] reads the output with its
+// confidences and citations. [Client.Processors] creates and publishes processors; [Client.EvaluationSets] has documents with
+// known outputs to evaluate them on.
 //
-// A workflow takes a document through several processors, rules and perhaps a person: [Client.WorkflowRuns]. Take it where the
-// steps are for somebody else to change, in the dashboard, or where a person has to look; a run that needs one waits as
-// [StatusNeedsReview]. It is also the way to hand over a thousand documents in one call.
+// A workflow takes a document through several processors and rules, and perhaps to a person: [Client.WorkflowRuns]. Use one if
+// the steps should be changed in the dashboard rather than in code, or if a person has to review results; such a run waits as
+// [StatusNeedsReview]. Workflows also take up to a thousand documents in one call.
 //
-// [Client.ParserRuns] turns a document into text and blocks, for whoever has a search or a model of their own: a processor
-// does so by itself. [Client.EditRuns] fills in forms.
+// [Client.ParserRuns] turns a document into text and blocks, for a search index or a model of your own. Processors do not
+// need it. [Client.EditRuns] fills in forms.
 //
-// All of them take a document as a link, which Extend fetches some time after the call, or as a file that was given to
-// [Client.Files] before. Large ones are streams in both directions: [FileService.Upload] and, with [ResponseURL],
+// All of them take a document as a link, which Extend fetches some time after the call, or as a file that was uploaded with
+// [Client.Files]. Large documents are streamed in both directions: [FileService.Upload] and, with [ResponseURL],
 // [Client.Download].
 //
 // docs/api.md lists all 44 calls, with what each costs.
 //
-// # Was it taken?
+// # After an error: is there a run?
 //
-// The API has no idempotency key: every POST that makes something makes it again when it is sent again, and a run is a new
-// bill. So the first question about an error of [RunService.Create] is not what went wrong but whether there is a run now:
+// The API has no idempotency key: a POST that creates something creates it again when it is sent again, and each run is
+// billed. So after an error of [RunService.Create], find out first whether there is a run now:
 //
-//   - [NotSent] reports true: surely not. The request was refused here, or no connection was made.
-//   - the error holds an [*Error]: the server answered, with StatusCode. 429 and most of the 4xx are a no.
-//     A 408 or a 5xx is an answer too, but not about the run: treat it as unknown.
-//   - anything else is unknown: the connection broke, the context ended while waiting, or the server said
-//     200 and the rest could not be read or understood. The latter is an [*AnswerError], which keeps the bytes.
+//   - [NotSent] reports true: no. The request was refused by this package, or no connection was made.
+//   - the error holds an [*Error]: the server answered, with StatusCode. After a 429 and most of the 4xx there is no run.
+//     After a 408 or a 5xx the outcome is unknown.
+//   - anything else: the outcome is unknown. The connection broke, the context ended while waiting, or the answer to a 200
+//     could not be read or understood. The latter is an [*AnswerError], which keeps the bytes.
 //
-// An unknown outcome is cleared by looking, not by asking again: a run echoes its Metadata, and
+// If the outcome is unknown, search for the run instead of sending the request again: a run echoes its Metadata, and
 // [RunService.List] finds runs by part of their file name. An upload ([FileService.Upload]) starts no run and costs
-// nothing: there, an unknown outcome is harmless.
+// nothing, so its unknown outcome is harmless.
 //
 // # What is promised
 //
-// What makes something or costs something is repeated only after a 429, by which the server says that it did not take it,
-// and an upload never: its bytes can be read only once. Every other call, a cancel and an update among them, is repeated after
-// a 408, a 429, a 5xx, an error marked retryable, and a lost connection. See [Retry].
+// A call that creates something or costs something is retried only after a 429, which says that the server did not accept
+// it. An upload is never retried, since its content can be read only once. Every other call, such as a cancel or an update, is
+// retried after a 408, a 429, a 5xx, an error marked retryable, and a lost connection. See [Retry].
 //
-// Nothing below this rule repeats a request. Go's transport is kept from sending it again where HTTP/2 says that a stream
-// was refused or that a connection goes away: proxies say so of requests that their server has had and done. The outcome of
-// such a POST is unknown. Where the client is given a transport of another make (see [WithHTTPClient]), that one must send
-// a request once.
+// No layer below retries. Go's transport is prevented from sending a request again after HTTP/2 refuses a stream or closes a
+// connection: proxies do that with requests that their server has carried out. The outcome of such a POST is unknown. A
+// transport of your own (see [WithHTTPClient]) must send each request once.
 //
-// Redirects are not followed: a 307 would repeat a POST and hand the key to another host. A 3xx is an [*Error].
+// Redirects are not followed: a 307 would repeat a POST and send the key to another host. A 3xx is an [*Error].
 //
 // A run's Output, and every other field of customer-defined shape, is a [json.RawMessage] with the bytes as
 // received. No number passes through a float64, and nothing is re-marshalled.
@@ -67,5 +66,5 @@
 // are in an [Error] or a [Run]: no credential of a link, control character or endless message gets from there into a log, a
 // table or an event. Outputs are never changed, and the Body of an error is as it came.
 //
-// Deliveries by webhook are the business of package [extend-intake/shared/extend/webhook].
+// Package [extend-intake/shared/extend/webhook] verifies and reads webhooks.
 package extend

@@ -10,7 +10,7 @@ type FileInput struct {
 	FileID   string `json:"fileId,omitzero"` // file_…
 }
 
-// RunFile is what [FileInput] was called while runs were all that this package made.
+// RunFile is an older name of [FileInput].
 type RunFile = FileInput
 
 func (f FileInput) check(at string) error { return oneFile(at, f.FileURL, f.FileID) }

@@ -10,12 +10,12 @@ import (
 )
 
 // Download opens what is behind a link of the API's: [File.PresignedURL], [EditedFile.DownloadURL],
-// [ParserRun.ContentURLs], [BlockDetails.ImageURL]. It is read as a stream, without a limit, until ctx ends: the caller
+// [ParserRun.ContentURLs], [BlockDetails.ImageURL]. It is a stream without a size limit, which ends with ctx. The caller
 // closes it.
 //
-// The link is asked once and without the key; a redirect is not followed. An answer other than a success is an [*Error]. No
-// error repeats the link's query, which is as good as what is behind it. A link of a webhook is the business of whoever
-// receives that: what is behind it is not signed.
+// The link is requested once and without the key; redirects are not followed. An answer other than a success is an [*Error].
+// No error has the link's query, which gives access to the content. Do not use Download for links in webhooks before you have
+// decided how far to trust them: what is behind them is not signed.
 func (c *Client) Download(ctx context.Context, link string) (io.ReadCloser, error) {
 	u, err := url.Parse(link)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {

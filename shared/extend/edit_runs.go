@@ -9,14 +9,14 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// EditRunService makes the calls that fill in forms. Use it as [Client.EditRuns].
+// EditRunService has the calls that fill in forms. Use it as [Client.EditRuns].
 type EditRunService service
 
-// EditRun is a document that is filled in. While it runs, and perhaps where it failed, it is no more than Object, ID, Status
+// EditRun is a document that is filled in. Until it has ended, and perhaps if it failed, it has only Object, ID, Status
 // and FailureReason: Object is then "edit_run_status".
 type EditRun struct {
 	Resource      `object:"edit_run edit_run_status"`
-	FileID        string          `json:"fileId,omitzero"` // of what was to be filled in
+	FileID        string          `json:"fileId,omitzero"` // of the document that was to be filled in
 	EditedFile    *EditedFile     `json:"editedFile,omitzero"`
 	Status        Status          `json:"status" clean:"name"`
 	FailureReason string          `json:"failureReason,omitzero" clean:"name"` // such as EMPTY_SCHEMA; an open set
@@ -26,7 +26,7 @@ type EditRun struct {
 	Usage         *Usage          `json:"usage,omitzero"` // nil under some billing plans
 }
 
-// adopt reads the status where it is an object of its own, as it is in the reference; guides show a text.
+// adopt reads a status that is an object, as in the reference. Guides show a string.
 func (r *EditRun) adopt(o loose.Object) error {
 	if status, err := loose.SplitObject(o["status"]); err == nil {
 		r.Status = Status(name(status, "status"))
@@ -59,7 +59,7 @@ type EditConfig struct {
 	AdvancedOptions              *EditAdvancedOptions `json:"advancedOptions,omitzero"`
 }
 
-// EditAdvancedOptions are the finer points of an [EditConfig] and an [EditSchemaConfig]. A *bool is nil for the default.
+// EditAdvancedOptions are the advanced options of an [EditConfig] and an [EditSchemaConfig]. A *bool is nil for the default.
 type EditAdvancedOptions struct {
 	FlattenPDF          *bool `json:"flattenPdf,omitzero"`          // not of an [EditSchemaConfig]
 	TableParsingEnabled *bool `json:"tableParsingEnabled,omitzero"` // false unless set
@@ -67,7 +67,7 @@ type EditAdvancedOptions struct {
 	NativeFieldsOnly    *bool `json:"nativeFieldsOnly,omitzero"`    // false unless set
 }
 
-// EditRequest asks for a document to be filled in, which is either File or that of a template.
+// EditRequest asks to fill in a document, which is File or the one of a template.
 type EditRequest struct {
 	File   *FileInput  `json:"file,omitzero"`
 	Config *EditConfig `json:"config,omitzero"`
@@ -83,14 +83,14 @@ func (r EditRequest) check(at string) error {
 	return nil
 }
 
-// Edit fills in a document and waits for it, five minutes at most, so that a caller who does not wait as long never learns
-// the run's id: use EditAsync wherever a lost run would cost. Each call makes a run and a bill.
+// Edit fills in a document and waits for the end, five minutes at most, so that a caller that gives up before never learns
+// the run's id: use EditAsync where a lost run would matter. Each call makes a run and is billed.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/edit-endpoints/edit-file
 func (s *EditRunService) Edit(ctx context.Context, req EditRequest) (*EditRun, error) {
 	return call[EditRun](ctx, s.client, editFile, nil, req)
 }
 
-// EditAsync begins to fill in a document. Each call makes a run and a bill. See [EditRunService.Wait].
+// EditAsync starts to fill in a document. Each call makes a run and is billed. See [EditRunService.Wait].
 // https://docs.extend.ai/2025-04-21/developers/api-reference/edit-endpoints/edit-file-async
 func (s *EditRunService) EditAsync(ctx context.Context, req EditRequest) (*EditRun, error) {
 	return call[EditRun](ctx, s.client, editFileAsync, nil, req)

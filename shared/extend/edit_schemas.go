@@ -7,7 +7,7 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// EditSchemaService makes the call that finds the fields of a form. Use it as [Client.EditSchemas].
+// EditSchemaService has the call that finds the fields of a form. Use it as [Client.EditSchemas].
 type EditSchemaService service
 
 // GenerateEditSchemaRequest asks for the fields of a form.
@@ -26,14 +26,14 @@ type EditSchemaConfig struct {
 // GeneratedEditSchema is what was found in a form.
 type GeneratedEditSchema struct {
 	Schema          json.RawMessage    `json:"schema"`                   // an [EditSchema]
-	AnnotatedSchema json.RawMessage    `json:"annotatedSchema,omitzero"` // the same of the schema that was given
+	AnnotatedSchema json.RawMessage    `json:"annotatedSchema,omitzero"` // the schema that was given, with the same
 	MappingResult   *EditSchemaMapping `json:"mappingResult,omitzero"`
 	Received
 }
 
 func (g *GeneratedEditSchema) adopt(o loose.Object) error { return hasMember(o, "schema") }
 
-// EditSchemaMapping is how the fields of a form and those of a given schema go together.
+// EditSchemaMapping says which fields of a form are which fields of a given schema.
 type EditSchemaMapping struct {
 	Matches             []EditSchemaMatch `json:"matches"`
 	UnmatchedInputPaths []string          `json:"unmatchedInputPaths"`
@@ -46,14 +46,14 @@ type EditSchemaMatch struct {
 	FormFieldKey string `json:"formFieldKey"`
 }
 
-// Generate finds the fields of a form and waits for it. Nothing stays at Extend, and yet a call seems to be billed.
+// Generate finds the fields of a form, and waits for that. It makes nothing that stays, but seems to be billed.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/edit-endpoints/generate-edit-schema
 func (s *EditSchemaService) Generate(ctx context.Context, req GenerateEditSchemaRequest) (*GeneratedEditSchema, error) {
 	return call[GeneratedEditSchema](ctx, s.client, generateEditSchema, nil, req)
 }
 
-// EditSchema is a form: JSON Schema whose fields say where they are on the page and what to fill in. Where one is only handed
-// on, the JSON as it came is the exact thing.
+// EditSchema is a form: JSON Schema whose fields say where they are on the page and what to fill in. To pass one on
+// unchanged, use the JSON as it was received.
 type EditSchema struct {
 	Type                 TypeNames            `json:"type"` // "object"
 	Properties           map[string]EditField `json:"properties"`
@@ -64,7 +64,7 @@ type EditSchema struct {
 
 // EditField is a field of a form.
 type EditField struct {
-	Type        TypeNames       `json:"type,omitzero"` // none of an enum
+	Type        TypeNames       `json:"type,omitzero"` // absent for an enum
 	Description string          `json:"description,omitzero"`
 	FieldType   string          `json:"extend_edit:field_type,omitzero"` // such as "text", "checkbox", "dropdown", "signature" or "table"
 	Value       json.RawMessage `json:"extend_edit:value,omitzero"`      // what to fill in
@@ -145,7 +145,7 @@ type EditCondition struct {
 // TypeNames is the type of a JSON Schema: one name, or several such as "string" and "null".
 type TypeNames []string
 
-// MarshalJSON writes one name as a text and several as a list.
+// MarshalJSON writes one name as a string and several as a list.
 func (n TypeNames) MarshalJSON() ([]byte, error) {
 	if len(n) == 1 {
 		return json.Marshal(n[0])

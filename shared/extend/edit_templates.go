@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// EditTemplateService makes the call about saved forms. Use it as [Client.EditTemplates]. Templates are made in the dashboard.
+// EditTemplateService has the call for saved forms. Use it as [Client.EditTemplates]. Templates are made in the dashboard.
 type EditTemplateService service
 
-// EditTemplate is a form with how it is filled in. Only Config and SchemaConfig are published for this version of the API;
+// EditTemplate is a form and how to fill it in. Only Config and SchemaConfig are published for this version of the API;
 // the other members are those of the next one.
 type EditTemplate struct {
 	Resource     `object:"edit_template"` // edt_…

@@ -6,10 +6,10 @@ import (
 	"iter"
 )
 
-// EvaluationSetItemService makes the calls about the items of evaluation sets. Use it as [Client.EvaluationSetItems].
+// EvaluationSetItemService has the calls for the items of evaluation sets. Use it as [Client.EvaluationSetItems].
 type EvaluationSetItemService service
 
-// EvaluationSetItem is a document with the output that is expected of it.
+// EvaluationSetItem is a document with its expected output.
 type EvaluationSetItem struct {
 	Resource        `object:"evaluation_set_item"` // evi_…
 	EvaluationSetID string                         `json:"evaluationSetId"`
@@ -76,13 +76,13 @@ func (s *EvaluationSetItemService) CreateBulk(ctx context.Context, req CreateEva
 	return list[EvaluationSetItem](ctx, s.client, createEvaluationSetItems, nil, req)
 }
 
-// UpdateEvaluationSetItemRequest says what is expected from now on.
+// UpdateEvaluationSetItemRequest has the new expected output of an item.
 type UpdateEvaluationSetItemRequest struct {
 	ID             string          `json:"-"`              // evi_…
-	ExpectedOutput json.RawMessage `json:"expectedOutput"` // as in [EvaluationSetItem]; in place of what was
+	ExpectedOutput json.RawMessage `json:"expectedOutput"` // as in [EvaluationSetItem]; replaces the one before
 }
 
-// Update changes what is expected of a document.
+// Update changes the expected output of an item.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/evaluation-set-endpoints/update-evaluation-set-item
 func (s *EvaluationSetItemService) Update(ctx context.Context, req UpdateEvaluationSetItemRequest) (*EvaluationSetItem, error) {
 	return call[EvaluationSetItem](ctx, s.client, updateEvaluationSetItem, nil, req, req.ID)

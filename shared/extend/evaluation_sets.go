@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// EvaluationSetService makes the calls about evaluation sets. Use it as [Client.EvaluationSets].
+// EvaluationSetService has the calls for evaluation sets. Use it as [Client.EvaluationSets].
 //
-// A set is documents with the outputs that are expected of them, to measure a processor by: each is an [EvaluationSetItem].
-// The measuring is started in Studio; [BatchRunService.Get] reads how it went.
+// A set has documents with the outputs that are expected for them, to evaluate a processor: each is an [EvaluationSetItem].
+// An evaluation is started in Studio; [BatchRunService.Wait] reads its result.
 type EvaluationSetService service
 
-// EvaluationSet is documents with the outputs that are expected of a processor.
+// EvaluationSet is a set of documents with the outputs that are expected of a processor.
 type EvaluationSet struct {
 	Resource    `object:"evaluation_set"` // ev_…
 	Name        string                    `json:"name" clean:"name"`

@@ -69,7 +69,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.next.RoundTrip(r)
 }
 
-// From nothing to a processor that has read a document, and that will be measured by it.
+// A new processor reads a document, and is evaluated on it.
 func Example_processor() {
 	ctx, pdf := context.Background(), []byte("%PDF-1.7 …")
 	client, fake := newClient()
@@ -88,7 +88,7 @@ func Example_processor() {
 	output := must(extend.Parse[extend.Extraction](run.Output))
 
 	set := must(client.EvaluationSets.Create(ctx, extend.CreateEvaluationSetRequest{
-		Name: "Reviewed invoices", Description: "Held against each new version", ProcessorID: processor.ID,
+		Name: "Reviewed invoices", Description: "Run against each new version", ProcessorID: processor.ID,
 	}))
 	must(client.EvaluationSetItems.Create(ctx, extend.CreateEvaluationSetItemRequest{
 		EvaluationSetID: set.ID, FileID: file.ID, ExpectedOutput: must(json.Marshal(extend.Extraction{Value: output.Value})),
@@ -336,7 +336,7 @@ func ExampleEvaluationSetService() {
 	client, fake := newClient()
 	defer fake.Close()
 	set, err := client.EvaluationSets.Create(context.Background(), extend.CreateEvaluationSetRequest{
-		Name: "Reviewed invoices", Description: "Held against each new version", ProcessorID: "dp_invoices",
+		Name: "Reviewed invoices", Description: "Run against each new version", ProcessorID: "dp_invoices",
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// FileService makes the calls about files. Use it as [Client.Files].
+// FileService has the calls for files. Use it as [Client.Files].
 type FileService service
 
 // UploadFileRequest hands a file over by its bytes.

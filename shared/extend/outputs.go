@@ -9,15 +9,15 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// What runs put out is of the customer's shape, so that it is JSON in runs, requests and items of evaluation sets. The types
-// here are what the API puts around it. Which one it is the run's type says, see [Parse]:
+// The output of a run has the shape that the customer configured, so it is raw JSON in runs, requests and items of evaluation
+// sets. These types are what the API wraps it in. Which one applies depends on the run's type; read it with [Parse]:
 //
 //   - [TypeExtract]: an [Extraction], or a [FieldResult] by name ([ParseMap]) where the configuration has fields
 //   - [TypeClassify]: a [Classified]
 //   - [TypeSplitter]: [Splits]
 //
-// The same types say an output that the caller knows ([WorkflowRunOutput], [CreateEvaluationSetItemRequest],
-// [CorrectWorkflowRunOutputRequest]): marshal one that has no more than the fields which the API wants there.
+// The same types are for outputs that the caller provides ([WorkflowRunOutput], [CreateEvaluationSetItemRequest],
+// [CorrectWorkflowRunOutputRequest]): set only the fields that the API takes there, and marshal them.
 
 // Extraction is the output of a processor that extracts by a schema.
 type Extraction struct {
@@ -57,7 +57,7 @@ type Insight struct {
 	Content string `json:"content"`
 }
 
-// FieldResult is one field in the output of a processor that extracts by fields, the older way.
+// FieldResult is one field in the output of a processor with a legacy configuration, which has fields and no schema.
 type FieldResult struct {
 	ID         string            `json:"id"`
 	Type       FieldType         `json:"type,omitzero"`
@@ -67,7 +67,7 @@ type FieldResult struct {
 	Insights   []Insight         `json:"insights,omitzero"`
 	References []FieldReference  `json:"references,omitzero"`
 	Enum       []EnumOption      `json:"enum,omitzero"`
-	Page       json.Number       `json:"page,omitzero"` // only of an output that the caller says
+	Page       json.Number       `json:"page,omitzero"` // only of an output that the caller provides
 }
 
 func (*FieldResult) adopt(o loose.Object) error { return hasMember(o, "id") }
@@ -109,7 +109,7 @@ type Split struct {
 	Identifier       string `json:"identifier,omitzero"`
 	StartPage        int    `json:"startPage"`
 	EndPage          int    `json:"endPage"`
-	FileID           string `json:"fileId,omitzero"` // of the part, only in what Extend puts out
+	FileID           string `json:"fileId,omitzero"` // of the part, only in outputs of Extend
 	Name             string `json:"name,omitzero"`
 }
 
@@ -122,7 +122,7 @@ type Edit struct {
 	FieldType     string          `json:"fieldType,omitzero"`
 }
 
-// Exact is [json.Unmarshal] for what must stay as it was read: a number that has no type of its own in v becomes a
+// Exact is [json.Unmarshal] without loss of digits: a number that v has no type for becomes a
 // [json.Number], with all its digits.
 func Exact(raw json.RawMessage, v any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))

@@ -41,7 +41,7 @@ type FigureOptions struct {
 
 // TableOptions says how tables are read.
 type TableOptions struct {
-	Enabled                        *bool    `json:"enabled,omitzero"`      // deprecated, and without an effect
+	Enabled                        *bool    `json:"enabled,omitzero"`      // deprecated, has no effect
 	TargetFormat                   string   `json:"targetFormat,omitzero"` // "markdown" or "html"
 	TableHeaderContinuationEnabled *bool    `json:"tableHeaderContinuationEnabled,omitzero"`
 	CellBlocksEnabled              *bool    `json:"cellBlocksEnabled,omitzero"` // cells become children of the table's block
@@ -54,13 +54,13 @@ type TextOptions struct {
 	Agentic                   *Agentic `json:"agentic,omitzero"`
 }
 
-// Agentic has a model look at what was read.
+// Agentic has a model review what was read.
 type Agentic struct {
 	Enabled            *bool  `json:"enabled,omitzero"`
 	CustomInstructions string `json:"customInstructions,omitzero"`
 }
 
-// ParseAdvancedOptions are the finer points of a [ParseConfig].
+// ParseAdvancedOptions are the advanced options of a [ParseConfig].
 type ParseAdvancedOptions struct {
 	PageRotationEnabled       *bool       `json:"pageRotationEnabled,omitzero"` // true unless set
 	AgenticOCREnabled         *bool       `json:"agenticOcrEnabled,omitzero"`   // deprecated

@@ -11,13 +11,13 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// ParserRunService makes the calls that turn documents into text. Use it as [Client.ParserRuns].
+// ParserRunService has the calls that turn documents into text. Use it as [Client.ParserRuns].
 //
-// What large documents are turned into is large, too. With [ResponseURL] an answer holds links in place of the text, to be
+// The text of a large document is large, too. With [ResponseURL], an answer has links in place of the text, to be
 // read with [Client.Download] as a stream.
 type ParserRunService service
 
-// ParserRun is a document that is turned into text. While it runs, and perhaps where it failed, it is no more than Object,
+// ParserRun is a document that is turned into text. Until it has ended, and perhaps if it failed, it has only Object,
 // ID, Status and FailureReason: Object is then "parser_run_status".
 type ParserRun struct {
 	Resource      `object:"parser_run parser_run_status"`
@@ -38,7 +38,7 @@ type ParserMetrics struct {
 }
 
 // ContentURLs returns the links that a run with [ResponseURL] has in place of its text, each good for [Client.Download]. It
-// is not published which member holds them: those of chunks whose content is a link are taken, and else every link that is a
+// is not published which member has them: it returns those of chunks whose content is a link, else every link that is a
 // member of the run itself.
 func (r *ParserRun) ContentURLs() []string {
 	var links []string
@@ -70,18 +70,18 @@ const (
 type ParseRequest struct {
 	File   FileInput    `json:"file"`
 	Config *ParseConfig `json:"config,omitzero"`
-	// ResponseType counts for Parse only: of ParseAsync, Get and Wait ask for it.
+	// ResponseType is used by Parse only. After ParseAsync, ask for it with Get or WaitFor.
 	ResponseType ResponseType `json:"-"`
 }
 
-// Parse turns a document into text and waits for it, so that a caller who does not wait as long never learns the run's id:
-// use ParseAsync wherever a lost run would cost. Each call makes a run and a bill.
+// Parse turns a document into text and waits for the end, so that a caller that gives up before never learns the run's id:
+// use ParseAsync where a lost run would matter. Each call makes a run and is billed.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/parse-endpoints/parse-file
 func (s *ParserRunService) Parse(ctx context.Context, req ParseRequest) (*ParserRun, error) {
 	return call[ParserRun](ctx, s.client, parseFile, responseTypeQuery{req.ResponseType}, req)
 }
 
-// ParseAsync begins to turn a document into text. Each call makes a run and a bill. See [ParserRunService.Wait].
+// ParseAsync starts to turn a document into text. Each call makes a run and is billed. See [ParserRunService.Wait].
 // https://docs.extend.ai/2025-04-21/developers/api-reference/parse-endpoints/parse-file-async
 func (s *ParserRunService) ParseAsync(ctx context.Context, req ParseRequest) (*ParserRun, error) {
 	return call[ParserRun](ctx, s.client, parseFileAsync, nil, req)

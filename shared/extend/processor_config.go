@@ -37,12 +37,12 @@ type ExtractionConfig struct {
 	ExtractionRules string        `json:"extractionRules,omitzero"`
 	// Schema is a JSON Schema of what to extract. It is normalised when it is saved: what is read need not equal what was sent.
 	Schema          json.RawMessage            `json:"schema,omitzero"`
-	Fields          []ExtractionField          `json:"fields,omitzero"` // the older way
+	Fields          []ExtractionField          `json:"fields,omitzero"` // the legacy way, without a schema
 	AdvancedOptions *ExtractionAdvancedOptions `json:"advancedOptions,omitzero"`
 	Parser          *ParseConfig               `json:"parser,omitzero"`
 }
 
-// ExtractionField is a field of the older way to say what to extract.
+// ExtractionField is a field of a legacy extraction configuration, which has no schema.
 type ExtractionField struct {
 	ID          string            `json:"id"`
 	Name        string            `json:"name"`
@@ -74,7 +74,7 @@ type EnumOption struct {
 	Description string `json:"description"`
 }
 
-// ExtractionAdvancedOptions are the finer points of an [ExtractionConfig].
+// ExtractionAdvancedOptions are the advanced options of an [ExtractionConfig].
 type ExtractionAdvancedOptions struct {
 	ModelReasoningInsightsEnabled *bool               `json:"modelReasoningInsightsEnabled,omitzero"`
 	AdvancedMultimodalEnabled     *bool               `json:"advancedMultimodalEnabled,omitzero"`
@@ -103,7 +103,7 @@ type ArrayStrategy struct {
 	Type string `json:"type"` // "large_array_heuristics", "large_array_max_context" or "large_array_overlap_context"
 }
 
-// ExtractionChunking says how a long document is cut for an extraction.
+// ExtractionChunking says how a long document is split into chunks for an extraction.
 type ExtractionChunking struct {
 	ChunkingStrategy            string `json:"chunkingStrategy,omitzero"` // "standard" or "semantic"
 	PageChunkSize               int    `json:"pageChunkSize,omitzero"`
@@ -141,7 +141,7 @@ type ClassificationOption struct {
 	Description string `json:"description"`
 }
 
-// ClassificationAdvancedOptions are the finer points of a [ClassificationConfig].
+// ClassificationAdvancedOptions are the advanced options of a [ClassificationConfig].
 type ClassificationAdvancedOptions struct {
 	Context                   string      `json:"context,omitzero"`                   // "default" or "max"
 	AdvancedMultimodalEnabled *bool       `json:"advancedMultimodalEnabled,omitzero"` // false unless set
@@ -160,7 +160,7 @@ type SplitterConfig struct {
 	Parser               *ParseConfig             `json:"parser,omitzero"`
 }
 
-// SplitterAdvancedOptions are the finer points of a [SplitterConfig].
+// SplitterAdvancedOptions are the advanced options of a [SplitterConfig].
 type SplitterAdvancedOptions struct {
 	SplitIdentifierRules              string      `json:"splitIdentifierRules,omitzero"`
 	SplitMethod                       string      `json:"splitMethod,omitzero"`                       // "high_precision", unless set, or "low_latency"
@@ -169,7 +169,7 @@ type SplitterAdvancedOptions struct {
 	FixedPageLimit                    int         `json:"fixedPageLimit,omitzero"` // deprecated; not with PageRanges
 }
 
-// checkConfig checks a configuration that is sent, as far as no later type of processor can be meant.
+// checkConfig checks a configuration that is sent. It accepts types of processors that it does not know.
 func checkConfig(name string, config json.RawMessage, processor ProcessorType) error {
 	if len(config) == 0 {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ProcessorService makes the calls about processors and their versions. Use it as [Client.Processors].
+// ProcessorService has the calls for processors and their versions. Use it as [Client.Processors].
 //
 // A processor has a draft, which Update changes, and published versions, which nothing changes. A run uses the newest
 // published version unless it names another.
@@ -37,7 +37,7 @@ type ProcessorVersion struct {
 	UpdatedAt time.Time       `json:"updatedAt"`
 }
 
-// ProcessorListItem is what a list says of a processor.
+// ProcessorListItem is a processor as lists show it.
 type ProcessorListItem struct {
 	Resource  `object:"document_processor"`
 	Name      string        `json:"name" clean:"name"`
@@ -130,13 +130,13 @@ func (r PublishProcessorVersionRequest) check(at string) error {
 	return checkConfig(at+"config", r.Config, "")
 }
 
-// Publish makes a new version, which runs that name no version use from now on. Each call makes one.
+// Publish makes a new version of the draft. Runs that name no version use it from now on. Each call makes another version.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/publish-processor-version
 func (s *ProcessorService) Publish(ctx context.Context, req PublishProcessorVersionRequest) (*ProcessorVersion, error) {
 	return call[ProcessorVersion](ctx, s.client, publishProcessorVersion, nil, req, req.ID)
 }
 
-// GetVersion returns a version of a processor. "draft" works as the id of one, too.
+// GetVersion returns a version of a processor. The version's id may be "draft".
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/get-processor-version
 func (s *ProcessorService) GetVersion(ctx context.Context, processorID, versionID string) (*ProcessorVersion, error) {
 	return call[ProcessorVersion](ctx, s.client, getProcessorVersion, nil, nil, processorID, versionID)

@@ -55,7 +55,7 @@ const (
 	SortDesc          = "desc"
 )
 
-// RunService makes the calls about processor runs. Use it as [Client.Runs].
+// RunService has the calls for processor runs. Use it as [Client.Runs].
 type RunService service
 
 // CreateRunRequest asks for a run of one processor on one document, which is either File or RawText.
@@ -237,18 +237,17 @@ func (s *RunService) Get(ctx context.Context, id string) (*Run, error) {
 	return send(ctx, s.client, request{operation: getProcessorRun, ids: []string{id}}, ParseRun)
 }
 
-// Wait returns a run once it has ended, however it did. It asks at once, every second for half a minute, then less and less
-// often, at last every 30 seconds, and calls progress with each answer.
+// Wait returns a run once it has ended, with whatever status. It polls at once, every second for half a minute, then less and
+// less often, at last every 30 seconds, and calls progress with each answer.
 //
-// There is no end but that of ctx, whose cause is then in the error: a run has no published time limit. A 429 only makes it
-// wait longer. Any other error that is left after the retries of [Retry] ends the wait and not the run: it costs nothing to
-// wait again.
+// It has no timeout but ctx, whose cause is then in the error: a run has no published time limit. After a 429 it waits longer.
+// Any other error that remains after the retries of [Retry] ends the wait, but not the run: calling Wait again is free.
 func (s *RunService) Wait(ctx context.Context, id string, progress ...func(*Run)) (*Run, error) {
 	get := func() (*Run, error) { return s.Get(ctx, id) }
 	return wait(ctx, s.client, get, func(r *Run) Status { return r.Status }, progress)
 }
 
-// Cancel stops a run that is still PROCESSING; any other is refused. No webhook tells of it. A repetition after a lost
+// Cancel stops a run that is still PROCESSING; any other is refused. There is no webhook for it. A repetition after a lost
 // answer can be refused, too: ask for the run then.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/cancel-processor-run
 func (s *RunService) Cancel(ctx context.Context, id string) (*Run, error) {
@@ -280,7 +279,7 @@ func (r ListRunsRequest) check(at string) error {
 	return inRange(at+"maxPageSize", r.MaxPageSize, 1, 1000)
 }
 
-// RunSummary is what a list says of a run. There is no metadata in it: that needs a Get. Its texts are as those of a [Run].
+// RunSummary is a run as lists show it, without metadata: that needs a Get. Its texts are as those of a [Run].
 type RunSummary struct {
 	Resource
 	Status             Status    `json:"status" clean:"name"`

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// How a wait for a run asks, as the vendor's own helpers do: often at first, then less and less.
+// How a wait polls, as the vendor's own helpers do: often at first, then less and less.
 const (
-	pollFirst  = time.Second      // between two questions in the beginning
-	pollFast   = 30 * time.Second // how long the beginning lasts
+	pollFirst  = time.Second      // between two polls at first
+	pollFast   = 30 * time.Second // for how long
 	pollGrowth = 1.15             // by which each later pause is longer than the one before
 	pollMax    = 30 * time.Second // the longest pause
 	pollJitter = 0.25             // by which a pause is longer or shorter at random
@@ -18,10 +18,10 @@ const (
 
 // wait asks for a run until it has ended. Each of the Wait methods is this:
 //
-// It asks at once, every second for half a minute, then less and less often, at last every 30 seconds, and calls progress
-// with each answer. There is no end but that of ctx, whose cause is then in the error: a run has no published time limit.
-// A 429 only makes it wait longer. Any other error that is left after the retries of [Retry] ends the wait and not the run;
-// it costs nothing to wait again.
+// It polls at once, every second for half a minute, then less and less often, at last every 30 seconds, and calls progress
+// with each answer. It has no timeout but ctx, whose cause is then in the error: a run has no published time limit. After a
+// 429 it waits longer. Any other error that remains after the retries of [Retry] ends the wait, but not the run; calling Wait
+// again is free.
 func wait[T any](ctx context.Context, c *Client, get func() (*T, error), status func(*T) Status, progress []func(*T)) (*T, error) {
 	start, pause := time.Now(), pollFirst
 	for {

@@ -11,9 +11,10 @@ import (
 	"extend-intake/shared/extend/internal/loose"
 )
 
-// WorkflowRunService makes the calls about runs of workflows. Use it as [Client.WorkflowRuns].
+// WorkflowRunService has the calls for runs of workflows. Use it as [Client.WorkflowRuns].
 //
-// A workflow takes a document through several steps, perhaps by a person: a run that is [StatusNeedsReview] waits for one.
+// A workflow takes a document through several steps, perhaps with a review by a person. A run that waits for one is
+// [StatusNeedsReview].
 type WorkflowRunService service
 
 // WorkflowRun is a document on its way through a workflow.
@@ -35,12 +36,12 @@ type WorkflowRun struct {
 	StartTime      time.Time               `json:"startTime,omitzero"`
 	EndTime        time.Time               `json:"endTime,omitzero"`
 	Outputs        []Run                   `json:"outputs"`  // one per processor that the document went through
-	StepRuns       []StepRun               `json:"stepRuns"` // of the steps that are no processors
+	StepRuns       []StepRun               `json:"stepRuns"` // of the steps that are not processors
 	Workflow       Workflow                `json:"workflow"`
 	Usage          *Usage                  `json:"usage,omitzero"` // nil under some billing plans
 }
 
-// adopt holds that no output is lost: a run without one that it has would be believed to be complete.
+// adopt fails if an output cannot be read: a run that lacks one of its outputs would look complete.
 func (r *WorkflowRun) adopt(o loose.Object) error {
 	if !o.Has("outputs") {
 		return nil
@@ -60,12 +61,12 @@ func (r *WorkflowRun) adopt(o loose.Object) error {
 	return nil
 }
 
-// StepRun is a step of a workflow that is no processor.
+// StepRun is a step of a workflow that is not a processor.
 type StepRun struct {
 	Resource `object:"workflow_step_run"`
 	Status   Status `json:"status" clean:"name"`
 	Step     Step   `json:"step"`
-	// Output is a [RuleValidation] of a step that checks rules, else what the customer's own endpoint answered.
+	// Output is a [RuleValidation] of a step that checks rules, else what the customer's endpoint answered.
 	Output json.RawMessage `json:"output,omitzero"`
 }
 
@@ -100,7 +101,7 @@ type RuleResult struct {
 	Error         string   `json:"error,omitzero"`
 }
 
-// WorkflowRunSummary is what a list says of a run: nothing of metadata, files and outputs.
+// WorkflowRunSummary is a run as lists show it, without metadata, files and outputs.
 type WorkflowRunSummary struct {
 	Resource
 	Status            Status    `json:"status" clean:"name"`
@@ -137,23 +138,23 @@ func (r CreateWorkflowRunsRequest) check(at string) error {
 	return errors.Join(inRange(at+"priority", r.Priority, 1, 100), inRange("the number of "+at+"files", len(r.Files), 1, 50))
 }
 
-// WorkflowFileInput is a document, as [FileInput], with what is known of it beforehand.
+// WorkflowFileInput is a document, as [FileInput], with outputs that are known beforehand.
 type WorkflowFileInput struct {
 	FileName string              `json:"fileName,omitzero"`
 	FileURL  string              `json:"fileUrl,omitzero"`
 	FileID   string              `json:"fileId,omitzero"`
-	Outputs  []WorkflowRunOutput `json:"outputs,omitzero"` // in place of what the processors would put out
+	Outputs  []WorkflowRunOutput `json:"outputs,omitzero"` // used in place of those of the processors
 }
 
 func (f WorkflowFileInput) check(at string) error { return oneFile(at, f.FileURL, f.FileID) }
 
-// WorkflowRunOutput is what a processor would have put out.
+// WorkflowRunOutput is an output that is known beforehand, in place of the processor's.
 type WorkflowRunOutput struct {
 	ProcessorID string          `json:"processorId"`
 	Output      json.RawMessage `json:"output"` // see [Extraction], [FieldResult], [Classified] and [Splits]
 }
 
-// Create starts a run for each document, with one BatchID for all. Each call makes new runs and a bill. They are in one page,
+// Create starts a run for each document, with one BatchID for all. Each call makes new runs and is billed. They are in one page,
 // in the order of the documents, as far as is known.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/workflow-endpoints/run-workflow
 func (s *WorkflowRunService) Create(ctx context.Context, req CreateWorkflowRunsRequest) (*Page[WorkflowRun], error) {
@@ -181,13 +182,13 @@ type WorkflowBatchInput struct {
 
 func (r WorkflowBatchInput) check(at string) error { return oneDocument(at, r.File, r.RawText) }
 
-// WorkflowRunBatch is a batch that was taken. Its runs come later: list them by the batch's id, or wait for webhooks.
+// WorkflowRunBatch is a batch that was accepted. Its runs are made later: list them by the batch's id, or wait for webhooks.
 type WorkflowRunBatch struct {
 	ID string // batch_…
 	Received
 }
 
-// CreateBatch starts a batch, at priority 90. Each call makes new runs and a bill.
+// CreateBatch starts a batch, at priority 90. Each call makes new runs and is billed.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/workflow-endpoints/batch-run-workflow
 func (s *WorkflowRunService) CreateBatch(ctx context.Context, req CreateWorkflowRunBatchRequest) (*WorkflowRunBatch, error) {
 	return send(ctx, s.client, request{operation: createWorkflowRunBatch, body: req}, func(raw json.RawMessage) (*WorkflowRunBatch, error) {
@@ -205,8 +206,8 @@ func (s *WorkflowRunService) Get(ctx context.Context, id string) (*WorkflowRun, 
 	return call[WorkflowRun](ctx, s.client, getWorkflowRun, nil, nil, id)
 }
 
-// Wait returns a run once it has ended: see [RunService.Wait]. A run that needs a review has not, and waits for a person:
-// whoever does not want to wait as long ends ctx when progress says so.
+// Wait returns a run once it has ended: see [RunService.Wait]. A run that needs a review has not ended. To stop
+// waiting then, cancel ctx from progress.
 func (s *WorkflowRunService) Wait(ctx context.Context, id string, progress ...func(*WorkflowRun)) (*WorkflowRun, error) {
 	get := func() (*WorkflowRun, error) { return s.Get(ctx, id) }
 	return wait(ctx, s.client, get, func(r *WorkflowRun) Status { return r.Status }, progress)
@@ -246,7 +247,7 @@ func (s *WorkflowRunService) All(ctx context.Context, req ListWorkflowRunsReques
 type UpdateWorkflowRunRequest struct {
 	ID       string         `json:"-"` // workflow_run_…
 	Name     string         `json:"name,omitzero"`
-	Metadata map[string]any `json:"metadata,omitzero"` // merged into what is there: these members win
+	Metadata map[string]any `json:"metadata,omitzero"` // merged into the metadata of the run; these members win
 }
 
 // Update changes the name and the metadata of a run in progress. Whether one that has ended is refused is not published.
@@ -255,8 +256,8 @@ func (s *WorkflowRunService) Update(ctx context.Context, req UpdateWorkflowRunRe
 	return call[WorkflowRun](ctx, s.client, updateWorkflowRun, nil, req, req.ID)
 }
 
-// Cancel stops a run that is PENDING or PROCESSING; any other is refused. It is [StatusCancelling] first, and no webhook
-// tells of it. A repetition after a lost answer can be refused, too: ask for the run then.
+// Cancel stops a run that is PENDING or PROCESSING; any other is refused. It is [StatusCancelling] first. There is no
+// webhook for it. A repetition after a lost answer can be refused, too: ask for the run then.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/workflow-endpoints/cancel-workflow-run
 func (s *WorkflowRunService) Cancel(ctx context.Context, id string) (*WorkflowRun, error) {
 	return call[WorkflowRun](ctx, s.client, cancelWorkflowRun, nil, nil, id)
@@ -273,7 +274,7 @@ func (s *WorkflowRunService) Delete(ctx context.Context, id string) (*Deletion, 
 type CorrectWorkflowRunOutputRequest struct {
 	WorkflowRunID string `json:"-"` // workflow_run_…
 	OutputID      string `json:"-"` // of one of the run's Outputs, dpr_…
-	// ReviewedOutput is taken as final: see [Extraction], [FieldResult], [Classified] and [Splits]. Of an extraction, some of
+	// ReviewedOutput is the final output: see [Extraction], [FieldResult], [Classified] and [Splits]. Of an extraction, some of
 	// the fields are enough.
 	ReviewedOutput json.RawMessage `json:"reviewedOutput"`
 }

@@ -2,7 +2,7 @@ package extend
 
 import "context"
 
-// WorkflowService makes the call about workflows. Use it as [Client.Workflows]. A workflow's steps are made in the dashboard.
+// WorkflowService has the call for workflows. Use it as [Client.Workflows]. A workflow's steps are made in the dashboard.
 type WorkflowService service
 
 // Workflow is a series of steps that documents are taken through.
