@@ -60,7 +60,7 @@
 //
 // The API may add fields, statuses and types at any time, and its answers drift from its documentation. Unknown fields are
 // ignored and kept ([Received]), unknown values of [Status] and [RunType] are carried along, and a field of a type that it
-// should not have is taken as absent, unless something is decided by it: see [ParseRun] and [Parse].
+// should not have is taken as absent, unless a decision depends on it: see [ParseRun] and [Parse].
 //
 // Neither the API key nor the request body appears in an error. Texts of the server's go through package clean before they
 // are in an [Error] or a [Run]: no credential of a link, control character or endless message gets from there into a log, a

@@ -2,12 +2,15 @@ package extend_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"extend-intake/dev/apicontract"
@@ -140,6 +143,25 @@ func everyCall(t *testing.T, c *extend.Client, fake *fakeextend.Server) {
 		t.Errorf("%+v", measured)
 	}
 	must(c.EvaluationSetItems.Delete(ctx, item.ID))
+}
+
+// An upload whose content fails half way leaves no file at Extend, and the error says so.
+func TestBrokenUploadAgainstTheFake(t *testing.T) {
+	t.Parallel()
+	fake := newFake()
+	defer fake.Close()
+	server := httptest.NewServer(fake) // a real connection, which breaks
+	defer server.Close()
+	client := must(extend.NewClient(extend.StaticKey("sk_test"), extend.WithBaseURL(server.URL)))
+	disk := errors.New("disk failure")
+	content := io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), iotest.ErrReader(disk))
+	_, err := client.Files.Upload(t.Context(), extend.UploadFileRequest{Name: "a.pdf", Size: 2 << 20, Content: content})
+	if !errors.Is(err, disk) || !strings.Contains(err.Error(), "there is no file") {
+		t.Errorf("%v", err)
+	}
+	if n := every(t, client.Files.All(t.Context(), extend.ListFilesRequest{})); n != 0 {
+		t.Errorf("%d files", n)
+	}
 }
 
 // every ranges over a list to its end, and returns how many items there were.
