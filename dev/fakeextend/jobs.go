@@ -356,8 +356,9 @@ func (x *exchange) getJob(kind string) ([]byte, *refusal) {
 	if view == ViewNow && time.Now().Before(j.updatedAt.Add(j.fate.ReadLag)) {
 		view = cmp.Or(j.fate.ReadView, ViewBefore)
 	}
-	if view == ViewMissing {
-		return nil, notFound("Run")
+	if view == ViewMissing { // which is a fault, and no refusal
+		x.fault.Status, x.fault.Message = http.StatusNotFound, "Run not found."
+		return nil, nil
 	}
 	return x.answer(j.fate.Changes[InGet].apply(s.seen(w, x, view))), nil
 }

@@ -194,6 +194,24 @@ func (o *Options) check() error {
 			errs = append(errs, fmt.Errorf("payload base URL: %w", err))
 		}
 	}
+	seenWorkflow := make(map[string]bool)
+	for i, w := range o.Workflows {
+		if !strings.HasPrefix(w.ID, "workflow_") || seenWorkflow[w.ID] {
+			errs = append(errs, fmt.Errorf("workflow %d: id %q is not workflow_…, or occurs twice", i, w.ID))
+		}
+		seenWorkflow[w.ID] = true
+	}
+	for i, t := range o.EditTemplates {
+		if !strings.HasPrefix(t.ID, "edt_") || t.FileName == "" {
+			errs = append(errs, fmt.Errorf("edit template %d: id %q is not edt_…, or there is no FileName", i, t.ID))
+		}
+		if t.Config != nil && !fits(t.Config, "EditConfig") || t.SchemaConfig != nil && !fits(t.SchemaConfig, "EditSchemaGenerationConfig") {
+			errs = append(errs, fmt.Errorf("edit template %d: Config or SchemaConfig is not what the contract says", i))
+		}
+	}
+	if o.BatchTime < 0 || o.CancelTime < 0 {
+		errs = append(errs, errors.New("negative BatchTime or CancelTime"))
+	}
 	if o.RequestsPerSecond < 0 || o.FilesPerMinute < 0 || o.MaxFileBytes < 0 {
 		errs = append(errs, errors.New("negative RequestsPerSecond, FilesPerMinute or MaxFileBytes"))
 	}

@@ -318,6 +318,22 @@ func TestSyncCallsThatFail(t *testing.T) {
 	})
 }
 
+// What is wrong with workflows and templates is named before the fake serves.
+func TestOptionsOfOtherRuns(t *testing.T) {
+	t.Parallel()
+	_, err := fakeextend.New(fakeextend.Options{
+		APIKey: key, Processors: []fakeextend.Processor{{ID: extractor, Type: fakeextend.Extract, Config: json.RawMessage(`{"type": "CLASSIFY"}`)}},
+		Workflows:     []fakeextend.Workflow{{ID: payables}, {ID: payables}, {ID: "wf_x"}},
+		EditTemplates: []fakeextend.EditTemplate{{ID: form, FileName: "a.pdf", Config: json.RawMessage(`{"novelty": 1}`)}, {ID: "x"}},
+		CancelTime:    -1,
+	})
+	for _, want := range []string{"processor 0: ", "workflow 1: ", "workflow 2: ", "edit template 0: ", "edit template 1: ", "CancelTime"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}
+
 // A fault can be had on every call, before and after it is carried out.
 func TestFaultsOfEveryCall(t *testing.T) {
 	t.Parallel()

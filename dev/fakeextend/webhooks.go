@@ -137,6 +137,9 @@ func (s *Server) Redeliver(ctx context.Context, id string) (int, error) {
 	if r := s.byID[id]; r != nil && len(r.events) > 0 {
 		ev = r.events[len(r.events)-1]
 	}
+	if w := s.jobByID[id]; w != nil && len(w.base().events) > 0 {
+		ev = w.base().events[len(w.base().events)-1]
+	}
 	s.mu.Unlock()
 	if ev == nil {
 		return 0, fmt.Errorf("fakeextend: no event for %q", id)
