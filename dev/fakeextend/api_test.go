@@ -125,6 +125,8 @@ func TestRefusedBodies(t *testing.T) {
 		{"config without type", with(`"config":{"schema":{}}`), 400},
 		{"config of other type", with(`"config":{"type":"CLASSIFY","classifications":[]}`), 400},
 		{"config without schema", with(`"config":{"type":"EXTRACT"}`), 400},
+		{"config with an unknown member", with(`"config":{"type":"EXTRACT","schema":{},"novelty":1}`), 400},
+		{"config with null", with(`"config":{"type":"EXTRACT","schema":{},"parser":null}`), 400},
 		{"config text", with(`"config":"EXTRACT"`), 400},
 	} {
 		status, _, answer := w.do(http.MethodPost, "/processor_runs", test.body, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })

@@ -176,8 +176,8 @@ func (s *Server) inputsOf(req *createRequest) (*processor, *file, *refusal) {
 	return p, uploaded, checkConfig(req.config, p.Type)
 }
 
-// checkConfig holds an override against the processor's type and the members
-// that the type requires.
+// checkConfig holds a configuration against the processor's type, the members that
+// the type requires, and the contract.
 func checkConfig(config json.RawMessage, processorType string) *refusal {
 	if config == nil {
 		return nil
@@ -196,6 +196,8 @@ func checkConfig(config json.RawMessage, processorType string) *refusal {
 		return invalid("Required; Path: config.classifications")
 	case processorType == Splitter && !has("splitClassifications"):
 		return invalid("Required; Path: config.splitClassifications")
+	case !fits(config, "ProcessorConfig"):
+		return invalid("Unknown or wrong members; Path: config")
 	}
 	return nil
 }
