@@ -72,9 +72,10 @@ func (x *exchange) page(entries []listed) ([]byte, *refusal) {
 	switch {
 	case more:
 		o.text("nextPageToken", s.makeToken(place(entries[size-1]), x.r.URL.Path, x.query))
-	case s.opts.ExplicitNulls:
+	case s.opts.ExplicitNulls || x.route != RouteList && s.forms%2 == 1:
 		o.raw("nextPageToken", null)
 	}
+	x.warn(&o)
 	return s.extra(&o).bytes(), nil
 }
 

@@ -1,6 +1,7 @@
 package fakeextend
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -94,7 +95,18 @@ func (x *exchange) answer(thing []byte) []byte {
 		return thing
 	}
 	var o object
-	return x.s.extra(o.flag("success", true).raw(*member, thing)).bytes()
+	x.warn(o.flag("success", true).raw(*member, thing))
+	return x.s.extra(&o).bytes()
+}
+
+// warn writes the warning of an answer that declares one, of which there is none:
+// in turn it is null and absent.
+func (x *exchange) warn(o *object) {
+	var schema struct{ Properties map[string]json.RawMessage }
+	_ = json.Unmarshal(x.op.Response.Schema, &schema) // the contract is JSON
+	if x.s.forms++; schema.Properties["warning"] != nil && x.s.forms%2 == 1 {
+		o.raw("warning", null)
+	}
 }
 
 // whole answers a list that has no pages. The caller holds mu.
