@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -178,7 +179,7 @@ func (s *Server) metrics(b *batchRun) []byte {
 	switch b.set.processor.Type {
 	case Extract:
 		var fields object
-		for _, name := range sortedNames(total) {
+		for _, name := range slices.Sorted(maps.Keys(total)) {
 			var m object
 			fields.raw(name, m.raw("meanConfidence", null).raw("recallPerc", percent(found[name])).raw("precisionPerc", percent(found[name])).bytes())
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -192,7 +193,7 @@ func (r *editRun) schema() map[string]json.RawMessage {
 func (r *editRun) values() []byte {
 	var o object
 	fields := r.schema()
-	for _, name := range sortedNames(fields) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		field, _ := members(fields[name])
 		value := field["extend_edit:value"]
 		if value == nil {
@@ -257,7 +258,7 @@ func mapping(given json.RawMessage) []byte {
 	form, _ := members([]byte(formSchema))
 	found, _ := members(form["properties"])
 	var matches, unmatched, unused [][]byte
-	for _, name := range sortedNames(fields) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if found[name] == nil {
 			unmatched = append(unmatched, quote(name))
 			continue
@@ -265,7 +266,7 @@ func mapping(given json.RawMessage) []byte {
 		var m object
 		matches = append(matches, m.text("inputPath", name).text("formFieldKey", name).bytes())
 	}
-	for _, name := range sortedNames(found) {
+	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if fields[name] == nil {
 			unused = append(unused, quote(name))
 		}

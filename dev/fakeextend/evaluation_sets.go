@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -248,14 +247,4 @@ func (x *exchange) deleteEvaluationSetItem() ([]byte, *refusal) {
 	}
 	i.set.items = slices.DeleteFunc(i.set.items, func(other *evaluationItem) bool { return other == i })
 	return x.gone("Evaluation set item"), nil
-}
-
-// sortedNames returns the names of an object's members, in their order.
-func sortedNames(o map[string]json.RawMessage) []string {
-	var names []string
-	for name := range o {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, strings.Compare)
-	return names
 }
