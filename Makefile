@@ -2,6 +2,7 @@
 .PHONY: help run up invoke test scan bench simulate replay mutations build deploy fuzz clean tools
 
 SAM := .tools/sam/bin/sam
+PYTHON := .tools/sam/bin/python
 # How the functions are built, here and nowhere else: static, for the runtime's C
 # library may be older than ours, and the same bytes wherever they are built. What
 # else compiles does it in the same way, so that nothing is compiled twice.
@@ -11,7 +12,12 @@ RUN := echo "compiling dev/run (the first time takes a minute or two) …" && $(
 # Go's race detector needs a C compiler, except on a Mac.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # Only from make's command line: ENV may mean something else in somebody's environment.
-SAM_OPTIONS = $(if $(filter command,$(origin ENV)),--config-env $(ENV)) $(if $(filter command,$(origin PARAMETERS)),--parameter-overrides $(PARAMETERS))
+ENVIRONMENT = $(if $(filter command,$(origin ENV)),$(ENV),default)
+# The parameters of parameters/<environment>.yaml and of the command line, checked and in one
+# file, for the build and for the deployment: `sam` replaces parameters, it does not merge them.
+OVERRIDES = file://.aws-sam/parameters.yaml
+SAM_OPTIONS = --config-env $(ENVIRONMENT) --parameter-overrides $(OVERRIDES)
+quote = '$(subst ','\'',$(1))'
 export SAM_CLI_TELEMETRY := 0
 
 help: ## this list
@@ -39,9 +45,11 @@ scan: ## only the scanners: cfn-lint, checkov, gosec, shellcheck
 	@$(BUILD) dev/tools/scan.sh
 
 build: tools ## build the functions
+	@$(if $(filter file,$(origin OVERRIDES)),$(PYTHON) dev/tools/parameters.py write $(call quote,$(ENVIRONMENT)) $(call quote,$(if $(filter command,$(origin PARAMETERS)),$(PARAMETERS))))
 	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)
+	@$(if $(SAM_BUILD),,$(PYTHON) dev/tools/parameters.py narrow .aws-sam/build/template.yaml)
 
-deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for that environment of samconfig.toml)
+deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for parameters/staging.yaml)
 	$(SAM) deploy $(SAM_OPTIONS)
 
 bench: ## measure the functions, count the AWS calls, and write docs/benchmarks.md

@@ -33,7 +33,7 @@ func (s *Stack) deploy(ctx context.Context, cfg aws.Config, opts Options) error 
 	// Away from .aws-sam: what is built for this machine must not get into a deployment.
 	build := filepath.Join(s.Relative(s.Dir), "build")
 	if err := s.Run(ctx, "build.log", "make", "--no-print-directory", "build",
-		fmt.Sprintf("SAM_BUILD=--build-dir %s --parameter-overrides Architecture=%s", build, arch)); err != nil {
+		fmt.Sprintf("SAM_BUILD=--build-dir %s", build), "OVERRIDES=Architecture="+arch); err != nil {
 		return err
 	}
 	without, err := dropMetricMath(filepath.Join(s.Root, build, "template.yaml"))

@@ -40,7 +40,7 @@ func (s *deployment) deployConsumer(t *testing.T) map[string]string {
 	arch := stack.Architecture()
 	build := filepath.Join(s.Relative(s.Dir), "consumer")
 	if err := s.Run(t.Context(), "consumer-build.log", "make", "--no-print-directory", "build",
-		fmt.Sprintf("SAM_BUILD=--template-file examples/consumer/template.yaml --build-dir %s --parameter-overrides Architecture=%s", build, arch)); err != nil {
+		fmt.Sprintf("SAM_BUILD=--template-file examples/consumer/template.yaml --build-dir %s", build), "OVERRIDES=Architecture="+arch); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Run(t.Context(), "consumer-deploy.log", filepath.Join(s.Root, ".tools/sam/bin/sam"), "deploy",

@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"extend-intake/shared/document"
 )
 
 const root = "../.."
@@ -48,22 +46,6 @@ func TestConfigurationTable(t *testing.T) {
 	}
 	if len(have) != len(want) {
 		t.Errorf("configuration.md has %d parameters, template.yaml %d", len(have), len(want))
-	}
-}
-
-// The example of Routes can be used as it is.
-func TestRoutesExample(t *testing.T) {
-	t.Parallel()
-	doc, err := os.ReadFile(filepath.Join(root, "docs/configuration.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile("(?s)\nRoutes = '''\n(.*?)'''").FindSubmatch(doc)
-	if m == nil {
-		t.Fatal("configuration.md has no example of Routes")
-	}
-	if routes, err := document.ParseRoutes(string(m[1])); err != nil || len(routes) < 2 {
-		t.Errorf("%d routes, %v", len(routes), err)
 	}
 }
 
