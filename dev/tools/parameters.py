@@ -85,8 +85,9 @@ def check(name, value, parameter):
         return None if low <= number <= high else f"{name} is {value}: it must be between {low} and {high}"
     if not re.search(parameter.get("AllowedPattern", ""), value):
         return f"{name} is {value!r}: it {parameter.get('ConstraintDescription', 'must match ' + parameter['AllowedPattern'])}"
-    if len(value) > parameter.get("MaxLength", 4096):
-        return f"{name} has {len(value)} characters: it can have {parameter.get('MaxLength', 4096)}"
+    size = len(value.encode())  # not characters: the limits are those of a function's environment
+    if size > parameter.get("MaxLength", 4096):
+        return f"{name} has {size} bytes: it can have {parameter.get('MaxLength', 4096)}"
     return None
 
 
@@ -115,6 +116,10 @@ def write(environment, on_command_line):
             problems.append(f"samconfig.toml has parameter_overrides under {environment}.{command}, which are not read: move them to {path}")
     if on_command_line.strip():
         values.update(from_command_line(on_command_line, problems))
+    stack = config.get(environment, {}).get("global", {}).get("parameters", {}).get("stack_name", "")
+    most = 56 if values.get("ExistingBucketName") else 72  # a rule and a queue are named after it
+    if len(stack) > most:
+        problems.append(f"samconfig.toml: stack_name {stack} has {len(stack)} characters: it can have {most}")
     values.setdefault("Architecture", str(known["Architecture"]["Default"]))  # what sam build takes
     for name, value in values.items():
         if name not in known:

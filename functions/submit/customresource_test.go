@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,26 +14,32 @@ import (
 // A deployment must end with what the function thinks of its environment.
 func TestCloudFormationIsTold(t *testing.T) {
 	const overlapping = `[{"name":"a","prefix":"in/","processor":"dp_a"},{"name":"b","suffix":".pdf","processor":"dp_b"}]`
-	stackID := "arn:aws:cloudformation:eu-west-1:123456789012:stack/" + strings.Repeat("a-long-name-", 10) + "/00000000-0000-0000-0000-000000000000"
 	for _, c := range []struct {
-		name, request, properties string
-		env                       map[string]string
-		status                    string
-		reasons                   []string
+		name, request, properties, stack string
+		env                              map[string]string
+		status                           string
+		reasons                          []string
 	}{
 		{name: "all is well", request: "Create", status: "SUCCESS"},
 		{name: "routes instead of a processor", request: "Update", env: map[string]string{"PROCESSOR_ID": "", "KEY_PREFIX": "", "ROUTES": `[{"name":"a","prefix":"in/","processor":"dp_a"}]`}, status: "SUCCESS"},
 		{name: "everything is wrong", request: "Create", env: map[string]string{"ROUTES": overlapping, "FILES_PER_MINUTE": "0", "TRANSFER": "mail"},
 			properties: `{"ExistingBucketName": "theirs", "UploadBucketName": "ours"}`, status: "FAILED",
-			reasons: []string{`ExistingBucketName "theirs" and UploadBucketName "ours" are both given`, `route "a" and route "b" both match the key`, "FILES_PER_MINUTE is 0", `TRANSFER is "mail"`}},
+			reasons: []string{`ExistingBucketName is "theirs" and UploadBucketName is "ours": set only one`, `route "a" and route "b" both match the key`, "FILES_PER_MINUTE is 0", `TRANSFER is "mail"`}},
+		{name: "parameters by their names", request: "Update", env: map[string]string{"FILES_PER_MINUTE": "0", "PROCESSOR_ID": "px"},
+			properties: `{"FilesPerMinute": "0", "ProcessorId": "px", "LeaseSeconds": "180"}`, status: "FAILED",
+			reasons: []string{"FilesPerMinute is 0: it must be between 5 and 100000", `ProcessorId is "px": it must begin with "dp_"`}},
+		{name: "a name too long for the queue", request: "Create", stack: strings.Repeat("a", 73), status: "FAILED", reasons: []string{"has 73 characters: it can have 72"}},
+		{name: "a name too long for the rule", request: "Create", stack: strings.Repeat("a", 57), properties: `{"ExistingBucketName": "theirs"}`, status: "FAILED", reasons: []string{"has 57 characters: it can have 56"}},
+		{name: "a name just short enough", request: "Create", stack: strings.Repeat("a", 56), properties: `{"ExistingBucketName": "theirs"}`, status: "SUCCESS"},
 		{name: "nothing is read", request: "Create", env: map[string]string{"PROCESSOR_ID": ""}, status: "FAILED", reasons: []string{"PROCESSOR_ID and ROUTES are both empty"}},
 		{name: "a prefix of nothing", request: "Create", env: map[string]string{"PROCESSOR_ID": "", "ROUTES": `[{"name":"a","prefix":"x/","processor":"dp_a"}]`}, status: "FAILED", reasons: []string{"KEY_PREFIX and KEY_SUFFIX are about PROCESSOR_ID"}},
 		{name: "a lease shorter than the function lives", request: "Create", env: map[string]string{"TRANSFER": "upload", "LEASE_SECONDS": "170"}, status: "FAILED", reasons: []string{"LEASE_SECONDS is 170"}},
 		{name: "more than CloudFormation takes", request: "Create", env: map[string]string{"TRANSFER": strings.Repeat("ü", 5000)}, status: "FAILED", reasons: []string{"TRANSFER is"}},
-		{name: "more than CloudFormation takes, and all of it escaped", request: "Create", env: map[string]string{"ROUTES": "[" + strings.Repeat("0,", 1240) + "0]"}, status: "FAILED", reasons: []string{"ROUTES can't be used"}},
+		{name: "more than CloudFormation takes, and all of it escaped", request: "Create", env: map[string]string{"ROUTES": "[" + strings.Repeat("0,", 1190) + "0]"}, status: "FAILED", reasons: []string{"ROUTES can't be used"}},
 		{name: "a deletion", request: "Delete", env: map[string]string{"FILES_PER_MINUTE": "0"}, status: "SUCCESS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			stackID := "arn:aws:cloudformation:eu-west-1:123456789012:stack/" + cmp.Or(c.stack, strings.Repeat("long-", 14)) + "/00000000-0000-0000-0000-000000000000"
 			var got struct{ Status, Reason, PhysicalResourceId, RequestId, LogicalResourceId, StackId string }
 			length := 0
 			cloudFormation := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -72,7 +79,7 @@ func TestCloudFormationIsTold(t *testing.T) {
 				}
 			}
 			// Uploads are not touched with an environment that is wrong.
-			if _, err := handle(t.Context(), batch(message{id: "m", body: testEvent})); (err != nil) != (c.status == "FAILED" || c.request == "Delete") {
+			if _, err := handle(t.Context(), batch(message{id: "m", body: testEvent})); (err != nil) != (len(c.env) > 0 && c.status == "FAILED" || c.request == "Delete") {
 				t.Errorf("a batch: %v", err)
 			}
 		})

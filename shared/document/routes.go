@@ -28,7 +28,7 @@ func (rs Routes) Find(key string) (Route, bool) {
 const (
 	// maxRoutes leaves room for the other variables: a function's environment
 	// holds 4 KB.
-	maxRoutes = 2500
+	maxRoutes = 2400
 	// maxErrors is the length of all errors together, so that they fit into the reason
 	// that CloudFormation shows, of 4 KB too.
 	maxErrors = 2800

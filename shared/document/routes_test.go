@@ -51,7 +51,7 @@ func TestParseRoutesErrors(t *testing.T) {
 	}
 	const fields = "name, prefix, suffix, pattern, processor, version, priority, usageTags, config"
 	tests := []struct{ name, text, want string }{
-		{"too long", strings.Repeat(" ", 2501), `routes: 2501 bytes are too many, a function's environment takes 2500; shorten names and configs`},
+		{"too long", strings.Repeat(" ", 2401), `routes: 2401 bytes are too many, a function's environment takes 2400; shorten names and configs`},
 		{"not JSON", `[{"name":"a",}]`, `routes: not JSON after 13 bytes: invalid character '}' looking for beginning of object key string; check quotes, commas and brackets`},
 		{"cut off", `[{"name":`, `routes: not JSON after 9 bytes: unexpected EOF; check quotes, commas and brackets`},
 		{"blank", ` `, `routes: not JSON after 1 bytes: EOF; check quotes, commas and brackets`},
@@ -135,7 +135,7 @@ route "b" and route "c" both match the key "abc"; change one, so that a key has 
 
 func TestErrorsFitIntoOneMessage(t *testing.T) {
 	t.Parallel()
-	_, err := ParseRoutes("[1" + strings.Repeat(",1", 1200) + "]")
+	_, err := ParseRoutes("[1" + strings.Repeat(",1", 1150) + "]")
 	if err == nil || len(err.Error()) > 4000 || !strings.HasSuffix(err.Error(), " more errors, which show once these are fixed") {
 		t.Errorf("%v", err)
 	}

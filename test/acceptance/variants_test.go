@@ -152,7 +152,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 		{"overlapping routes, and no lease that is long enough", map[string]string{
 			"Routes":       `[{"name": "a", "prefix": "in/", "processor": "dp_invoices"}, {"name": "b", "suffix": ".pdf", "processor": "dp_invoices"}]`,
 			"LeaseSeconds": "100",
-		}, []string{`"a"`, `"b"`, "LEASE_SECONDS"}},
+		}, []string{`"a"`, `"b"`, "LeaseSecondsis100"}},
 		{"a rate of zero", map[string]string{"FilesPerMinute": "0"}, []string{"FilesPerMinute"}},
 	} {
 		all := maps.Clone(parameters)

@@ -143,7 +143,8 @@ func TestWrongParametersAreAllNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.write(t, "samconfig.toml", string(config)+"\n[old.deploy.parameters]\nparameter_overrides = \"ProcessorId=dp_x\"\n")
+	c.write(t, "samconfig.toml", string(config)+"\n[old.deploy.parameters]\nparameter_overrides = \"ProcessorId=dp_x\"\n"+
+		"[long.global.parameters]\nstack_name = \""+strings.Repeat("a", 57)+"\"\n")
 	for _, w := range []struct {
 		environment, file, onCommandLine string
 		want                             []string
@@ -154,13 +155,14 @@ func TestWrongParametersAreAllNamed(t *testing.T) {
 		}},
 		{"default", "ProcessorVersion: 2.10\nNewestOnly: true\nRoutes: [{name: a}]\n", "", []string{"ProcessorVersion is 2.1", `NewestOnly is true: YAML`, "Routes must be text"}},
 		{"default", "", `ProcessorId=dp_x Routes=[{"name": "a"}]`, []string{"SAM would not read", "put quotes"}},
+		{"default", "Routes: '[\"" + strings.Repeat("ü", 1200) + "\"]'\n", "", []string{"Routes has 2404 bytes: it can have 2400"}},
+		{"long", "", "", []string{"has 57 characters: it can have 56"}},
 		{"default", "- a\n", "", []string{"it must have lines such as"}},
 		{"nowhere", "", "", []string{"there is no parameters/nowhere.yaml"}},
 		{"old", "", "ProcessorId=dp_x", []string{"samconfig.toml has parameter_overrides under old.deploy"}},
 	} {
-		if w.file != "" || w.environment == "default" {
-			c.write(t, "parameters/default.yaml", w.file)
-		}
+		c.write(t, "parameters/default.yaml", w.file)
+		c.write(t, "parameters/long.yaml", "ExistingBucketName: theirs\n")
 		out, err := c.run(t, c.script, "write", w.environment, w.onCommandLine)
 		if err == nil {
 			t.Errorf("%+v was taken", w)
