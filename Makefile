@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run up invoke test scan bench simulate replay mutations build deploy fuzz clean tools
+.PHONY: help run up invoke test scan bench simulate replay mutations build deploy verify delete fuzz clean tools
 
 SAM := .tools/sam/bin/sam
 PYTHON := .tools/sam/bin/python
@@ -51,6 +51,16 @@ build: tools ## build the functions
 
 deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for parameters/staging.yaml)
 	$(SAM) deploy $(SAM_OPTIONS)
+
+# make's words for the options of dev/deployed. STACK, or the stack of an environment.
+STACK_NAME = $(if $(filter command,$(origin STACK)),$(STACK),$(if $(filter command,$(origin ENV)),$(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).global.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)))
+DEPLOYED = $(BUILD) go build -o .tools/bin/ ./dev/deployed && exec .tools/bin/deployed
+
+verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
+	@$(DEPLOYED) verify $(if $(KEY),--key $(call quote,$(KEY))) $(if $(URL),--url $(call quote,$(URL))) $(call quote,$(STACK_NAME))
+
+delete: ## delete a stack, after checking that nothing is lost (STACK=… or ENV=…; DRY=1, YES=1, DISCARD=1)
+	@$(DEPLOYED) delete $(if $(DRY),--dry-run) $(if $(YES),--yes) $(if $(DISCARD),--discard) $(if $(INTERVAL),--interval $(INTERVAL)) $(if $(PATIENCE),--patience $(PATIENCE)) $(call quote,$(STACK_NAME))
 
 bench: ## measure the functions, count the AWS calls, and write docs/benchmarks.md
 	@echo "compiling dev/bench …" && $(BUILD) exec go run ./dev/bench --write

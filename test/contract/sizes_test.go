@@ -29,7 +29,7 @@ func TestLongestEnvironmentFits(t *testing.T) {
 				"AnnouncementsDeadLetterQueue": "https://sqs.us-gov-west-1.amazonaws.com/123456789012/" + strings.Repeat("x", 80),
 				"ResultsBucket":                strings.Repeat("x", 63),
 				"map[!Sub:${AWS::AccountId}/${AWS::Region}/${AWS::StackName}]": "123456789012/us-gov-west-1/" + stack,
-			}[text2(v)])
+			}[reference(v)])
 		}
 		p := tmpl.Parameters[names[0]]
 		switch name := names[0]; {
@@ -68,8 +68,8 @@ func TestLongestEnvironmentFits(t *testing.T) {
 	}
 }
 
-// text2 is what a value refers to.
-func text2(v any) string {
+// reference is what a value refers to.
+func reference(v any) string {
 	if object, ok := v.(map[string]any); ok && object["!Ref"] != nil {
 		return fmt.Sprint(object["!Ref"])
 	}
