@@ -12,7 +12,8 @@ import (
 // rateLimiter keeps one instance to its share of the plan's limits. It waits for the gaps
 // within a batch; what would take longer goes back to the queue.
 type rateLimiter struct {
-	requests, files *rate.Limiter
+	requests *rate.Limiter
+	files    *fileLimiter
 	// unused counts the files that were allowed and of which surely no run was made.
 	unused atomic.Int32
 }
@@ -41,7 +42,7 @@ func (l *rateLimiter) take() bool {
 // newRateLimiter allows this many requests and files a second.
 func newRateLimiter(requestsPerSecond, filesPerSecond float64) *rateLimiter {
 	// A burst of one: several instances that start together must not add up to a burst.
-	return &rateLimiter{requests: rate.NewLimiter(rate.Limit(requestsPerSecond), 1), files: rate.NewLimiter(rate.Limit(filesPerSecond), 1)}
+	return &rateLimiter{requests: rate.NewLimiter(rate.Limit(requestsPerSecond), 1), files: newFileLimiter(filesPerSecond)}
 }
 
 // errTooLong means that the wait would end after the deadline; nothing was used up.
@@ -49,15 +50,27 @@ var errTooLong = errors.New("no request allowed before the deadline")
 
 // request waits until a request is allowed.
 func (l *rateLimiter) request(ctx context.Context, now, deadline time.Time) error {
-	return wait(ctx, now, deadline, l.requests)
+	wait, err := l.reserveRequest(now, deadline)
+	if err != nil {
+		return err
+	}
+	return sleep(ctx, wait)
 }
 
 // file waits until a new run is allowed, which is a request as well.
 func (l *rateLimiter) file(ctx context.Context, now, deadline time.Time) error {
-	if l.take() {
-		return wait(ctx, now, deadline, l.requests)
+	wait, err := l.reserveRequest(now, deadline)
+	if err != nil {
+		return err
 	}
-	return wait(ctx, now, deadline, l.requests, l.files)
+	if !l.take() {
+		at, ok := l.files.reserve(now, deadline)
+		if !ok {
+			return errTooLong // a request is used up for nothing: there are more of them than files
+		}
+		wait = max(wait, at.Sub(now))
+	}
+	return sleep(ctx, wait)
 }
 
 // nextFile is how long it takes until the next run is allowed.
@@ -65,25 +78,17 @@ func (l *rateLimiter) nextFile(now time.Time) time.Duration {
 	if l.unused.Load() > 0 {
 		return 0
 	}
-	r := l.files.ReserveN(now, 1)
-	defer r.CancelAt(now)
-	return r.DelayFrom(now)
+	return l.files.next(now).Sub(now)
 }
 
-func wait(ctx context.Context, now, deadline time.Time, limiters ...*rate.Limiter) error {
-	var longest time.Duration
-	reserved := make([]*rate.Reservation, len(limiters))
-	for i, l := range limiters {
-		reserved[i] = l.ReserveN(now, 1)
-		longest = max(longest, reserved[i].DelayFrom(now))
+func (l *rateLimiter) reserveRequest(now, deadline time.Time) (time.Duration, error) {
+	r := l.requests.ReserveN(now, 1)
+	wait := r.DelayFrom(now)
+	if now.Add(wait).After(deadline) {
+		r.CancelAt(now)
+		return 0, errTooLong
 	}
-	if now.Add(longest).After(deadline) {
-		for _, r := range reserved {
-			r.CancelAt(now)
-		}
-		return errTooLong
-	}
-	return sleep(ctx, longest)
+	return wait, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
