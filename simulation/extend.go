@@ -84,6 +84,12 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 	dice := w.dice("api", c.Route, c.N)
 	f := fakeextend.Fault{Delay: w.latency(dice), AnswerDelay: w.latency(dice)}
 	create := c.Route == fakeextend.RouteCreate
+	switch c.Route {
+	case fakeextend.RouteCreate:
+		f.AnswerDelay += w.set.postTakes
+	case fakeextend.RouteUpload:
+		f.AnswerDelay += w.set.uploadTakes // Extend counts a request when it begins
+	}
 	var t tag
 	if create {
 		var body struct {

@@ -57,7 +57,7 @@ func (f *function) take(dice *rand.Rand) *instance {
 		return in
 	}
 	f.made++
-	in := &instance{fn: f, name: f.name + "#" + strconv.Itoa(f.made), dice: f.w.dice(f.name, f.made)}
+	in := &instance{fn: f, name: f.name + "#" + strconv.Itoa(f.made), dice: f.w.sharedDice(f.name, f.made)}
 	f.w.mu.Unlock()
 	if f.w.strike(in.dice, clockSkew) {
 		in.skew = between(in.dice, -5*time.Second, 5*time.Second)

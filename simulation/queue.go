@@ -67,7 +67,7 @@ func (q *uploadQueue) poke() {
 	w := q.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if q.polling+q.busy >= concurrency {
+	if q.polling+q.busy >= w.set.instances {
 		return
 	}
 	now := time.Now()

@@ -35,10 +35,13 @@ func (w *world) config() stackConfig {
 		"AWS_REGION": "eu-central-1", "STACK": stackName, "TABLE_NAME": "documents", "SECRET_ID": "secret", "EXTEND_BASE_URL": extendURL,
 		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "EVENT_BUS_NAME": busName, "PAYLOAD_HOSTS": "extend.test",
 		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "UPLOAD_BUCKET": bucketName(w.seed), "TRANSFER": "link",
-		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "MAX_CONCURRENCY": strconv.Itoa(concurrency),
+		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "SUBMIT_CONCURRENCY": strconv.Itoa(w.set.instances),
 		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause), "STALLED_AFTER_SECONDS": "21600",
 		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": seconds(w.set.giveUp), "MAX_UNANSWERED": "5", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
 		"RECONCILE_AFTER_SECONDS": seconds(w.set.reconcile), "MAX_ATTEMPTS": strconv.Itoa(w.set.maxAttempts),
+	}
+	if w.set.sends {
+		env["TRANSFER"] = "upload"
 	}
 	getenv := func(name string) string { return env[name] }
 	s, err := submit.LoadConfig(getenv)
@@ -48,7 +51,7 @@ func (w *world) config() stackConfig {
 	if err := errors.Join(err, err2, err3, err4); err != nil {
 		panic(err)
 	}
-	s.SideBySide = 1 // one after the other, so that a seed is always the same schedule
+	s.SideBySide = w.set.sideBySide // 1 as a rule: one after the other, so that a seed is always the same schedule
 	return stackConfig{submit: s, webhook: h, reconcile: r, publish: p}
 }
 

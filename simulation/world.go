@@ -89,6 +89,11 @@ type settings struct {
 	maxAttempts   int
 	requests      int // a second, as configured
 	files         int // a minute, as configured
+	instances     int // of submit, at most
+	sideBySide    int // messages of a batch; more than one, and a seed is no longer one schedule
+	sends         bool
+	postTakes     time.Duration // beside the latency
+	uploadTakes   time.Duration
 	planRequests  int // a second, as Extend has it; 0: no limit
 	planFiles     int
 	refuseFiles   bool
@@ -134,6 +139,22 @@ func (w *world) dice(parts ...any) *rand.Rand {
 		_, _ = h.Write([]byte{0xff})
 	}
 	return rand.New(rand.NewPCG(w.seed, h.Sum64())) // #nosec G404 -- no secret: it has to be repeatable
+}
+
+// sharedDice are dice that several goroutines may throw at once.
+func (w *world) sharedDice(parts ...any) *rand.Rand {
+	return rand.New(&lockedSource{source: w.dice(parts...)}) // #nosec G404 -- as above
+}
+
+type lockedSource struct {
+	mu     sync.Mutex
+	source rand.Source
+}
+
+func (l *lockedSource) Uint64() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.source.Uint64()
 }
 
 // strike decides whether a fault happens here and now.
@@ -350,7 +371,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 		calmAfter: pick(20*time.Minute, 40*time.Minute, 2*time.Hour), limit: 48 * time.Hour,
 		lease: 3 * time.Minute, confirm: pick(2*time.Minute, 5*time.Minute, 10*time.Minute),
 		reconcile: pick(2*time.Minute, 10*time.Minute, 30*time.Minute), pause: pick(time.Minute, 5*time.Minute),
-		giveUp: 6 * time.Hour, maxAttempts: 1 + dice.IntN(3), requests: 10, files: 80,
+		giveUp: 6 * time.Hour, maxAttempts: 1 + dice.IntN(3), requests: 10, files: 80, instances: concurrency, sideBySide: 1,
 		longestRun: pick(time.Second, time.Minute, 15*time.Minute), longestLag: pick(50*time.Millisecond, time.Second),
 		errorShape: fakeextend.ErrorShape(dice.IntN(3)), retryAfter: fakeextend.RetryAfter(dice.IntN(3)),
 		explicitNulls: dice.IntN(2) == 0, shortPages: dice.IntN(4) == 0,
@@ -368,7 +389,11 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	if w.tableOf != nil {
 		w.table = w.tableOf(w.stack.submit.Rules)
 	}
-	w.submit = w.newFunction("submit", time.Minute, w.wireSubmit)
+	timeout := time.Minute
+	if w.set.sends {
+		timeout = 170 * time.Second
+	}
+	w.submit = w.newFunction("submit", timeout, w.wireSubmit)
 	w.webhook = w.newFunction("webhook", 29*time.Second, w.wireWebhook)
 	w.reconcile = w.newFunction("reconcile", time.Minute, w.wireReconcile)
 	w.publish = w.newFunction("publish", time.Minute, w.wirePublish)

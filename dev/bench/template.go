@@ -34,13 +34,6 @@ type environment struct {
 type function struct {
 	MemorySize  float64     `yaml:"MemorySize"`
 	Environment environment `yaml:"Environment"`
-	Events      map[string]struct {
-		Properties struct {
-			ScalingConfig struct {
-				MaximumConcurrency float64 `yaml:"MaximumConcurrency"`
-			} `yaml:"ScalingConfig"`
-		} `yaml:"Properties"`
-	} `yaml:"Events"`
 }
 
 func readTemplate(path string) (*template, error) {

@@ -141,14 +141,14 @@ func newWorld(ctx context.Context, root, dir string) (_ *world, err error) {
 		}
 		w.env[name] = append(w.env[name], emulator.Environ(awsURL)...)
 		w.memory[name] = f.MemorySize
-		w.concurrency = cmp.Or(w.concurrency, f.Events["Uploads"].Properties.ScalingConfig.MaximumConcurrency)
 	}
 	if tmpl.Globals.Function.LoggingConfig.SystemLogLevel != "WARN" {
 		w.platformLines = 2 // platform.start and platform.report
 	}
 	perMinute := tmpl.Parameters["FilesPerMinute"].Default
-	if err := perMinute.Decode(&w.filesPerMinute); err != nil || w.filesPerMinute == 0 || w.concurrency == 0 {
-		return nil, fmt.Errorf("template.yaml: no default of FilesPerMinute, or no MaximumConcurrency of an event Uploads (%v)", err)
+	instances := tmpl.Parameters["SubmitConcurrency"].Default
+	if err := errors.Join(perMinute.Decode(&w.filesPerMinute), instances.Decode(&w.concurrency)); err != nil || w.filesPerMinute == 0 || w.concurrency == 0 {
+		return nil, fmt.Errorf("template.yaml: no default of FilesPerMinute, or of SubmitConcurrency (%v)", err)
 	}
 	return w, nil
 }

@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"math"
 	"time"
 
 	"extend-intake/shared/boot"
@@ -55,6 +56,10 @@ const (
 	// fileShare is that of the plan's files. At exactly the plan's rate, a few requests that
 	// come a moment early would be one too many, and a 429 costs more than these 2 %.
 	fileShare = 0.98
+	// leastRequests a second and leastFiles a minute are the smallest plan that can be
+	// worked with, by two instances.
+	leastRequests = 0.1
+	leastFiles    = 5.0
 )
 
 // LoadConfig reads the environment. Its error names everything that is wrong with it.
@@ -63,15 +68,13 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	c := Config{
 		Common: env.Common(), DeadLetterQueue: env.Required("DEAD_LETTER_QUEUE_URL"),
 		Bucket: env.Required("UPLOAD_BUCKET"), Region: env.Optional("AWS_REGION"), Routes: routes(env),
-		RequestsPerSecond: env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
-		FilesPerSecond:    env.Float("FILES_PER_MINUTE", 5, 100_000) / 60,
+		RequestsPerSecond: env.Float("REQUESTS_PER_SECOND", leastRequests, 10_000),
+		FilesPerSecond:    env.Float("FILES_PER_MINUTE", leastFiles, 100_000) / 60,
 		Rules:             ledger.DefaultRules,
 		Pause:             env.Seconds("PAUSE_SECONDS", 1, 900),
 		StalledAfter:      env.Seconds("STALLED_AFTER_SECONDS", 1, 14*24*3600),
 	}
-	instances := float64(env.Int("MAX_CONCURRENCY", 1, 1000))
-	c.RequestsPerSecond *= requestShare / instances
-	c.FilesPerSecond *= fileShare / instances
+	c.share(env, env.Int("SUBMIT_CONCURRENCY", 1, 1000))
 	shortest := 61 // longer than the function runs
 	switch t := env.Required("TRANSFER"); t {
 	case "link":
@@ -98,6 +101,28 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)
 	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)
 	return c, env.Err()
+}
+
+// share divides the plan's limits by the instances that may run at once. They know nothing
+// of each other, so all of them may send at one moment: the sum must be within the plan
+// even then.
+func (c *Config) share(env *boot.Env, instances int) {
+	requests, files := c.RequestsPerSecond, c.FilesPerSecond*60
+	if instances < 1 || requests < leastRequests || files < leastFiles {
+		return // it is reported already
+	}
+	n := float64(instances)
+	if n > 2 && n > requests {
+		env.Errorf("SUBMIT_CONCURRENCY", "is %d: so many instances can send as many requests within one second, and REQUESTS_PER_SECOND is %v", instances, requests)
+	}
+	if files/n < leastFiles/2 {
+		env.Errorf("SUBMIT_CONCURRENCY", "is %d: FILES_PER_MINUTE, %v, must be at least %v for each of so many instances, or they would wait longer for the next file than they can run", instances, files, leastFiles/2)
+	}
+	each := requests / n
+	if each > 1 {
+		each = math.Floor(each) // below a whole number a second, no second has one more than that
+	}
+	c.RequestsPerSecond, c.FilesPerSecond = requestShare*each, fileShare*c.FilesPerSecond/n
 }
 
 // defaultRoute is the name of the route that ProcessorId makes.

@@ -32,7 +32,7 @@ var otherValues = map[string]string{
 	"STACK": "123456789012/eu-west-1/other", "TABLE_NAME": "other-documents", "EXTEND_WORKSPACE_ID": "ws_other",
 	"PROCESSOR_VERSION": "1.0", "KEY_PREFIX": "other/", "KEY_SUFFIX": ".tif", "UPLOAD_BUCKET": "other-uploads",
 	"ROUTES": `[{"name":"contracts","prefix":"contracts/","processor":"dp_contracts","version":"3.0","priority":7}]`, "TRANSFER": "upload",
-	"REQUESTS_PER_SECOND": "20", "FILES_PER_MINUTE": "600", "MAX_CONCURRENCY": "4",
+	"REQUESTS_PER_SECOND": "20", "FILES_PER_MINUTE": "600", "SUBMIT_CONCURRENCY": "4",
 	"LEASE_SECONDS": "400", "CONFIRM_WINDOW_SECONDS": "1200", "PAUSE_SECONDS": "77", "RECONCILE_AFTER_SECONDS": "1500", "STALLED_AFTER_SECONDS": "3000",
 	"MAX_FAILURES": "7", "GIVE_UP_AFTER_SECONDS": "7200", "MAX_UNANSWERED": "5", "MIN_FILE_BYTES": "64", "MAX_FILE_BYTES": "5000000000", "SETTLE_SECONDS": "30", "NEWEST_ONLY": "true",
 }
@@ -315,7 +315,7 @@ func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 	env := map[string]string{
 		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai",
 		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest", "UPLOAD_BUCKET": "in", "TRANSFER": "link",
-		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "MAX_CONCURRENCY": "2",
+		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "SUBMIT_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",
 		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": "259200", "MAX_UNANSWERED": "5", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
 	}
