@@ -16,13 +16,9 @@ import (
 // how many seconds, and what a period without data counts as. No local AWS evaluates
 // alarms, so what is written here has to be right by itself.
 var alarms = map[string]string{
-	"UploadQueueStuck": "IF(waiting + away > 0 AND FILL(submitted, 0) + FILL(dropped, 0) + FILL(refused, 0) + FILL(skipped, 0) + FILL(unrouted, 0) == 0, 1, 0)" +
+	"UploadQueueStuck": "IF(waiting + away > 0 AND deleted == 0, 1, 0)" +
 		" | away = Minimum of AWS/SQS ApproximateNumberOfMessagesNotVisible, QueueName=UploadQueue" +
-		" | dropped = Sum of ExtendIntake DuplicatesDropped" +
-		" | refused = Sum of ExtendIntake Refused" +
-		" | skipped = Sum of ExtendIntake Skipped" +
-		" | submitted = Sum of ExtendIntake Submitted" +
-		" | unrouted = Sum of ExtendIntake NotRouted" +
+		" | deleted = Sum of AWS/SQS NumberOfMessagesDeleted, QueueName=UploadQueue" +
 		" | waiting = Minimum of AWS/SQS ApproximateNumberOfMessagesVisible, QueueName=UploadQueue" +
 		" >= 1 in 12 of 12 x 300 s, missing: notBreaching",
 	"UploadQueueOld":             "Maximum of AWS/SQS ApproximateAgeOfOldestMessage, QueueName=UploadQueue > 345600 in 1 of 1 x 300 s, missing: notBreaching",
@@ -30,21 +26,27 @@ var alarms = map[string]string{
 	"AnnouncementDeadLetters":    "Maximum of AWS/SQS ApproximateNumberOfMessagesVisible, QueueName=AnnouncementsDeadLetterQueue > 0 in 1 of 1 x 300 s, missing: notBreaching",
 	"AccountPauses":              "Sum of ExtendIntake AccountPaused >= 1 in 1 of 6 x 300 s, missing: notBreaching",
 	"DuplicateRuns":              "Sum of ExtendIntake DuplicateRun >= 1 in 1 of 1 x 300 s, missing: notBreaching",
-	"AnswersOfOthers":            "Sum of ExtendIntake UnexpectedAnswers >= 3 in 1 of 1 x 3600 s, missing: notBreaching",
-	"UnreadableAnswers":          "Sum of ExtendIntake Unreadable >= 1 in 1 of 1 x 3600 s, missing: notBreaching",
-	"TagMismatch":                "Sum of ExtendIntake TagMismatches >= 1 in 1 of 1 x 3600 s, missing: notBreaching",
-	"DeliveriesOfAnotherVersion": "Sum of ExtendIntake OtherApiVersion >= 1 in 1 of 1 x 3600 s, missing: notBreaching",
-	"WebhookSignatures":          "Sum of ExtendIntake WebhookRejected, Cause=signature >= 3 in 1 of 1 x 3600 s, missing: notBreaching",
-	"WebhookHeaders":             "Sum of ExtendIntake WebhookRejected, Cause=headers >= 3 in 1 of 1 x 3600 s, missing: notBreaching",
-	"WebhookStale":               "Sum of ExtendIntake WebhookRejected, Cause=stale >= 1 in 1 of 1 x 900 s, missing: notBreaching",
+	"AnswersOfOthers":            "Sum of ExtendIntake UnexpectedAnswers >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"UnreadableAnswers":          "Sum of ExtendIntake Unreadable >= 1 in 1 of 1 x 300 s, missing: notBreaching",
+	"TagMismatch":                "Sum of ExtendIntake TagMismatches >= 1 in 1 of 1 x 300 s, missing: notBreaching",
+	"DeliveriesOfAnotherVersion": "Sum of ExtendIntake OtherApiVersion >= 1 in 1 of 1 x 300 s, missing: notBreaching",
+	"WebhookSignatures":          "Sum of ExtendIntake WebhookRejected, Cause=signature >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"WebhookHeaders":             "Sum of ExtendIntake WebhookRejected, Cause=headers >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"WebhookStale":               "Sum of ExtendIntake WebhookRejected, Cause=stale >= 1 in 1 of 1 x 300 s, missing: notBreaching",
 	"WebhookNotStored":           "Sum of ExtendIntake WebhookRejected, Cause=not stored >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"StalledDocuments":           "Sum of ExtendIntake Stalled >= 1 in 1 of 7 x 3600 s, missing: notBreaching",
-	"CreditsAnHour":              "Sum of ExtendIntake Credits > CreditsPerHour in 1 of 1 x 3600 s, missing: notBreaching",
+	"CreditsAnHour":              "FILL(credits, 0) | credits = Sum of ExtendIntake Credits > CreditsPerHour in 1 of 1 x 3600 s, missing: notBreaching",
 	"ReconcileNotRunning":        "Sum of AWS/Lambda Invocations, FunctionName=ReconcileFunction < 1 in 15 of 15 x 60 s, missing: breaching",
 	"SubmitErrors":               "Sum of AWS/Lambda Errors, FunctionName=SubmitFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"WebhookErrors":              "Sum of AWS/Lambda Errors, FunctionName=WebhookFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"ReconcileErrors":            "Sum of AWS/Lambda Errors, FunctionName=ReconcileFunction >= 1 in 3 of 3 x 300 s, missing: notBreaching",
 	"PublishErrors":              "Sum of AWS/Lambda Errors, FunctionName=PublishFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"SubmitThrottles":            "Sum of AWS/Lambda Throttles, FunctionName=SubmitFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"WebhookThrottles":           "Sum of AWS/Lambda Throttles, FunctionName=WebhookFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"ReconcileThrottles":         "Sum of AWS/Lambda Throttles, FunctionName=ReconcileFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"PublishThrottles":           "Sum of AWS/Lambda Throttles, FunctionName=PublishFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
+	"RecursionDropped":           "Sum of AWS/Lambda RecursiveInvocationsDropped, FunctionName=SubmitFunction >= 1 in 1 of 1 x 300 s, missing: notBreaching",
+	"WebhookApiErrors":           "Sum of AWS/ApiGateway 5xx, ApiId=WebhookApi >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"AnnouncementsLate":          "Maximum of AWS/Lambda IteratorAge, FunctionName=PublishFunction > 3600000 in 1 of 1 x 300 s, missing: notBreaching",
 }
 
@@ -52,9 +54,11 @@ var alarms = map[string]string{
 // takes any other name too, and shows nothing.
 // https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
 var awsMetrics = map[string][]string{
-	"AWS/Lambda": {"Duration", "Errors", "Invocations", "IteratorAge", "Throttles"},
-	"AWS/SQS":    {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesVisible"},
+	"AWS/ApiGateway": {"4xx", "5xx", "Count"},
+	"AWS/Lambda":     {"Duration", "Errors", "Invocations", "IteratorAge", "RecursiveInvocationsDropped", "Throttles"},
+	"AWS/SQS":        {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesVisible", "NumberOfMessagesDeleted"},
 }
 
 func TestAlarmsAreAsPinned(t *testing.T) {
