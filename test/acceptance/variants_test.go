@@ -50,7 +50,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	parameters := map[string]string{
 		"ExistingBucketName": theirBucket, "Transfer": "upload", "Routes": variantOf, "ProcessorId": "",
 		"RequestsPerSecond": "1000", "FilesPerMinute": "60000",
-		"EventBusName": "default", "Tracing": "Active", "CreditsPerHour": "1000",
+		"EventBusName": "default", "Tracing": "Active", "CreditsPerHour": "1000", "MakeDashboard": "false", "SubmitConcurrency": "4",
 		"AlarmTopicArn": "arn:aws:sns:us-east-1:000000000000:on-call",
 	}
 	started, err := stack.Start(t.Context(), stack.Options{
