@@ -12,12 +12,18 @@ RUN := echo "compiling dev/run (the first time takes a minute or two) …" && $(
 # Go's race detector needs a C compiler, except on a Mac.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # Only from make's command line: ENV may mean something else in somebody's environment.
-ENVIRONMENT = $(if $(filter command,$(origin ENV)),$(ENV),default)
+given = $(if $(filter command,$(origin $(1))),$($(1)))
+quote = '$(subst ','\'',$(1))'
+option = $(if $(call given,$(2)),$(1) $(call quote,$(call given,$(2))))
+ENVIRONMENT = $(or $(call given,ENV),default)
 # The parameters of parameters/<environment>.yaml and of the command line, checked and in one
 # file, for the build and for the deployment: `sam` replaces parameters, it does not merge them.
 OVERRIDES = file://.aws-sam/parameters.yaml
 SAM_OPTIONS = --config-env $(ENVIRONMENT) --parameter-overrides $(OVERRIDES)
-quote = '$(subst ','\'',$(1))'
+# The stack of an environment, and dev/deployed, which works on stacks on AWS.
+stack_of = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(1).global.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
+STACK_NAME = $(or $(call given,STACK),$(if $(call given,ENV),$(call stack_of,$(ENV))))
+DEPLOYED = $(BUILD) go build -o .tools/bin/ ./dev/deployed && exec .tools/bin/deployed
 export SAM_CLI_TELEMETRY := 0
 
 help: ## this list
@@ -45,22 +51,20 @@ scan: ## only the scanners: cfn-lint, checkov, gosec, shellcheck
 	@$(BUILD) dev/tools/scan.sh
 
 build: tools ## build the functions
-	@$(if $(filter file,$(origin OVERRIDES)),$(PYTHON) dev/tools/parameters.py write $(call quote,$(ENVIRONMENT)) $(call quote,$(if $(filter command,$(origin PARAMETERS)),$(PARAMETERS))))
+	@$(if $(filter file,$(origin OVERRIDES)),$(PYTHON) dev/tools/parameters.py write $(call quote,$(ENVIRONMENT)) $(call quote,$(call given,PARAMETERS)))
 	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)
 	@$(if $(SAM_BUILD),,$(PYTHON) dev/tools/parameters.py narrow .aws-sam/build/template.yaml)
 
 deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for parameters/staging.yaml)
+	@$(DEPLOYED) check $(call quote,$(call stack_of,$(ENVIRONMENT)))
 	$(SAM) deploy $(SAM_OPTIONS)
 
-# make's words for the options of dev/deployed. STACK, or the stack of an environment.
-STACK_NAME = $(if $(filter command,$(origin STACK)),$(STACK),$(if $(filter command,$(origin ENV)),$(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).global.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)))
-DEPLOYED = $(BUILD) go build -o .tools/bin/ ./dev/deployed && exec .tools/bin/deployed
-
 verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
-	@$(DEPLOYED) verify $(if $(KEY),--key $(call quote,$(KEY))) $(if $(URL),--url $(call quote,$(URL))) $(call quote,$(STACK_NAME))
+	@$(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call quote,$(STACK_NAME))
 
 delete: ## delete a stack, after checking that nothing is lost (STACK=… or ENV=…; DRY=1, YES=1, DISCARD=1)
-	@$(DEPLOYED) delete $(if $(DRY),--dry-run) $(if $(YES),--yes) $(if $(DISCARD),--discard) $(if $(INTERVAL),--interval $(INTERVAL)) $(if $(PATIENCE),--patience $(PATIENCE)) $(call quote,$(STACK_NAME))
+	@$(DEPLOYED) delete $(if $(call given,DRY),--dry-run) $(if $(call given,YES),--yes) $(if $(call given,DISCARD),--discard) \
+		$(call option,--interval,INTERVAL) $(call option,--patience,PATIENCE) $(call quote,$(STACK_NAME))
 
 bench: ## measure the functions, count the AWS calls, and write docs/benchmarks.md
 	@echo "compiling dev/bench …" && $(BUILD) exec go run ./dev/bench --write

@@ -3,6 +3,8 @@
 //
 //	go run ./dev/deployed verify STACK      (make verify) sends one file through the stack,
 //	                                        and removes what it made
+//	go run ./dev/deployed check STACK       (make deploy) refuses a change of the KMS key that
+//	                                        would lose data
 //	go run ./dev/deployed delete STACK      (make delete) deletes the stack, after saying what
 //	                                        stays and checking that nothing is lost
 //
@@ -26,6 +28,7 @@ import (
 func main() { os.Exit(stack.Main("deployed", command)) }
 
 const usage = `usage: go run ./dev/deployed verify [--key KEY] [--url URL] [--patience 10m] STACK
+       go run ./dev/deployed check STACK
        go run ./dev/deployed delete [--dry-run] [--yes] [--discard] [--patience 15m] STACK
 `
 
@@ -44,6 +47,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		flags.StringVar(&v.key, "key", "", "the `key` of the file that is uploaded; needed with Routes")
 		flags.StringVar(&v.url, "url", "", "where the webhook is called, instead of the output WebhookUrl")
 		flags.DurationVar(&v.patience, "patience", 10*time.Minute, "how long to wait for the result")
+	case "check":
 	case "delete":
 		flags.BoolVar(&d.dryRun, "dry-run", false, "say what would be done, and do nothing")
 		flags.BoolVar(&d.yes, "yes", false, "do not ask")
@@ -58,6 +62,9 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if flags.NArg() != 1 || flags.Arg(0) == "" {
 		return errors.New("name one stack: STACK=…")
+	}
+	if args[0] == "check" {
+		return checkKey(ctx, out, flags.Arg(0), ".aws-sam/parameters.yaml")
 	}
 	s, err := find(ctx, flags.Arg(0))
 	if err != nil {

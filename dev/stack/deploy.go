@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -36,7 +37,7 @@ func (s *Stack) deploy(ctx context.Context, cfg aws.Config, opts Options) error 
 		fmt.Sprintf("SAM_BUILD=--build-dir %s", build), "OVERRIDES=Architecture="+arch); err != nil {
 		return err
 	}
-	without, err := dropMetricMath(filepath.Join(s.Root, build, "template.yaml"))
+	without, err := adapt(filepath.Join(s.Root, build, "template.yaml"), cmp.Or(opts.Parameters["SubmitConcurrency"], "2"))
 	if err != nil {
 		return err
 	}
@@ -81,9 +82,10 @@ func (s *Stack) Update(ctx context.Context, parameters map[string]string) error 
 	return s.Run(ctx, "deploy.log", filepath.Join(s.Root, ".tools/sam/bin/sam"), args...)
 }
 
-// dropMetricMath takes the alarms over several metrics out of a built template, and
-// names them.
-func dropMetricMath(path string) (names []string, err error) {
+// adapt changes a built template for MiniStack: it takes the alarms over several metrics out,
+// and names them; and it writes the concurrency into the event source, because MiniStack takes
+// the value of a parameter for text there, and then does not poll the queue.
+func adapt(path, concurrency string) (names []string, err error) {
 	text, err := os.ReadFile(path) // #nosec G304 -- what was built here
 	if err != nil {
 		return nil, err
@@ -117,10 +119,22 @@ func dropMetricMath(path string) (names []string, err error) {
 		rest = append(rest, name, resource)
 	}
 	resources.Content = rest
+	setNumbers(resources, "MaximumConcurrency", concurrency)
 	if text, err = yaml.Marshal(&document); err != nil {
 		return nil, err
 	}
 	return names, os.WriteFile(path, text, 0o600)
+}
+
+// setNumbers sets every member of this name to a number.
+func setNumbers(n *yaml.Node, name, number string) {
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == name {
+			*c = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: number}
+			continue
+		}
+		setNumbers(c, name, number)
+	}
 }
 
 // shellQuoted is a value as SAM's parser of parameters wants it.

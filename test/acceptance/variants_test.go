@@ -173,7 +173,11 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 	later := s.put(t, "in/b/after all that.pdf", []byte("%PDF-1.4 after all that"))
 	s.ended(t, later, ledger.Processed)
 
-	// From their bucket to one of its own, with the same key, for a gateway.
+	// From their bucket to one of its own, with another key, for a gateway.
+	parameters["PreviousKmsKeyArn"] = parameters["KmsKeyArn"]
+	if parameters["KmsKeyArn"], err = makeKey(t.Context(), s.AWS.URL); err != nil {
+		t.Fatal(err)
+	}
 	parameters["MinFileBytes"] = "64"
 	parameters["ExistingBucketName"], parameters["ExistingBucketKeyArn"], parameters["UploadBucketName"] = "", "", "ours"
 	if err := s.Update(t.Context(), parameters); err != nil {
