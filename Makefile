@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run up invoke test scan bench simulate replay mutations build deploy verify delete fuzz clean tools
+.PHONY: help run up invoke test scan bench simulate replay mutations build deploy package verify delete fuzz clean tools
 
 SAM := .tools/sam/bin/sam
 PYTHON := .tools/sam/bin/python
@@ -20,6 +20,7 @@ ENVIRONMENT = $(or $(call given,ENV),default)
 # file, for the build and for the deployment: `sam` replaces parameters, it does not merge them.
 OVERRIDES = file://.aws-sam/parameters.yaml
 SAM_OPTIONS = --config-env $(ENVIRONMENT) --parameter-overrides $(OVERRIDES)
+BUILT = .aws-sam/build
 # The stack of an environment, and dev/deployed, which works on stacks on AWS.
 stack_of = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(1).global.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
 STACK_NAME = $(or $(call given,STACK),$(if $(call given,ENV),$(call stack_of,$(ENV))))
@@ -52,12 +53,15 @@ scan: ## only the scanners: cfn-lint, checkov, gosec, shellcheck
 
 build: tools ## build the functions
 	@$(if $(filter file,$(origin OVERRIDES)),$(PYTHON) dev/tools/parameters.py write $(call quote,$(ENVIRONMENT)) $(call quote,$(call given,PARAMETERS)))
-	$(BUILD) $(SAM) build $(SAM_OPTIONS) $(SAM_BUILD)
-	@$(if $(SAM_BUILD),,$(PYTHON) dev/tools/parameters.py narrow .aws-sam/build/template.yaml)
+	$(BUILD) $(SAM) build $(SAM_OPTIONS) --build-dir $(BUILT) $(SAM_BUILD)
+	@$(if $(SAM_BUILD),,$(PYTHON) dev/tools/parameters.py narrow $(BUILT)/template.yaml)
 
 deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for parameters/staging.yaml)
 	@$(DEPLOYED) check $(call quote,$(call stack_of,$(ENVIRONMENT)))
-	$(SAM) deploy $(SAM_OPTIONS)
+	$(SAM) deploy $(SAM_OPTIONS) --tags "$$($(PYTHON) dev/tools/parameters.py tags $(call quote,$(ENVIRONMENT)))" $(SAM_DEPLOY)
+
+package: build ## make a package that can be deployed without Go: dist/extend-intake-<version>-<architecture>.zip
+	@$(PYTHON) dev/tools/package.py $(BUILT) $(or $(call given,DIST),dist)
 
 verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
 	@$(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call quote,$(STACK_NAME))
@@ -86,7 +90,7 @@ fuzz: ## fuzz the parsers (FUZZTIME=30s each)
 	done
 
 clean: ## remove what was built and downloaded
-	rm -rf .aws-sam .local .tools
+	rm -rf .aws-sam .local .tools dist
 
 tools:
 	@dev/tools/tools.sh

@@ -37,7 +37,7 @@ func (s *Stack) deploy(ctx context.Context, cfg aws.Config, opts Options) error 
 		fmt.Sprintf("SAM_BUILD=--build-dir %s", build), "OVERRIDES=Architecture="+arch); err != nil {
 		return err
 	}
-	without, err := adapt(filepath.Join(s.Root, build, "template.yaml"), cmp.Or(opts.Parameters["SubmitConcurrency"], "2"))
+	without, err := Adapt(filepath.Join(s.Root, build, "template.yaml"), cmp.Or(opts.Parameters["SubmitConcurrency"], "2"))
 	if err != nil {
 		return err
 	}
@@ -82,10 +82,10 @@ func (s *Stack) Update(ctx context.Context, parameters map[string]string) error 
 	return s.Run(ctx, "deploy.log", filepath.Join(s.Root, ".tools/sam/bin/sam"), args...)
 }
 
-// adapt changes a built template for MiniStack: it takes the alarms over several metrics out,
+// Adapt changes a built template for MiniStack: it takes the alarms over several metrics out,
 // and names them; and it writes the concurrency into the event source, because MiniStack takes
 // the value of a parameter for text there, and then does not poll the queue.
-func adapt(path, concurrency string) (names []string, err error) {
+func Adapt(path, concurrency string) (names []string, err error) {
 	text, err := os.ReadFile(path) // #nosec G304 -- what was built here
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ for sam build and sam deploy, so that both have the same ones. Run by make build
 
     parameters.py write ENVIRONMENT PARAMETERS    parameters/ENVIRONMENT.yaml, and on top of
                                                   it what make's command line says
+    parameters.py tags ENVIRONMENT                prints the tags of samconfig.toml, and the version
     parameters.py narrow BUILT_TEMPLATE           lets the built template be deployed only
                                                   for the architecture that it was built for
 
@@ -132,6 +133,20 @@ def write(environment, on_command_line):
     OUT.write_text("".join(f"{name}: {quoted(value)}\n" for name, value in values.items()), encoding="utf-8")
 
 
+def tags(environment):
+    """The stack's tags: options on the command line would replace those of samconfig.toml."""
+    config = tomlkit.parse(pathlib.Path("samconfig.toml").read_text(encoding="utf-8")).unwrap()
+    commands = config.get(environment, {})
+    own = next((c["parameters"]["tags"] for c in (commands.get("deploy", {}), commands.get("global", {})) if "tags" in c.get("parameters", {})), "")
+    if isinstance(own, dict):
+        own = [f'"{name}"="{value}"' for name, value in own.items()]
+    if isinstance(own, list):
+        own = " ".join(own)
+    template = pathlib.Path("template.yaml").read_text(encoding="utf-8")
+    version = re.search(r"(?m)^    SemanticVersion: (\S+)", template)[1]
+    print(f"{own} extend-intake-version={version}".strip())
+
+
 def narrow(template):
     built = set()
     for program in pathlib.Path(template).parent.glob("*/bootstrap"):
@@ -155,6 +170,8 @@ def narrow(template):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["write"] and len(sys.argv) == 4:
         write(*sys.argv[2:])
+    elif sys.argv[1:2] == ["tags"] and len(sys.argv) == 3:
+        tags(sys.argv[2])
     elif sys.argv[1:2] == ["narrow"] and len(sys.argv) == 3:
         narrow(sys.argv[2])
     else:

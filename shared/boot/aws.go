@@ -21,6 +21,7 @@ import (
 // Everything that can fail at a cold start is in newHandler, which tests can call.
 func Run[H any](newHandler func(context.Context, func(string) string) (H, error)) {
 	slog.SetDefault(slog.New(metric.NewHandler(lambdacontext.NewLogHandler(), os.Getenv("STACK"))))
+	slog.Info("cold start", "version", os.Getenv("VERSION"))
 	h, err := newHandler(context.Background(), os.Getenv)
 	if err != nil {
 		slog.Error("cold start failed", "error", err)

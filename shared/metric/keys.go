@@ -8,6 +8,7 @@ var Keys = []struct{ Name, Meaning string }{
 	{"timestamp", "When the line was written, RFC 3339."},
 	{"level", "INFO: as expected. WARN: something was lost or late, and was handled. ERROR: a person should look."},
 	{"message", "What happened. The same event always has the same words."},
+	{"version", "The version of this software, on the line `cold start`."},
 	{"requestId", "Lambda's id of the invocation. All lines about one batch or delivery share it."},
 
 	{"document_id", "The document: one version of one uploaded object, or a run that did not come from an upload."},

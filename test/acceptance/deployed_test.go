@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,6 +114,48 @@ func TestVerifyAndDelete(t *testing.T) {
 		}
 	}
 	says(run(false, "delete", "YES=1"), stack.Name)
+	s.deployPackage(t)
+}
+
+// deployPackage deploys what make package makes, with nothing else of this repository, and
+// looks at what its functions say of themselves.
+func (s *deployment) deployPackage(t *testing.T) {
+	t.Helper()
+	const name = "packaged"
+	dir := s.Relative(s.Dir)
+	if err := s.Run(t.Context(), "package.log", "make", "--no-print-directory", "package", "BUILT="+dir+"/built", "DIST="+dir+"/dist", "OVERRIDES=Architecture="+stack.Architecture()); err != nil {
+		t.Fatal(err)
+	}
+	packages, err := filepath.Glob(filepath.Join(s.Dir, "dist", "extend-intake-*-"+stack.Architecture()+".zip"))
+	if err != nil || len(packages) != 1 {
+		t.Fatalf("%v, packages %v", err, packages)
+	}
+	version, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(packages[0]), "extend-intake-"), "-")
+	unpacked := t.TempDir()
+	if err := s.Run(t.Context(), "unzip.log", filepath.Join(s.Root, ".tools/sam/bin/python"), "-m", "zipfile", "-e", packages[0], unpacked); err != nil {
+		t.Fatal(err)
+	}
+	template := filepath.Join(unpacked, strings.TrimSuffix(filepath.Base(packages[0]), ".zip"), "template.yaml")
+	if _, err := stack.Adapt(template, "2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context(), "packaged.log", filepath.Join(s.Root, ".tools/sam/bin/sam"), "deploy", "--template-file", template, "--stack-name", name, "--resolve-s3",
+		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--tags", "extend-intake-version="+version, "--parameter-overrides", "ProcessorId=dp_packaged"); err != nil {
+		t.Fatal(err)
+	}
+	found, err := cloudformation.NewFromConfig(emulator.AWSConfig(s.AWS.URL)).DescribeStacks(t.Context(), &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tags := found.Stacks[0].Tags; len(tags) != 1 || aws.ToString(tags[0].Value) != version {
+		t.Errorf("the stack's tags are %v, want the version %s", tags, version)
+	}
+	// Configuration has started submit.
+	s.eventually(t, "submit logs its version", func() (bool, error) {
+		lines, err := s.Logs(t.Context(), "/aws/lambda/"+name+"/submit", 100)
+		text := strings.Join(lines, "\n")
+		return strings.Contains(text, `"message":"cold start"`) && strings.Contains(text, `"version":"`+version+`"`), errors.Join(err, errors.New(text))
+	})
 }
 
 // leftNothing checks that nothing of make verify is left.

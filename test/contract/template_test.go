@@ -254,6 +254,7 @@ func TestEachFunctionIsGivenWhatItReads(t *testing.T) {
 		}
 		maps.DeleteFunc(unread, func(variable string, _ any) bool { return read[variable] })
 	}
+	delete(unread, "VERSION") // package boot logs it
 	for variable := range unread {
 		t.Errorf("the template gives every function %s, which none reads", variable)
 	}
