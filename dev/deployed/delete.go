@@ -26,6 +26,13 @@ type deletion struct {
 }
 
 func (d deletion) run(ctx context.Context, out io.Writer, s *deployed) error {
+	if s.failed {
+		fmt.Fprintf(out, "The first deployment of %s failed: there is nothing in it, and it has to be deleted before the next one.\n", s.name)
+		if d.dryRun {
+			return nil
+		}
+		return d.confirmed(ctx, out, s)
+	}
 	d.describe(out, s)
 	rules, err := s.consumers(ctx)
 	if err != nil {
@@ -46,6 +53,11 @@ func (d deletion) run(ctx context.Context, out io.Writer, s *deployed) error {
 	if err := d.waitUntilEmpty(ctx, out, s); err != nil {
 		return err
 	}
+	return d.confirmed(ctx, out, s)
+}
+
+// confirmed asks, and deletes.
+func (d deletion) confirmed(ctx context.Context, out io.Writer, s *deployed) error {
 	if !d.yes {
 		answer, err := d.ask(fmt.Sprintf("\nTo delete the stack, type its name (%s): ", s.name))
 		if err != nil {
@@ -260,6 +272,9 @@ func (s *deployed) delete(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("%w: %s", err, s.failures(context.WithoutCancel(ctx)))
 	}
 	fmt.Fprintf(out, "deleted in %v. SAM's own bucket keeps the functions' packages that were deployed.\n", time.Since(began).Round(time.Second))
+	if s.failed {
+		return nil
+	}
 	table, bucket := s.outputs["DocumentsTableName"], s.outputs["ResultsBucketName"]
 	fmt.Fprintf(out, `
 To delete what has stayed, too, which cannot be undone:

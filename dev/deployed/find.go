@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -29,6 +29,7 @@ type deployed struct {
 	outputs    map[string]string
 	parameters map[string]string
 	resources  []resource
+	failed     bool // its first deployment failed: there is nothing in it
 
 	cfn    *cloudformation.Client
 	bus    *eventbridge.Client
@@ -46,7 +47,7 @@ type resource struct {
 
 // find looks a stack up, and refuses one that this template has not made.
 func find(ctx context.Context, name string) (*deployed, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(boot.PlainBodies(&http.Client{Timeout: time.Minute})))
+	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +73,11 @@ func find(ctx context.Context, name string) (*deployed, error) {
 	}
 	if strings.HasSuffix(string(found.StackStatus), "_IN_PROGRESS") {
 		return nil, fmt.Errorf("stack %s is %s: wait until that is over", name, found.StackStatus)
+	}
+	switch found.StackStatus {
+	case types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed:
+		s.failed = true
+		return s, nil
 	}
 	for _, output := range []string{"UploadBucketName", "UploadQueueUrl", "DeadLetterQueueUrl", "AnnouncementsDeadLetterQueueUrl", "DocumentsTableName", "EventBusName", "WebhookUrl"} {
 		if s.outputs[output] == "" {

@@ -71,6 +71,9 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if args[0] == "verify" {
+		if s.failed {
+			return fmt.Errorf("the first deployment of %s failed", s.name)
+		}
 		return v.run(ctx, out, s)
 	}
 	d.ask = func(question string) (string, error) {
