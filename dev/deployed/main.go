@@ -34,7 +34,8 @@ const usage = `usage: go run ./dev/deployed verify [--key KEY] [--url URL] [--pa
 
 func command(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("verify or delete?\n" + usage)
+		fmt.Fprint(out, usage)
+		return errors.New("verify or delete?")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(flags.Output(), usage); flags.PrintDefaults() }
@@ -55,7 +56,8 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		flags.DurationVar(&d.patience, "patience", 15*time.Minute, "how long to wait for queues to become empty")
 		flags.DurationVar(&d.interval, "interval", 20*time.Second, "how often to look at them")
 	default:
-		return fmt.Errorf("%q: verify or delete?\n%s", args[0], usage)
+		fmt.Fprint(out, usage)
+		return fmt.Errorf("%q: verify or delete?", args[0])
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
