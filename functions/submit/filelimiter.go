@@ -18,7 +18,7 @@ const (
 )
 
 // fileLimiter spreads files over the minute. On average it allows perSecond; after a pause,
-// up to twice as many until up to catchUp is made up for; and in no minute more than the
+// up to three times as many until up to catchUp is made up for; and in no minute more than the
 // instance's share of the plan, so that all instances together never exceed it.
 type fileLimiter struct {
 	interval time.Duration
@@ -68,7 +68,7 @@ func (l *fileLimiter) reserve(now, deadline time.Time) (slot time.Time, ok bool)
 func (l *fileLimiter) nextSlot(now time.Time) time.Time {
 	slot := laterTime(now, l.due)
 	if n := len(l.slots); n > 0 {
-		slot = laterTime(slot, l.slots[n-1].Add(l.interval/2))
+		slot = laterTime(slot, l.slots[n-1].Add(l.interval/3))
 		if n == l.quota {
 			slot = laterTime(slot, l.slots[0].Add(planMinute))
 		}

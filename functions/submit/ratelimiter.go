@@ -59,16 +59,22 @@ func (l *rateLimiter) request(ctx context.Context, now, deadline time.Time) erro
 
 // file waits until a new run is allowed, which is a request as well.
 func (l *rateLimiter) file(ctx context.Context, now, deadline time.Time) error {
-	wait, err := l.reserveRequest(now, deadline)
-	if err != nil {
-		return err
-	}
 	if !l.take() {
 		at, ok := l.files.reserve(now, deadline)
 		if !ok {
-			return errTooLong // a request is used up for nothing: there are more of them than files
+			return errTooLong
 		}
-		wait = max(wait, at.Sub(now))
+		if err := sleep(ctx, at.Sub(now)); err != nil {
+			return err
+		}
+		now = at
+	}
+	// Only now: of two requests that were allowed at different times and are sent at once,
+	// one may be too many for that second.
+	wait, err := l.reserveRequest(now, deadline)
+	if err != nil {
+		l.giveBack()
+		return err
 	}
 	return sleep(ctx, wait)
 }
