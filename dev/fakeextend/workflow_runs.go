@@ -370,9 +370,9 @@ func (s *Server) completed(r *run, provided json.RawMessage) json.RawMessage {
 
 // withDefaults adds members that an object lacks: names and values in turn.
 func withDefaults(object json.RawMessage, defaults ...string) json.RawMessage {
-	for i := 0; i < len(defaults); i += 2 {
-		if _, ok := rawMember(object, defaults[i]); !ok {
-			object = setMember(object, defaults[i], []byte(defaults[i+1]))
+	for pair := range slices.Chunk(defaults, 2) {
+		if _, ok := rawMember(object, pair[0]); !ok {
+			object = setMember(object, pair[0], []byte(pair[1]))
 		}
 	}
 	return object
