@@ -13,6 +13,7 @@ import (
 	"extend-intake/functions/reconcile"
 	"extend-intake/functions/submit"
 	"extend-intake/functions/webhook"
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 )
 
@@ -21,6 +22,7 @@ const (
 	processor = "dp_simulated"
 	apiKey    = "sk_simulated"
 	secret    = "wss_simulated"
+	tagKey    = "a simulated key that signs the tags"
 	prefix    = "in/"
 
 	extendURL  = "https://extend.test"
@@ -32,7 +34,7 @@ const (
 func (w *world) config() stackConfig {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	env := map[string]string{
-		"AWS_REGION": "eu-central-1", "STACK": stackName, "TABLE_NAME": "documents", "SECRET_ID": "secret", "EXTEND_BASE_URL": extendURL,
+		"AWS_REGION": "eu-central-1", "STACK": stackName, "TABLE_NAME": "documents", "SECRET_ID": "secret", "TAG_SECRET_ID": "tags", "EXTEND_BASE_URL": extendURL,
 		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "EVENT_BUS_NAME": busName, "PAYLOAD_HOSTS": "extend.test",
 		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "UPLOAD_BUCKET": bucketName(w.seed), "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "SUBMIT_CONCURRENCY": strconv.Itoa(w.set.instances),
@@ -66,6 +68,16 @@ type stackConfig struct {
 // wireSubmit, wireWebhook, wireReconcile and wirePublish make the functions' handlers as New does in
 // their packages, with the simulated world in place of AWS and of the network.
 
+// tagKeys are the keys of one instance: now and then they can't be read.
+func (w *world) tagKeys(in *instance) document.KeyFunc {
+	return func(context.Context, bool) (document.Keys, error) {
+		if w.strike(in.dice, secretUnavailable) {
+			return nil, errFault
+		}
+		return document.Keys{tagKey}, nil
+	}
+}
+
 func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error) {
 	h, err := submit.NewHandler(w.stack.submit, submit.Parts{
 		Key: func(context.Context) (string, error) {
@@ -74,6 +86,7 @@ func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error)
 			}
 			return apiKey, nil
 		},
+		TagKeys:   w.tagKeys(in),
 		Transport: in.network(), Ledger: in.ledger(w.stack.submit.Rules),
 		Bucket: files{in}, Uploads: uploads{in}, DeadLetters: deadLetters{in}, Now: in.now, Jitter: in.dice.Float64,
 	})
@@ -85,7 +98,7 @@ func (w *world) wireSubmit(in *instance) func(context.Context, any) (any, error)
 
 func (w *world) wireWebhook(in *instance) func(context.Context, any) (any, error) {
 	h, err := webhook.NewHandler(w.stack.webhook, webhook.Parts{
-		Key: extend.StaticKey(apiKey),
+		Key: extend.StaticKey(apiKey), TagKeys: w.tagKeys(in),
 		Secrets: func(context.Context, bool) ([]string, error) {
 			if w.strike(in.dice, secretUnavailable) {
 				return nil, errFault
@@ -105,7 +118,7 @@ func (w *world) wireWebhook(in *instance) func(context.Context, any) (any, error
 
 func (w *world) wireReconcile(in *instance) func(context.Context, any) (any, error) {
 	h, err := reconcile.NewHandler(w.stack.reconcile, reconcile.Parts{
-		Key: extend.StaticKey(apiKey), Transport: in.network(), Ledger: in.ledger(w.stack.reconcile.Rules),
+		Key: extend.StaticKey(apiKey), TagKeys: w.tagKeys(in), Transport: in.network(), Ledger: in.ledger(w.stack.reconcile.Rules),
 		Put: in.put, Requeue: in.requeue, Now: in.now,
 	})
 	if err != nil {

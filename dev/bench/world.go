@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -177,7 +178,7 @@ func (w *world) deploy(ctx context.Context, awsURL string, create *dynamodb.Crea
 	w.s3 = boot.S3(cfg)
 	w.names = map[string]string{
 		"AWS::AccountId": "000000000000", "AWS::Region": emulator.Region, "AWS::StackName": "bench",
-		"DocumentsTable": "documents", "UploadBucket": "uploads", "ResultsBucket": "results", "ExtendSecret": "secret", "EventBus": "bus",
+		"DocumentsTable": "documents", "UploadBucket": "uploads", "ResultsBucket": "results", "ExtendSecret": "secret", "TagSecret": "tag-secret", "EventBus": "bus",
 		"ProcessorId": processorID, "RequestsPerSecond": "10000", "FilesPerMinute": "100000", // nothing here is about the plan's limits
 	}
 	_, err := dynamodb.NewFromConfig(cfg).CreateTable(ctx, create)
@@ -200,8 +201,10 @@ func (w *world) deploy(ctx context.Context, awsURL string, create *dynamodb.Crea
 	errs = append(errs, err)
 	secret, err := json.Marshal(boot.Secret{APIKey: apiKey, WebhookSecrets: []string{webhookSecret}}) // #nosec G117 -- made up here, and it goes where secrets belong
 	errs = append(errs, err)
-	_, err = secretsmanager.NewFromConfig(cfg).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("secret"), SecretString: aws.String(string(secret))})
-	return errors.Join(append(errs, err)...)
+	secrets := secretsmanager.NewFromConfig(cfg)
+	_, err = secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("secret"), SecretString: aws.String(string(secret))})
+	_, err2 := secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("tag-secret"), SecretString: aws.String(`{"key": "` + rand.Text() + rand.Text() + `"}`)})
+	return errors.Join(append(errs, err, err2)...)
 }
 
 // startExtend starts the fake Extend, and the endpoint that takes its deliveries.

@@ -27,6 +27,7 @@ import (
 	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/stack"
 	"extend-intake/dev/stack/emulator"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 )
@@ -35,6 +36,8 @@ const (
 	// sampleSecret and sampleStack are what the webhook events of events/ were signed
 	// with, and the stack whose documents they are about.
 	sampleSecret = "wss_sample_for_events" // #nosec G101 -- it signs the samples, and is no secret
+	// sampleTagKey is what the tags in them were signed with.
+	sampleTagKey = documenttest.Key
 	sampleStack  = "123456789012/eu-west-1/extend-intake"
 	// containersHost is the name by which containers call this machine.
 	containersHost = "host.docker.internal"

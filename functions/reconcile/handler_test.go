@@ -18,6 +18,7 @@ import (
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
@@ -59,7 +60,7 @@ func newWorld(t *testing.T, opts fakeextend.Options) *world {
 	w.Handler, err = NewHandler(Config{
 		Common: boot.Common{Stack: stack, BaseURL: base}, Rules: rules, RequestsPerSecond: 1e9, StalledAfter: 6 * time.Hour,
 	}, Parts{
-		Key: extend.StaticKey("sk_test"), Transport: http.DefaultTransport, Ledger: l, Requeue: requeue, Now: clock,
+		Key: extend.StaticKey("sk_test"), TagKeys: documenttest.Keys, Transport: http.DefaultTransport, Ledger: l, Requeue: requeue, Now: clock,
 		Put: func(context.Context, string, []byte) (string, error) { return "", errors.New("not expected") },
 	})
 	if err != nil {
@@ -83,7 +84,7 @@ func (w *world) claimed(i int) document.Source {
 func (w *world) submitted(i int) (document.Source, *extend.Run) {
 	s := w.claimed(i)
 	run, err := w.client.Runs.Create(w.t.Context(), extend.CreateRunRequest{
-		ProcessorID: "dp_1", RawText: "x", Metadata: document.NewTag(stack, s, 1).Metadata()})
+		ProcessorID: "dp_1", RawText: "x", Metadata: documenttest.Tag(stack, s, 1).Metadata()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -431,7 +432,7 @@ func TestLinesAndMetrics(t *testing.T) {
 func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := New(t.Context(), func(string) string { return "" })
-	if err == nil || strings.Count(err.Error(), "is missing") != 10 {
+	if err == nil || strings.Count(err.Error(), "is missing") != 11 {
 		t.Errorf("%v", err)
 	}
 }

@@ -39,8 +39,10 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	if err != nil {
 		return nil, err
 	}
+	secrets := secretsmanager.NewFromConfig(awsConfig)
 	h, err := NewHandler(cfg, Parts{
-		Key:       boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now).APIKey,
+		Key:       boot.NewSecrets(secrets, cfg.SecretID, getenv, time.Now).APIKey,
+		TagKeys:   boot.TagKeys(secrets, cfg.TagSecretID, getenv, time.Now),
 		Transport: http.DefaultTransport,
 		Ledger:    ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
 		Put:       blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
@@ -57,6 +59,8 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 // function. All are required.
 type Parts struct {
 	Key extend.KeyFunc
+	// TagKeys are those that the stack signs its tags with.
+	TagKeys document.KeyFunc
 	// Transport carries the requests to Extend.
 	Transport http.RoundTripper
 	Ledger    *ledger.Ledger
@@ -78,7 +82,7 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
+	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, TagKeys: p.TagKeys, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
@@ -55,7 +56,7 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.header = r.Header
 		for _, s := range a.due {
 			if run := a.run; id == "dpr_"+s.Key {
-				run["object"], run["id"], run["metadata"] = "document_processor_run", id, document.NewTag(a.tag, s, 2).Metadata()
+				run["object"], run["id"], run["metadata"] = "document_processor_run", id, documenttest.Tag(a.tag, s, 2).Metadata()
 				answer, _ = json.Marshal(map[string]any{"success": true, "processorRun": run})
 			}
 		}
@@ -102,7 +103,7 @@ func (a *account) invoke(t *testing.T, edits map[string]string) (Summary, []map[
 	a.tag = "123456789012/eu-west-1/other"
 	env := map[string]string{
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": a.url,
-		"STACK": a.tag, "TABLE_NAME": "other-table", "SECRET_ID": "other-secret", "EXTEND_BASE_URL": a.url + "/extend", "EXTEND_WORKSPACE_ID": "ws_other",
+		"STACK": a.tag, "TABLE_NAME": "other-table", "SECRET_ID": "other-secret", "TAG_SECRET_ID": "other-tag-secret", "EXTEND_BASE_URL": a.url + "/extend", "EXTEND_WORKSPACE_ID": "ws_other",
 		"UPLOAD_QUEUE_URL": a.url + "/other-uploads", "RESULTS_BUCKET": "other-results", "REQUESTS_PER_SECOND": "500", "MAX_ATTEMPTS": "3",
 		"RECONCILE_AFTER_SECONDS": "7200", "STALLED_AFTER_SECONDS": "240",
 	}
@@ -265,7 +266,7 @@ func TestExtendIsSilent(t *testing.T) {
 		time.Sleep(time.Hour)
 		transport := &silent{}
 		h, err := NewHandler(Config{Common: boot.Common{Stack: stack, BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: ledger.DefaultRules, RequestsPerSecond: 1000, StalledAfter: time.Hour}, Parts{
-			Key: extend.StaticKey("sk_test"), Transport: transport, Ledger: l, Now: time.Now,
+			Key: extend.StaticKey("sk_test"), TagKeys: documenttest.Keys, Transport: transport, Ledger: l, Now: time.Now,
 			Put:     func(context.Context, string, []byte) (string, error) { return "", errors.New("nothing is to be put") },
 			Requeue: func(context.Context, document.Source) error { return errors.New("nothing is to be requeued") },
 		})

@@ -102,6 +102,10 @@ func (a *attempt) submit(ctx context.Context) disposition {
 		a.log.ErrorContext(ctx, "no API key", "error", err)
 		return disposition{kind: delayed, after: a.h.config.Pause, reason: noKey, pauses: true, cause: noKey}
 	}
+	if _, err := a.h.TagKeys(ctx, false); err != nil {
+		a.log.ErrorContext(ctx, "no tag key", "error", err)
+		return disposition{kind: delayed, after: backoff(a.receives), reason: "no tag key"}
+	}
 	if wait := a.h.limiter.nextFile(a.h.Now()); a.h.Now().Add(wait).After(a.deadline) {
 		return disposition{kind: delayed, after: wait, reason: errTooLong.Error()}
 	}
@@ -127,7 +131,7 @@ func (a *attempt) refuseUnrouted(ctx context.Context) disposition {
 // claim claims the document. Where it can't be claimed, the disposition says what
 // becomes of the message.
 func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
-	claim := ledger.Claim{Source: a.source, Route: a.route.Name, ProcessorID: a.route.ProcessorID, Version: a.route.Version}
+	claim := ledger.Claim{Source: a.source, Route: a.route.Name, ProcessorID: a.route.ProcessorID, Version: a.route.Version, TagSigned: true}
 	for range 2 { // twice: when a search ends with "no run", the document is claimed again
 		decision, err := a.apply(ctx, claim)
 		if err != nil {
@@ -181,7 +185,12 @@ func (a *attempt) post(ctx context.Context) disposition {
 		}
 		a.deadline = a.deadline.Add(uploadTimeout) // what was left for the file
 	}
-	file, err := a.h.file(ctx, a.source, a.source.FileName(a.claimed.Attempt, object.ContentType), sendLimit(object.Size, a.claimed, a.h.Now()))
+	tag, err := a.tag(ctx)
+	if err != nil {
+		a.log.ErrorContext(ctx, "no tag key", "error", err)
+		return a.release(ctx, "no tag key", backoff(a.receives))
+	}
+	file, err := a.h.file(ctx, a.source, tag.FileName(object.ContentType), sendLimit(object.Size, a.claimed, a.h.Now()))
 	if err != nil {
 		fact, d := afterFile(a.circumstances(ctx, a.claimed), err)
 		return a.record(ctx, fact, d, err)
@@ -202,7 +211,7 @@ func (a *attempt) post(ctx context.Context) disposition {
 		// POST of it already sent.
 		return a.release(ctx, "the lease is over", time.Second)
 	}
-	run, err := a.h.Runs.Create(ctx, a.request(file))
+	run, err := a.h.Runs.Create(ctx, a.request(file, tag))
 	fact, d := afterPost(a.circumstances(ctx, a.claimed), run, err)
 	switch fact.(type) {
 	case ledger.Accepted:
@@ -302,14 +311,19 @@ func (a *attempt) noteCopy(ctx context.Context, d disposition) disposition {
 	return d
 }
 
-// request is the run that is wanted of Extend.
-func (a *attempt) request(file *extend.RunFile) extend.CreateRunRequest {
+// tag is the signed tag of the run.
+func (a *attempt) tag(ctx context.Context) (document.Tag, error) {
 	stack := a.h.config.Stack
 	usage := append([]string{path.Base(stack), a.route.Name}, a.route.TagsFor(a.source.Key)...)
+	return a.h.TagKeys.Sign(ctx, document.NewTag(stack, a.source, a.claimed.Attempt, usage...))
+}
+
+// request is the run that is wanted of Extend.
+func (a *attempt) request(file *extend.RunFile, tag document.Tag) extend.CreateRunRequest {
 	return extend.CreateRunRequest{
 		ProcessorID: a.claimed.ProcessorID, Version: a.claimed.ProcessorVersion, Priority: a.route.Priority, Config: a.route.Config,
 		File:     file,
-		Metadata: document.NewTag(stack, a.source, a.claimed.Attempt, usage...).Metadata(),
+		Metadata: tag.Metadata(),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"extend-intake/shared/boot"
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
@@ -33,8 +34,10 @@ type Parts struct {
 	// [boot.FreshConnections].
 	Transport http.RoundTripper
 	// Key is the API key; it is asked before anything is claimed.
-	Key    extend.KeyFunc
-	Ledger *ledger.Ledger
+	Key extend.KeyFunc
+	// TagKeys sign the tags of runs. They are asked before anything is claimed, too.
+	TagKeys document.KeyFunc
+	Ledger  *ledger.Ledger
 	// Bucket is the one that files are uploaded to.
 	Bucket Bucket
 	// Uploads is the upload queue, DeadLetters its dead-letter queue.

@@ -19,6 +19,7 @@ import (
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
@@ -79,14 +80,15 @@ func TestEveryShapeOfUploadEvent(t *testing.T) {
 			if err := json.Unmarshal(run.Metadata, &metadata); err != nil {
 				t.Fatal(err)
 			}
+			tag := documenttest.Tag(stack, u.source(), 1)
 			want := map[string]any{
 				"stack": stack, "documentId": u.id(), "attempt": 1.0, "bucket": bucket, "key": key, "versionId": "v1",
-				"eTag": "9b2cf535f27731c974343645a3985328", "extend:usage_tags": []any{"intake", "default"},
+				"eTag": "9b2cf535f27731c974343645a3985328", "signature": tag.Signature, "extend:usage_tags": []any{"intake", "default"},
 			}
 			if d := cmp.Diff(want, metadata); d != "" {
 				t.Errorf("metadata (-want +got):\n%s", d)
 			}
-			if want := "Rechnung 7+1 für Zürich." + u.id() + "-1.pdf"; run.FileName != want {
+			if want := "Rechnung 7+1 für Zürich." + u.id() + "-1-" + tag.Signature + ".pdf"; run.FileName != want {
 				t.Errorf("file name %q, want %q", run.FileName, want)
 			}
 			if want := linkTo(u.source()); run.FileURL != want {
@@ -450,7 +452,7 @@ func TestADeliveryBeforeTheAnswer(t *testing.T) {
 	in := newIntake(t)
 	m, u := put("a")
 	in.Runs = hookedRuns{in.runs, func(run *extend.Run) {
-		_, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: run.ID, State: ledger.Processed, OutputLocation: "s3://results/x", Digest: "d"})
+		_, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Signed: true, Attempt: 1, RunID: run.ID, State: ledger.Processed, OutputLocation: "s3://results/x", Digest: "d"})
 		if err != nil {
 			t.Error(err)
 		}
@@ -526,7 +528,7 @@ func TestARecordThatCantBeUnderstood(t *testing.T) {
 	m, u := put("a")
 	good, v := put("good")
 	// A newer version of this software could have such a state.
-	if _, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Attempt: 1, RunID: "dpr_1", State: "ARCHIVED"}); err != nil {
+	if _, err := in.book.Apply(t.Context(), u.id(), ledger.RunEnded{Source: u.source(), Signed: true, Attempt: 1, RunID: "dpr_1", State: "ARCHIVED"}); err != nil {
 		t.Fatal(err)
 	}
 	for m.errors = 0; m.errors < maxErrors-1; m.errors++ {

@@ -26,6 +26,7 @@ import (
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
@@ -191,7 +192,7 @@ func (in *intake) anotherWith(cfg Config) *instance {
 	in.t.Helper()
 	q := &fakeQueue{t: in.t}
 	h, err := NewHandler(cfg, Parts{
-		Transport: in.transport, Key: extend.StaticKey(apiKey), Ledger: in.book, Bucket: fakeBucket{},
+		Transport: in.transport, Key: extend.StaticKey(apiKey), TagKeys: documenttest.Keys, Ledger: in.book, Bucket: fakeBucket{},
 		Uploads: q, DeadLetters: fakeDeadLetters{q}, Now: in.now, Jitter: func() float64 { return 0 },
 	})
 	if err != nil {

@@ -41,10 +41,11 @@ func fromEnvironment(getenv func(string) string) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	messages := sqs.NewFromConfig(awsConfig)
+	messages, secrets := sqs.NewFromConfig(awsConfig), secretsmanager.NewFromConfig(awsConfig)
 	return NewHandler(cfg, Parts{
 		Transport:   boot.FreshConnections(),
-		Key:         boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now).APIKey,
+		Key:         boot.NewSecrets(secrets, cfg.SecretID, getenv, time.Now).APIKey,
+		TagKeys:     boot.TagKeys(secrets, cfg.TagSecretID, getenv, time.Now),
 		Ledger:      ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
 		Bucket:      newS3Bucket(awsConfig),
 		Uploads:     queue.New(messages, cfg.UploadQueue),

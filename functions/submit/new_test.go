@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/shared/document/documenttest"
 )
 
 // fakeAWS is one endpoint for the services that the function calls. It keeps what
@@ -78,8 +79,8 @@ func environment(awsURL, extendURL string) func(string) string {
 func environmentWith(awsURL, extendURL string, other map[string]string) func(string) string {
 	env := map[string]string{
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": awsURL,
-		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
-		"EXTEND_BASE_URL": extendURL, "EXTEND_API_KEY": apiKey, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
+		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake", "TAG_SECRET_ID": "tags",
+		"EXTEND_BASE_URL": extendURL, "EXTEND_API_KEY": apiKey, "EXTEND_TAG_KEY": documenttest.Key, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
 		"DEAD_LETTER_QUEUE_URL": awsURL + "/123456789012/dead", "PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": "in/", "UPLOAD_BUCKET": bucket, "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10000", "FILES_PER_MINUTE": "100000", "SUBMIT_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",

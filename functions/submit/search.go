@@ -126,11 +126,16 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 		if err != nil {
 			return nil, err
 		}
-		switch a.whose(rec, run) {
-		case ours:
+		whose, err := a.whose(ctx, rec, run)
+		switch {
+		case err != nil:
+			return nil, err
+		case whose == ours:
 			found = append(found, run)
-		case unidentified:
+		case whose == unidentified:
 			doubtful = fmt.Errorf("run %s: %w", run.ID, errUnidentified)
+		case whose == copied:
+			a.log.ErrorContext(ctx, "the run's tag contradicts the ledger, so it is not the document's", "run_id", run.ID, "attempt", rec.Attempt, metric.TagMismatches.One())
 		}
 	}
 	if len(found) == 0 {
@@ -145,33 +150,48 @@ const (
 	another      whose = iota // another stack's, or another attempt's
 	ours                      // this attempt's
 	unidentified              // it has our token, and nobody can say whose it is
+	copied                    // its tag is this attempt's, and somebody else made it
 )
 
 // whose tells whether a run that was found by the record's token is the record's. The
 // tag says so, in whatever spelling; where there is none that can be read, the token does.
-func (a *attempt) whose(rec *ledger.Record, run *extend.Run) whose {
-	named, unnamed := false, true
-	for _, name := range run.FileNames() {
-		unnamed = false
-		id, attempt, ok := document.ParseToken(name)
-		named = named || ok && id == rec.DocumentID && attempt == rec.Attempt
+// Both count only with our own signature, unless the attempt was sent by a version of this
+// software that signs none.
+func (a *attempt) whose(ctx context.Context, rec *ledger.Record, run *extend.Run) (whose, error) {
+	names := run.FileNames()
+	named := false
+	for _, name := range names {
+		token, ok := document.ParseToken(name)
+		named = named || ok && token.DocumentID == rec.DocumentID && token.Attempt == rec.Attempt
 	}
 	tag, err := document.ParseTag(run.Metadata)
+	tagged := err == nil
+	matches := tagged && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt
 	switch {
-	case err == nil && tag.Stack != a.h.config.Stack:
-		return another
-	case err == nil && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt:
-		return ours
-	case err == nil && !named && tag.DocumentID == rec.DocumentID:
-		return another // the token of attempt 1 is in that of attempt 10
-	case err == nil:
-		return unidentified
-	case named:
-		return ours
-	case unnamed:
-		return unidentified
+	case tagged && tag.Stack != a.h.config.Stack:
+		return another, nil
+	case tagged && !matches && !named && tag.DocumentID == rec.DocumentID:
+		return another, nil // the token of attempt 1 is in that of attempt 10
+	case tagged && !matches, !tagged && len(names) == 0:
+		return unidentified, nil
+	case !tagged && !named:
+		return another, nil
 	}
-	return another
+	if !rec.TagSigned {
+		return ours, nil
+	}
+	signatures := document.Signatures(names, rec.DocumentID, rec.Attempt)
+	if tagged {
+		signatures = append(signatures, tag.Signature)
+	}
+	signed, err := a.h.TagKeys.Verify(ctx, a.h.config.Stack, rec.DocumentID, rec.Attempt, signatures...)
+	switch {
+	case err != nil:
+		return another, err
+	case !signed || rec.OtherProcessor(run.ProcessorID):
+		return copied, nil
+	}
+	return ours, nil
 }
 
 // get asks for a candidate, once more when the plan's limit was hit: a search that

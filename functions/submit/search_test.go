@@ -9,6 +9,7 @@ import (
 
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 )
@@ -151,7 +152,7 @@ func TestASearchTakesOnlyItsOwnRun(t *testing.T) {
 	// All of these are found by the token, and none is the run.
 	plant := func(name, stack string, attempt int) {
 		s := u.source()
-		tag := document.NewTag(stack, s, attempt)
+		tag := documenttest.Tag(stack, s, attempt)
 		_, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
 			ProcessorID: processor, File: &extend.RunFile{FileName: name, FileURL: linkTo(s)}, Metadata: tag.Metadata(),
 		})
@@ -174,12 +175,98 @@ func TestASearchTakesOnlyItsOwnRun(t *testing.T) {
 	}
 }
 
+// Somebody else with a key of the workspace can copy tokens and tags, or make them up.
+func TestASearchTakesNoRunOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	_, u := put("a")
+	src := u.source()
+	unsigned, signed := document.NewTag(stack, src, 1), documenttest.Tag(stack, src, 1)
+	another := documenttest.Tag(stack, document.Source{Bucket: bucket, Key: "in/other.pdf", VersionID: "v"}, 1)
+	madeUp := unsigned
+	madeUp.Signature = another.Signature
+	for name, c := range map[string]struct {
+		processor, fileName string
+		metadata            map[string]any
+	}{
+		"a tag without a signature":       {processor, unsigned.FileName(""), unsigned.Metadata()},
+		"the signature of another":        {processor, madeUp.FileName(""), madeUp.Metadata()},
+		"a file name, and no tag":         {processor, unsigned.FileName(""), nil},
+		"a signed tag, another processor": {"dp_another", signed.FileName(""), signed.Metadata()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t, onCreate(fakeextend.Fault{Cut: true}))
+			if err := in.fake.AddProcessor(fakeextend.Processor{ID: "dp_another", Type: fakeextend.Extract}); err != nil {
+				t.Fatal(err)
+			}
+			m, _ := put("a")
+			in.want(in.receive(m), returns("a", firstSearch))
+			if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
+				ProcessorID: c.processor, File: &extend.RunFile{FileName: c.fileName, FileURL: linkTo(src)}, Metadata: c.metadata,
+			}); err != nil {
+				t.Fatal(err)
+			}
+			in.clock.advance(firstSearch)
+			in.want(in.receive(m), returns("a", firstSearch))
+			in.wantState(u, ledger.Unconfirmed, "")
+			in.wantLog("ERROR the run's tag contradicts the ledger", in.fake.Runs()[0].ID)
+			in.clock.advance(rules.ConfirmWindow)
+			in.want(in.receive(m), allDone)
+			in.wantState(u, ledger.Processing, "")
+			if rec := in.record(u); rec.RunID == in.fake.Runs()[0].ID {
+				t.Errorf("somebody else's run: %+v", rec)
+			}
+		})
+	}
+}
+
+// A run whose tag does not come back is known by the signed name of its file, and one of a
+// version that signed nothing by either.
+func TestASearchFindsItsRunByTheFileNameOrWithoutSignature(t *testing.T) {
+	t.Parallel()
+	_, u := put("a")
+	src := u.source()
+	unsigned, signed := document.NewTag(stack, src, 1), documenttest.Tag(stack, src, 1)
+	for name, c := range map[string]struct {
+		before   bool // the POST was one of a version that signs none
+		fileName string
+		metadata map[string]any
+	}{
+		"signed name, no tag":                    {false, signed.FileName(""), nil},
+		"signed name, tag without its signature": {false, signed.FileName(""), unsigned.Metadata()},
+		"signed tag, name without its signature": {false, unsigned.FileName(""), signed.Metadata()},
+		"before: tag":                            {true, unsigned.FileName(""), unsigned.Metadata()},
+		"before: name":                           {true, unsigned.FileName(""), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := newIntake(t)
+			m, _ := put("a")
+			for _, f := range []ledger.Fact{
+				ledger.Claim{Source: src, Route: "default", ProcessorID: processor, Version: "latest", TagSigned: !c.before}, ledger.OutcomeUnknown{ClaimNumber: 1},
+			} {
+				if _, err := in.book.Apply(t.Context(), u.id(), f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
+				ProcessorID: processor, File: &extend.RunFile{FileName: c.fileName, FileURL: linkTo(src)}, Metadata: c.metadata,
+			}); err != nil {
+				t.Fatal(err)
+			}
+			in.want(in.receive(m), allDone)
+			in.wantProcessing(u)
+			in.wantRuns(1)
+		})
+	}
+}
+
 func TestASearchThatFindsTwoRunsSaysSo(t *testing.T) {
 	t.Parallel()
 	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true, After: true}))
 	m, u := put("a")
 	in.want(in.receive(m), returns("a", firstSearch))
-	tag := document.NewTag(stack, u.source(), 1)
+	tag := documenttest.Tag(stack, u.source(), 1)
 	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
 		ProcessorID: processor, File: &extend.RunFile{FileName: u.source().FileName(1, ""), FileURL: linkTo(u.source())}, Metadata: tag.Metadata(),
 	}); err != nil {

@@ -45,7 +45,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 	}
 	want := Config{
 		Common: boot.Common{
-			Stack: "123456789012/eu-west-1/other", Table: "other-documents", SecretID: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
+			Stack: "123456789012/eu-west-1/other", Table: "other-documents", TagSecretID: "tags", SecretID: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
 			UploadQueue: "https://aws.test/123456789012/uploads", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}, Workspace: "ws_other",
 		},
 		DeadLetterQueue: "https://aws.test/123456789012/dead", Bucket: "other-uploads", Region: "eu-west-1",
@@ -313,7 +313,7 @@ func TestTheRateIsTheConfigurations(t *testing.T) {
 func TestConfigNamesEveryErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
-		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai",
+		"STACK": "1/eu-west-1/intake", "TABLE_NAME": "documents", "SECRET_ID": "arn", "TAG_SECRET_ID": "tags", "EXTEND_BASE_URL": "https://api.extend.ai",
 		"UPLOAD_QUEUE_URL": "q", "DEAD_LETTER_QUEUE_URL": "d", "PROCESSOR_ID": "dp_1", "PROCESSOR_VERSION": "latest", "UPLOAD_BUCKET": "in", "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": "10", "FILES_PER_MINUTE": "80", "SUBMIT_CONCURRENCY": "2",
 		"LEASE_SECONDS": "180", "CONFIRM_WINDOW_SECONDS": "600", "PAUSE_SECONDS": "300", "RECONCILE_AFTER_SECONDS": "600", "STALLED_AFTER_SECONDS": "21600",

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
@@ -34,7 +36,7 @@ func BenchmarkDelivery(b *testing.B) {
 			src := document.Source{Bucket: "in", Key: "a.pdf", VersionID: "v"}
 			l := ledger.NewMemory(ledger.DefaultRules, time.Now)
 			h, err := NewHandler(Config{Common: boot.Common{Stack: "s", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: ledger.DefaultRules}, Parts{
-				Key:     extend.StaticKey("sk_bench"),
+				Key: extend.StaticKey("sk_bench"), TagKeys: documenttest.Keys,
 				Secrets: func(context.Context, bool) ([]string, error) { return []string{"wss_bench"}, nil },
 				Now:     time.Now, Jitter: func() float64 { return 0 }, Ledger: l, Transport: nobody{}, Links: nobody{},
 				Put:     func(context.Context, string, []byte) (string, error) { return "s3://results/x", nil },
@@ -48,8 +50,8 @@ func BenchmarkDelivery(b *testing.B) {
 			for b.Loop() {
 				n++
 				src.VersionID = fmt.Sprint(n) // a document of its own each time
-				id := src.DocumentID()
-				body := fmt.Sprintf(`{"eventId":"event_1","eventType":"processor_run.processed","payload":{"object":"document_processor_run","id":"dpr_%d","status":"PROCESSED","type":"EXTRACT","metadata":{"stack":"s","documentId":"%s","attempt":1,"bucket":"in","key":"a.pdf","versionId":"%d"},"output":%s}}`, n, id, n, output)
+				metadata, _ := json.Marshal(documenttest.Tag("s", src, 1).Metadata())
+				body := fmt.Sprintf(`{"eventId":"event_1","eventType":"processor_run.processed","payload":{"object":"document_processor_run","id":"dpr_%d","status":"PROCESSED","type":"EXTRACT","metadata":%s,"output":%s}}`, n, metadata, output)
 				headers := map[string]string{}
 				for name, values := range webhook.Sign("wss_bench", time.Now(), []byte(body)) {
 					headers[name] = values[0]

@@ -396,7 +396,7 @@ func TestTheLedgerFails(t *testing.T) {
 func TestARecordThatCantBeUnderstood(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
-	e.apply(ledger.RunEnded{Source: source, Attempt: 1, RunID: runID, State: "ARCHIVED"})
+	e.apply(ledger.RunEnded{Source: source, Signed: true, Attempt: 1, RunID: runID, State: "ARCHIVED"})
 	e.deliver(processed(nil), 500) // a newer version of the software can store it
 	e.wantLog("ERROR", `state "ARCHIVED" is unknown`)
 }

@@ -27,6 +27,7 @@ import (
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
@@ -163,7 +164,7 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 	e.Handler, err = NewHandler(Config{
 		Common: boot.Common{Stack: stack, BaseURL: address}, Rules: rules, PayloadHosts: []string{"extend.test"},
 	}, Parts{
-		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, Now: e.clock.now, Ledger: e.book, Jitter: func() float64 { return 0 },
+		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, TagKeys: documenttest.Keys, Now: e.clock.now, Ledger: e.book, Jitter: func() float64 { return 0 },
 		Transport: http.DefaultTransport, Links: fakeextend.Transport(fake), // whatever the address is
 		Put: func(_ context.Context, name string, output []byte) (string, error) {
 			e.mu.Lock()
@@ -266,7 +267,7 @@ func payload(edits map[string]any) string {
 }
 
 func tag(stack string, attempt int) map[string]any {
-	return document.NewTag(stack, source, attempt, "extend-intake").Metadata()
+	return documenttest.Tag(stack, source, attempt, "extend-intake").Metadata()
 }
 
 func event(kind, payload string) string {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"extend-intake/shared/document/documenttest"
 )
 
 // environment is what the template gives the function, with all of AWS at one
@@ -20,7 +22,7 @@ import (
 func environment(awsURL string) map[string]string {
 	return map[string]string{
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": awsURL,
-		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
+		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake", "TAG_SECRET_ID": "tags", "EXTEND_TAG_KEY": documenttest.Key,
 		"EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WEBHOOK_SECRETS": "wss_other, " + secret, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
 		"RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.ai, .amazonaws.com", "MAX_ATTEMPTS": "2", "CONFIRM_WINDOW_SECONDS": "600",
 	}
@@ -99,7 +101,7 @@ func TestNewIsWired(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
-		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn", "EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WORKSPACE_ID": "ws_1",
+		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn", "TAG_SECRET_ID": "tags", "EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WORKSPACE_ID": "ws_1",
 		"UPLOAD_QUEUE_URL": "q", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "Extend.ai, .amazonaws.com,", "MAX_ATTEMPTS": "3", "CONFIRM_WINDOW_SECONDS": "900",
 	}
 	getenv := func(name string) string { return env[name] }

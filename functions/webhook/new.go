@@ -46,9 +46,10 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	if err != nil {
 		return nil, err
 	}
-	secrets := boot.NewSecrets(secretsmanager.NewFromConfig(awsConfig), cfg.SecretID, getenv, time.Now)
+	secretsManager := secretsmanager.NewFromConfig(awsConfig)
+	secrets := boot.NewSecrets(secretsManager, cfg.SecretID, getenv, time.Now)
 	h, err := NewHandler(cfg, Parts{
-		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets,
+		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, TagKeys: boot.TagKeys(secretsManager, cfg.TagSecretID, getenv, time.Now),
 		Transport: http.DefaultTransport, Links: linkTransport(),
 		Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
 		Put:     blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
@@ -67,6 +68,8 @@ type Parts struct {
 	Key extend.KeyFunc
 	// Secrets are those that a delivery may be signed with; refresh has them read once more.
 	Secrets func(ctx context.Context, refresh bool) ([]string, error)
+	// TagKeys are those that the stack signs its tags with.
+	TagKeys document.KeyFunc
 	// Transport carries the requests to Extend, Links those for what a delivery points to.
 	Transport, Links http.RoundTripper
 	Ledger           *ledger.Ledger
@@ -89,7 +92,7 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
+	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, TagKeys: p.TagKeys, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
 	if err != nil {
 		return nil, err
 	}

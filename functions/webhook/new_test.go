@@ -18,6 +18,7 @@ import (
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
@@ -62,6 +63,9 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch call {
 	case "GetSecretValue":
 		answer = fmt.Sprintf(`{"SecretString": %q}`, fmt.Sprintf(`{"apiKey": %q, "webhookSecrets": [%q]}`, apiKey, secret))
+		if strings.Contains(string(body), `"other-tag-secret"`) {
+			answer = fmt.Sprintf(`{"SecretString": %q}`, fmt.Sprintf(`{"key": %q}`, documenttest.Key))
+		}
 	case "GetItem":
 		answer = fmt.Sprintf(`{"Item": {"documentId": {"S": %q}, "state": {"S": "PROCESSING"}, "recordVersion": {"N": "2"}, "revision": {"N": "0"}, "attempt": {"N": "%d"},
 			"bucket": {"S": %q}, "key": {"S": %q}, "versionId": {"S": %q}, "runId": {"S": %q}, "nextCheckAt": {"S": "2026-01-02T03:04:05.000Z"}}}`,
@@ -79,7 +83,7 @@ func (a *account) sent(call string) string { return strings.Join(a.requests[call
 func TestNewTakesItsConfiguration(t *testing.T) {
 	const other = "123456789012/eu-west-1/other"
 	tagged := func(attempt int) map[string]any {
-		return map[string]any{"metadata": document.NewTag(other, source, attempt).Metadata()}
+		return map[string]any{"metadata": documenttest.Tag(other, source, attempt).Metadata()}
 	}
 	for _, c := range []struct {
 		attempt int
@@ -90,7 +94,7 @@ func TestNewTakesItsConfiguration(t *testing.T) {
 		a.attempt = c.attempt
 		env := map[string]string{
 			"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": a.url,
-			"STACK": other, "TABLE_NAME": "other-table", "SECRET_ID": "other-secret", "EXTEND_BASE_URL": a.url + "/extend", "EXTEND_WORKSPACE_ID": "ws_other",
+			"STACK": other, "TABLE_NAME": "other-table", "SECRET_ID": "other-secret", "TAG_SECRET_ID": "other-tag-secret", "EXTEND_BASE_URL": a.url + "/extend", "EXTEND_WORKSPACE_ID": "ws_other",
 			"UPLOAD_QUEUE_URL": a.url + "/other-uploads", "RESULTS_BUCKET": "other-results", "PAYLOAD_HOSTS": "127.0.0.1", "MAX_ATTEMPTS": c.most, "CONFIRM_WINDOW_SECONDS": "600",
 		}
 		handle, err := New(t.Context(), func(name string) string { return env[name] })
@@ -182,7 +186,7 @@ func TestExtendIsSilent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				transport := &silent{}
 				h, err := NewHandler(Config{Common: boot.Common{Stack: stack, BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: rules, PayloadHosts: []string{"extend.test"}}, Parts{
-					Key:     extend.StaticKey(apiKey),
+					Key: extend.StaticKey(apiKey), TagKeys: documenttest.Keys,
 					Secrets: func(context.Context, bool) ([]string, error) { return []string{secret}, nil },
 					Ledger:  ledger.NewMemory(rules, time.Now), Transport: transport, Links: transport, Now: time.Now, Jitter: func() float64 { return 0 },
 					Put:     func(context.Context, string, []byte) (string, error) { return "", errors.New("nothing is to be put") },

@@ -16,14 +16,16 @@ import (
 // Common is the configuration that is the same in every function which talks to Extend.
 type Common struct {
 	Stack, Table, SecretID, UploadQueue string
-	BaseURL                             *url.URL
-	Workspace                           string
+	// TagSecretID names the secret that tags are signed with.
+	TagSecretID string
+	BaseURL     *url.URL
+	Workspace   string
 }
 
 // Common reads what functions that talk to Extend have in common.
 func (e *Env) Common() Common {
 	return Common{
-		Stack: e.Required("STACK"), Table: e.Required("TABLE_NAME"), SecretID: e.Required("SECRET_ID"), UploadQueue: e.Required("UPLOAD_QUEUE_URL"),
+		Stack: e.Required("STACK"), Table: e.Required("TABLE_NAME"), SecretID: e.Required("SECRET_ID"), TagSecretID: e.Required("TAG_SECRET_ID"), UploadQueue: e.Required("UPLOAD_QUEUE_URL"),
 		BaseURL: e.URL("EXTEND_BASE_URL"), Workspace: e.Optional("EXTEND_WORKSPACE_ID"),
 	}
 }

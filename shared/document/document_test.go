@@ -447,7 +447,7 @@ func TestTagIsReadBackAndSmall(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := sources(t)
-		want := NewTag("123456789012/eu-west-1/intake", s, rapid.IntRange(1, 1000).Draw(t, "attempt"), "intake")
+		want := signed(NewTag("123456789012/eu-west-1/intake", s, rapid.IntRange(1, 1000).Draw(t, "attempt"), "intake"))
 		m, err := json.Marshal(want.Metadata())
 		if err != nil {
 			t.Fatal(err)
@@ -462,8 +462,12 @@ func TestTagIsReadBackAndSmall(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Fatal(d)
 		}
-		if name := s.FileName(want.Attempt, ""); !utf8.ValidString(name) || len(name) > 200 || !strings.Contains(name, Token(want.DocumentID, want.Attempt)) {
+		name := want.FileName("")
+		if !utf8.ValidString(name) || len(name) > 200 || !strings.Contains(name, Token(want.DocumentID, want.Attempt)) {
 			t.Fatalf("file name %q", name)
+		}
+		if token, ok := ParseToken(name); strings.Count(name, "doc_") == 1 && (!ok || token.Signature != want.Signature) {
+			t.Fatalf("file name %q: %+v", name, token)
 		}
 	})
 }
@@ -472,7 +476,7 @@ func TestTagOfLargestKey(t *testing.T) {
 	t.Parallel()
 	// A control character takes six bytes in JSON: the worst that a key can do.
 	s := Source{Bucket: strings.Repeat("b", 63), Key: strings.Repeat("\x01", 1024), VersionID: strings.Repeat("v", 1024), ETag: strings.Repeat("e", 40)}
-	m, err := json.Marshal(NewTag(strings.Repeat("s", 200), s, 1, "x").Metadata())
+	m, err := json.Marshal(signed(NewTag(strings.Repeat("s", 200), s, 1, "x")).Metadata())
 	if err != nil || len(m) >= 10_000 {
 		t.Errorf("metadata of %d bytes, %v", len(m), err)
 	}
@@ -523,6 +527,7 @@ func TestParseTagInAnySpelling(t *testing.T) {
 		"another Unicode form":          {"ü", "u\u0308", false},
 		"the key is left out":           {`"key":`, `"other":`, false},
 		"the object was exchanged":      {`"key":"M`, `"key":"N`, false},
+		"no version":                    {`"eTag":"e"`, `"eTag":""`, false},
 		"a key longer than S3 has":      {`"key":"`, `"key":"` + strings.Repeat("x", 2000), false},
 		"the bucket is of another type": {`"bucket":"in"`, `"bucket":["in"]`, false},
 	} {
@@ -548,9 +553,9 @@ func TestParseToken(t *testing.T) {
 		"two of them":       {"a." + id + "-1." + id + "-2.pdf", 0},
 		"too large":         {"a." + id + "-99999999.pdf", 9999999},
 	} {
-		got, attempt, ok := ParseToken(c.fileName)
-		if ok != (c.attempt > 0 && c.attempt <= maxAttempt) || ok && (attempt != c.attempt || name == "ours" && got != id) {
-			t.Errorf("%s: %q, %d, %t", name, got, attempt, ok)
+		got, ok := ParseToken(c.fileName)
+		if ok != (c.attempt > 0 && c.attempt <= maxAttempt) || ok && (got.Attempt != c.attempt || name == "ours" && got.DocumentID != id) {
+			t.Errorf("%s: %+v, %t", name, got, ok)
 		}
 	}
 }

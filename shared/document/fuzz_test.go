@@ -11,7 +11,7 @@ import (
 
 func FuzzParseTag(f *testing.F) {
 	s := Source{Bucket: "in", Key: "für/a b.pdf", VersionID: "v1", ETag: "e1"}
-	sent, _ := json.Marshal(NewTag("intake", s, 2, "finance").Metadata())
+	sent, _ := json.Marshal(signed(NewTag("intake", s, 2, "finance")).Metadata())
 	f.Add(sent)
 	for _, spelling := range []string{`2.0`, `2e0`, `"2"`, `" 2 "`, `0`, `-1`, `1e9`, `"0x2"`, `"Inf"`, `null`, `[2]`} {
 		f.Add([]byte(strings.Replace(string(sent), `"attempt":2`, `"attempt":`+spelling, 1)))
@@ -37,7 +37,7 @@ func FuzzParseTag(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := ParseTag(again); err != nil || got.Stack != tag.Stack || got.DocumentID != tag.DocumentID || got.Attempt != tag.Attempt {
+		if got, err := ParseTag(again); err != nil || got.Stack != tag.Stack || got.DocumentID != tag.DocumentID || got.Attempt != tag.Attempt || got.Signature != tag.Signature {
 			t.Fatalf("%+v, %v; want %+v", got, err, tag)
 		}
 	})
@@ -46,20 +46,21 @@ func FuzzParseTag(f *testing.F) {
 func FuzzParseToken(f *testing.F) {
 	id := Source{Bucket: "in", Key: "a", ETag: "e"}.DocumentID()
 	for _, name := range []string{
-		"a." + Token(id, 1) + ".pdf", "scan-" + Token(id, 12), Token(id, 1_000_000), Token(id, 1_000_001), Token(id, 0), Token(id, 1) + Token(id, 2),
+		"a." + Token(id, 1) + ".pdf", "a." + Token(id, 1) + "-" + strings.Repeat("b", 26) + ".pdf", Token(id, 1) + "-" + strings.Repeat("b", 25), "scan-" + Token(id, 12), Token(id, 1_000_000), Token(id, 1_000_001), Token(id, 0), Token(id, 1) + Token(id, 2),
 		id + "-01", id + "--1", id + "-12345678", strings.ToUpper(Token(id, 1)), "doc_doc_" + strings.Repeat("a", 26) + "-1", "a.pdf", "",
 	} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		id, attempt, ok := ParseToken(name)
+		tag, ok := ParseToken(name)
 		if !ok {
 			return
 		}
+		id, attempt := tag.DocumentID, tag.Attempt
 		if !isDocumentID(id) || attempt < 1 || attempt > maxAttempt {
 			t.Fatalf("%q: %q, %d", name, id, attempt)
 		}
-		if strings.Count(name, Token(id, attempt)) != 1 {
+		if strings.Count(name, tag.Token()) != 1 {
 			t.Fatalf("%q does not have the token of %q, %d once", name, id, attempt)
 		}
 	})
@@ -97,8 +98,8 @@ func FuzzFileName(f *testing.F) {
 		if strings.Contains(strings.Replace(name, token, "", 1), "doc_") {
 			return
 		}
-		if id, a, ok := ParseToken(name); !ok || id != s.DocumentID() || a != attempt {
-			t.Fatalf("%q: %q, %d, %t", name, id, a, ok)
+		if got, ok := ParseToken(name); !ok || got.DocumentID != s.DocumentID() || got.Attempt != attempt || got.Signature != "" {
+			t.Fatalf("%q: %+v, %t", name, got, ok)
 		}
 	})
 }

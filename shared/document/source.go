@@ -91,18 +91,22 @@ func Token(documentID string, attempt int) string {
 	return documentID + "-" + strconv.Itoa(attempt)
 }
 
-// tokens finds tokens in a file name.
-var tokens = regexp.MustCompile(`(doc_[a-z2-7]{26})-([1-9][0-9]{0,6})`)
+// tokens finds tokens in a file name, with their signatures.
+var tokens = regexp.MustCompile(`(doc_[a-z2-7]{26})-([1-9][0-9]{0,6})(?:-([a-z2-7]{26}))?`)
 
-// ParseToken finds the document and the attempt whose token a file name carries. It
-// finds none where there are several: such a name is not one of ours.
-func ParseToken(fileName string) (documentID string, attempt int, ok bool) {
+// ParseToken finds the document and the attempt whose token a file name carries, and its
+// signature, if there is one; the other fields of the Tag are empty. It finds none where
+// there are several: such a name is not one of ours.
+func ParseToken(fileName string) (t Tag, ok bool) {
 	found := tokens.FindAllStringSubmatch(fileName, 2)
 	if len(found) != 1 {
-		return "", 0, false
+		return Tag{}, false
 	}
 	attempt, err := strconv.Atoi(found[0][2])
-	return found[0][1], attempt, err == nil && attempt <= maxAttempt
+	if err != nil || attempt > maxAttempt {
+		return Tag{}, false
+	}
+	return Tag{DocumentID: found[0][1], Attempt: attempt, Signature: found[0][3]}, true
 }
 
 const (
@@ -119,6 +123,10 @@ const (
 // that of the content type, if it is known ("scan-doc_…-1.pdf"), else none: no dot
 // comes before the token there, which would make an extension of it.
 func (s Source) FileName(attempt int, contentType string) string {
+	return s.fileName(Token(s.DocumentID(), attempt), contentType)
+}
+
+func (s Source) fileName(token, contentType string) string {
 	name := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '/' || r == '\\' || r == utf8.RuneError {
 			return '_'
@@ -144,7 +152,7 @@ func (s Source) FileName(attempt int, contentType string) string {
 		name = name[:len(name)-last]
 	}
 	name = strings.TrimRight(name, " .")
-	return name + separator + Token(s.DocumentID(), attempt) + ext
+	return name + separator + token + ext
 }
 
 // mediaType is a content type without its parameters, in lower case.

@@ -23,6 +23,9 @@ type Tag struct {
 	Key        string
 	VersionID  string
 	ETag       string
+	// Signature says that the stack itself has made the Tag: see [KeyFunc]. It is empty in
+	// the Tags of versions before it.
+	Signature string
 	// UsageTags group credits in Extend's usage reports.
 	UsageTags []string
 }
@@ -39,6 +42,9 @@ func (t Tag) Metadata() map[string]any {
 	m := map[string]any{
 		"stack": t.Stack, "documentId": t.DocumentID, "attempt": t.Attempt,
 		"bucket": t.Bucket, "key": t.Key, "versionId": t.VersionID, "eTag": t.ETag,
+	}
+	if t.Signature != "" {
+		m["signature"] = t.Signature
 	}
 	var usage []string
 	for _, tag := range t.UsageTags {
@@ -85,6 +91,7 @@ func ParseTag(metadata json.RawMessage) (Tag, error) {
 	t := Tag{
 		Stack: text(m["stack"]), DocumentID: text(m["documentId"]), Attempt: attempt(m["attempt"]),
 		Bucket: text(m["bucket"]), Key: text(m["key"]), VersionID: text(m["versionId"]), ETag: text(m["eTag"]),
+		Signature: text(m["signature"]),
 	}
 	_ = json.Unmarshal(m["extend:usage_tags"], &t.UsageTags)
 	switch {
@@ -124,11 +131,26 @@ func attempt(raw json.RawMessage) int {
 // If not, what it says of the object was changed on the way, or made up: only the
 // ledger can know the document.
 func (t Tag) HasSource() bool {
-	return t.Bucket != "" && t.Key != "" && len(t.Key) <= maxKeyBytes && t.Source().DocumentID() == t.DocumentID
+	return t.Bucket != "" && t.Key != "" && len(t.Key) <= maxKeyBytes && t.Source().Version() != "" && t.Source().DocumentID() == t.DocumentID
 }
 
 // Source is what the Tag knows of the Source: all but size and sequencer. It means
 // nothing unless [Tag.HasSource].
 func (t Tag) Source() Source {
 	return Source{Bucket: t.Bucket, Key: t.Key, VersionID: t.VersionID, ETag: t.ETag}
+}
+
+// FileName is the Source's, with the Tag's signature behind the token: it proves whose the
+// run is where its metadata does not come back as it was sent.
+func (t Tag) FileName(contentType string) string {
+	return t.Source().fileName(t.Token(), contentType)
+}
+
+// Token is what the run has in its file name: see [Token]. The signature is part of it.
+func (t Tag) Token() string {
+	token := Token(t.DocumentID, t.Attempt)
+	if t.Signature != "" {
+		token += "-" + t.Signature
+	}
+	return token
 }

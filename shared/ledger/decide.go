@@ -294,10 +294,10 @@ func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 		r.grant(&next, f, now)
 		return Decision{Verdict: Claimed, Record: &next, Written: true}, nil
 	case RunEnded:
-		if f.Foreign {
+		if f.Foreign || f.Source.Bucket != "" && !f.Signed {
 			return Decision{Verdict: TagMismatch}, nil
 		}
-		// A run without a tag, or a document whose record is gone: the tag says what it was.
+		// A run without a tag, or a document whose record is gone: the signed tag says what it was.
 		next := Record{DocumentID: f.RunID, Attempt: 1, Version: 1}
 		if f.Source.Bucket != "" {
 			next.DocumentID, next.Attempt = f.Source.DocumentID(), f.Attempt
@@ -359,16 +359,13 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 				return unchanged(Later)
 			}
 		}
-	case f.Attempt > rec.Attempt:
-		// Only a claim makes an attempt: this tag was made up, or the table was restored.
-		past.Mismatch = true
-		d, err := r.notePastRun(rec, next, past)
-		d.Verdict = TagMismatch
-		return d, err
+	case !rec.believes(f):
+		return r.noteMismatch(rec, next, past)
 	case f.Attempt < rec.Attempt && f.State == Processed && rec.OutputRunID == "" && !f.Empty && rec.hasPastRun(f.RunID):
 		// A good word about an earlier run is better than no output.
 		return r.lateResult(rec, next, f, past, now)
 	case f.Attempt < rec.Attempt, rec.RunID != "":
+		past.ByTag = true
 		return r.notePastRun(rec, next, past)
 	}
 	if f.Empty && !rec.State.Terminal() && !(f.Fetched && rec.PendingDigest == f.Digest && now.Sub(rec.PendingSince) >= recheck/2) {

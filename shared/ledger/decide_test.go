@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +65,32 @@ func second(r *Record) {
 }
 
 func processed(run, digest string) RunEnded {
-	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Processed, Output: output(`{}`), Digest: digest}
+	return RunEnded{Source: src, Signed: true, Attempt: 1, RunID: run, State: Processed, Output: output(`{}`), Digest: digest}
+}
+
+func unsigned(o RunEnded) RunEnded { o.Signed = false; return o }
+
+func by(processor string, o RunEnded) RunEnded { o.ProcessorID = processor; return o }
+
+func tagSigned(r *Record) { r.TagSigned = true }
+
+var signedClaim = Claim{Source: src, Route: "default", ProcessorID: "dp_1", Version: "latest", TagSigned: true}
+
+func wantSigned(want bool) func(*testing.T, *Record) {
+	return func(t *testing.T, r *Record) {
+		if r.TagSigned != want {
+			t.Errorf("signed: %t", r.TagSigned)
+		}
+	}
+}
+
+// mismatches notes so many runs that are others'.
+func mismatches(n int) func(*Record) {
+	return func(r *Record) {
+		for i := range n {
+			r.Runs = append(r.Runs, PastRun{Attempt: 1, RunID: fmt.Sprintf("dpr_%d", i), State: Processed, Mismatch: true})
+		}
+	}
 }
 
 func output(text string) *Output {
@@ -76,7 +102,7 @@ func output(text string) *Output {
 }
 
 func failed(run, reason string) RunEnded {
-	return RunEnded{Source: src, Attempt: 1, RunID: run, State: Failed, FailureReason: reason, Digest: "f-" + reason}
+	return RunEnded{Source: src, Signed: true, Attempt: 1, RunID: run, State: Failed, FailureReason: reason, Digest: "f-" + reason}
 }
 
 func confirmed(o RunEnded) RunEnded { o.Fetched, o.AsOf = true, 5; return o } // as at writes it
@@ -294,6 +320,54 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
+		// What somebody else in the workspace can make: a tag is signed, or it is not believed.
+		{name: "unsigned, no record", fact: unsigned(processed("dpr_1", "d1")), verdict: TagMismatch},
+		{name: "unsigned, and the ledger knows the run", rec: at(Processing), fact: unsigned(processed("dpr_1", "d1")), verdict: Stored, state: Processed},
+		{name: "unsigned, and the ledger knows the run of an earlier attempt", rec: at(Failed, second), fact: unsigned(processed("dpr_0", "d")), verdict: Stored, state: Processed},
+		{name: "unsigned, while waiting for the first claim", rec: at(Waiting, func(r *Record) { r.SubmittedAt = time.Time{} }), fact: unsigned(processed("dpr_9", "d")), verdict: TagMismatch, state: Waiting},
+		{name: "unsigned, while waiting, and nothing was sent", rec: at(Waiting), fact: unsigned(processed("dpr_9", "d")), verdict: TagMismatch, state: Waiting},
+		{name: "unsigned, outcome unknown, sent with a signature", rec: at(Unconfirmed, tagSigned), fact: unsigned(processed("dpr_9", "d")), verdict: TagMismatch, state: Unconfirmed, also: func(t *testing.T, r *Record) {
+			if len(r.Runs) != 1 || !r.Runs[0].Mismatch || r.RunID != "" || r.Output != nil {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "unsigned, outcome unknown, sent by a version that signs none", rec: at(Unconfirmed), fact: unsigned(processed("dpr_9", "d")), verdict: Stored, state: Processed},
+		{name: "unsigned, under way, sent by a version that signs none", rec: at(Submitting), fact: unsigned(processed("dpr_9", "d")), verdict: Stored, state: Processed},
+		{name: "unsigned, waiting, and an earlier POST was one of a version that signs none", rec: at(Waiting, func(r *Record) { r.Unanswered = 1 }), fact: unsigned(processed("dpr_9", "d")), verdict: Stored, state: Processed},
+		{name: "unsigned, of an attempt that has a run", rec: at(Processed), fact: unsigned(processed("dpr_9", "d2")), verdict: TagMismatch, state: Processed},
+		{name: "unsigned, of a later attempt", rec: at(Unconfirmed), fact: unsigned(attempt(2, processed("dpr_9", "d"))), verdict: TagMismatch, state: Unconfirmed},
+		{name: "unsigned, and the document was refused", rec: at(Refused), fact: unsigned(processed("dpr_9", "d")), verdict: TagMismatch, state: Refused},
+		{name: "signed, of an attempt that is not claimed yet", rec: at(Waiting, func(r *Record) { r.SubmittedAt = time.Time{} }), fact: processed("dpr_9", "d"), verdict: TagMismatch, state: Waiting},
+		{name: "signed, by another processor", rec: at(Unconfirmed, tagSigned, func(r *Record) { r.ProcessorID = "dp_1" }), fact: by("dp_2", processed("dpr_9", "d")), verdict: TagMismatch, state: Unconfirmed},
+		{name: "signed, by what is no processor's id", rec: at(Unconfirmed, tagSigned, func(r *Record) { r.ProcessorID = "dp_1" }), fact: by("true", processed("dpr_9", "d")), verdict: Stored, state: Processed},
+		{name: "signed, outcome unknown", rec: at(Unconfirmed, tagSigned), fact: processed("dpr_9", "d"), verdict: Stored, state: Processed},
+		{name: "signed, of an earlier attempt that had no run", rec: at(Failed, second, func(r *Record) { r.Runs[0].RunID = "" }), fact: processed("dpr_9", "d"), verdict: EarlierAttempt, state: Failed, also: func(t *testing.T, r *Record) {
+			if n := r.Runs[1]; !n.ByTag || r.Output != nil {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "signed, of an earlier attempt, told once more", rec: at(Failed, second, func(r *Record) { r.Runs[0].State, r.Runs[0].ByTag = Processed, true }), fact: processed("dpr_0", "d"), verdict: EarlierAttempt},
+		{name: "the mismatch that is noted", rec: at(Processed, mismatches(1)), fact: unsigned(processed("dpr_0", "d")), verdict: TagMismatch},
+		{name: "one mismatch more than are noted", rec: at(Processed, mismatches(maxMismatches)), fact: unsigned(processed("dpr_9", "d")), verdict: TagMismatch},
+		{name: "one duplicate more than are noted", rec: at(Processed, func(r *Record) {
+			for i := range maxDuplicates {
+				r.Runs = append(r.Runs, PastRun{Attempt: 1, RunID: fmt.Sprint(i), State: Processed, Duplicate: true})
+			}
+		}), fact: processed("dpr_9", "d2"), verdict: TagMismatch},
+		{name: "accepted after all, though its tag was not believed", rec: at(Submitting, tagSigned, mismatches(1)), fact: Accepted{Attempt: 1, RunID: "dpr_0"}, verdict: Stored, state: Processing, also: func(t *testing.T, r *Record) {
+			if len(r.Runs) != 0 {
+				t.Errorf("%+v", r)
+			}
+		}},
+
+		// Whether the POSTs of an attempt were signed.
+		{name: "claim of a new document, signed", fact: signedClaim, verdict: Claimed, state: Submitting, also: wantSigned(true)},
+		{name: "claim of one that was never sent, signed", rec: at(Waiting), fact: signedClaim, verdict: Claimed, state: Submitting, also: wantSigned(true)},
+		{name: "claim of one that a version may have sent that signs none", rec: at(Waiting, func(r *Record) { r.SharedUnanswered = 1 }), fact: signedClaim, verdict: Claimed, state: Submitting, also: wantSigned(false)},
+		{name: "claim once more, signed each time", rec: at(Waiting, tagSigned, func(r *Record) { r.Unanswered = 1 }), fact: signedClaim, verdict: Claimed, state: Submitting, also: wantSigned(true)},
+		{name: "claim by a version that signs none", rec: at(Waiting, tagSigned), fact: claim, verdict: Claimed, state: Submitting, also: wantSigned(false)},
+		{name: "the next attempt, after a signed one", rec: at(Failed, tagSigned), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting, also: wantSigned(false)},
+
 		{name: "processed, no record, and a tag of another object", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: output(`{}`), Foreign: true}, verdict: TagMismatch},
 		{name: "processed, the record's run under another attempt", rec: at(Processing), fact: attempt(7, processed("dpr_1", "d1")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.Attempt != 1 || r.RunID != "dpr_1" {
@@ -665,7 +739,7 @@ func TestLongTextsAndManyRunsFit(t *testing.T) {
 	if err != nil || len(item) > 25_000 {
 		t.Errorf("a record of %d bytes beside its output, %v", len(item), err)
 	}
-	if len(d.Record.Runs) != maxRuns || d.Record.Runs[maxRuns-1].Attempt != 100 {
+	if len(d.Record.Runs) != maxRuns || d.Record.Runs[0].Attempt != 1 || d.Record.Runs[maxRuns-1].Attempt != 100 {
 		t.Errorf("%d runs", len(d.Record.Runs))
 	}
 }

@@ -15,6 +15,8 @@ type Claim struct {
 	Route       string
 	ProcessorID string
 	Version     string
+	// TagSigned: the POST of this claim carries a signed tag.
+	TagSigned bool
 	// By is unique to this claim. [Ledger.Apply] sets it: a claimer whose write was made
 	// but not answered recognizes its own claim by it.
 	By string
@@ -77,7 +79,11 @@ type RunEnded struct {
 	Source document.Source
 	// Foreign: the tag is one of ours, but can't be held against the object that it names.
 	// Only a record that is there already can be the run's.
-	Foreign       bool
+	Foreign bool
+	// Signed: the tag, or the token in the name of the run's file, has the stack's own signature
+	// for this attempt. Without it, only a run that the ledger knows is believed, and one of an
+	// attempt that was sent without a signature.
+	Signed        bool
 	Attempt       int
 	RunID, RunURL string
 	ProcessorID   string
@@ -189,7 +195,7 @@ const (
 	DuplicateRun Verdict = "duplicate run"
 	// Later: what Extend says is not final yet. It is asked again.
 	Later Verdict = "later"
-	// TagMismatch: the run's tag contradicts what the ledger knows. It is in Runs at most.
+	// TagMismatch: the run's tag contradicts what the ledger knows, or is not signed. It is in Runs at most.
 	TagMismatch Verdict = "tag mismatch"
 	// Resubmit: the document is WAITING for its next attempt. Send it to the upload queue.
 	Resubmit Verdict = "resubmit"

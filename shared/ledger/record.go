@@ -85,6 +85,9 @@ type Record struct {
 	LeaseUntil       time.Time `dynamodbav:"leaseUntil,omitempty"`
 	UnconfirmedSince time.Time `dynamodbav:"unconfirmedSince,omitempty"`
 	SubmittedAt      time.Time `dynamodbav:"submittedAt,omitempty"`
+	// TagSigned says that every POST of this attempt that can have made a run carried a signed
+	// tag: a run whose tag is not signed is another's.
+	TagSigned bool `dynamodbav:"tagSigned,omitempty"`
 	// NextCheckAt is when somebody must see to a document that has not ended.
 	NextCheckAt time.Time `dynamodbav:"nextCheckAt,omitempty"`
 	// FinishedAt is when it came to its terminal state.
@@ -177,8 +180,10 @@ type PastRun struct {
 	Type     string `dynamodbav:"type,omitempty"`
 	Reviewed bool   `dynamodbav:"reviewed,omitempty"`
 	Edited   bool   `dynamodbav:"edited,omitempty"`
-	// Mismatch: its tag says an attempt that was never begun.
+	// Mismatch: its tag contradicts the record, or is not signed. It is another's.
 	Mismatch bool `dynamodbav:"mismatch,omitempty"`
+	// ByTag: nothing but its tag says that it is the document's. Its output is never stored.
+	ByTag bool `dynamodbav:"byTag,omitempty"`
 	// Duplicate: a second run for an attempt that had one. It must never happen.
 	Duplicate bool `dynamodbav:"duplicate,omitempty"`
 }

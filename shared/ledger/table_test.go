@@ -112,15 +112,15 @@ func TestTableAndMemoryAgree(t *testing.T) {
 				s.Sequencer = rapid.SampledFrom([]string{"0A", "0B"}).Draw(rt, "sequencer")
 				n := rapid.IntRange(1, 2).Draw(rt, "number")
 				f := rapid.SampledFrom([]Fact{
-					Claim{Source: s, Route: "default", ProcessorID: "dp_1", Version: "latest", By: fmt.Sprint(step)},
+					Claim{Source: s, Route: "default", ProcessorID: "dp_1", Version: "latest", TagSigned: rapid.Bool().Draw(rt, "signed claim"), By: fmt.Sprint(step)},
 					Accepted{Attempt: n, RunID: run(), RunURL: "u"},
 					NotAccepted{ClaimNumber: int64(n), Reason: "429", Until: now.Add(time.Minute)},
 					OutcomeUnknown{ClaimNumber: int64(n)},
 					Refusal{ClaimNumber: int64(n), Code: "INVALID_REQUEST", Message: "m", RequestID: "req_1"},
 					NotFound{Attempt: n, SearchedAt: now}, SearchFailed{Attempt: n, Code: "NO_ANSWER", Message: "500"},
-					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, Output: output(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Fetched: rapid.Bool().Draw(rt, "fetched"), AsOf: int64(rapid.IntRange(0, 5).Draw(rt, "as of")), Credits: "1.5"},
-					RunEnded{Source: s, Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Fetched: true, AsOf: 2},
-					RunEnded{Source: s, Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
+					RunEnded{Source: s, Signed: rapid.Bool().Draw(rt, "signed"), Attempt: n, RunID: run(), State: Processed, Output: output(`{"a":[1.50,"ü",null]}`), Digest: rapid.SampledFrom([]string{"d1", "d2"}).Draw(rt, "digest"), Fetched: rapid.Bool().Draw(rt, "fetched"), AsOf: int64(rapid.IntRange(0, 5).Draw(rt, "as of")), Credits: "1.5"},
+					RunEnded{Source: s, Signed: rapid.Bool().Draw(rt, "signed"), Attempt: n, RunID: run(), State: Processed, OutputLocation: "s3://results/x", Digest: "d3", Fetched: true, AsOf: 2},
+					RunEnded{Source: s, Signed: rapid.Bool().Draw(rt, "signed"), Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
 					Refusal{ClaimNumber: int64(n), Code: "OBJECT_GONE", Message: "m"}, Skip{ClaimNumber: int64(n), Code: "SAME_CONTENT", DuplicateOf: docs[0].DocumentID()},
 					Copied{Sequencer: "0C", DocumentID: docs[1].DocumentID()},
 					RunMissing{RunID: run()}, StillRunning{RunID: run()}, Reprocess{Attempt: n + 1, Reason: "asked for"}, Requeued{},
@@ -211,7 +211,7 @@ func TestOutputAndLocation(t *testing.T) {
 			for i, step := range []struct{ inline, location string }{
 				{`{"n":1}`, ""}, {"", "s3://results/1"}, {"", "s3://results/2"}, {`{"n":2}`, ""}, {`{"n":3}`, ""}, {"", "s3://results/3"},
 			} {
-				f := RunEnded{Source: s, Attempt: 1, RunID: "dpr_1", State: Processed, OutputLocation: step.location, Digest: fmt.Sprint(i), Fetched: true, AsOf: version}
+				f := RunEnded{Source: s, Signed: true, Attempt: 1, RunID: "dpr_1", State: Processed, OutputLocation: step.location, Digest: fmt.Sprint(i), Fetched: true, AsOf: version}
 				if step.inline != "" {
 					f.Output = output(step.inline)
 				}

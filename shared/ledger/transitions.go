@@ -9,6 +9,52 @@ import (
 	"extend-intake/shared/document"
 )
 
+// believes reports whether a run that is not the one that the record shows may be the
+// document's, by what its tag says. Somebody else can copy a tag, and make one up.
+func (rec *Record) believes(f RunEnded) bool {
+	switch known := slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.RunID == f.RunID }); {
+	case known >= 0:
+		return !rec.Runs[known].Mismatch
+	case f.Attempt > rec.Attempt, f.Attempt == rec.Attempt && rec.State == Waiting && rec.SubmittedAt.IsZero():
+		return false // only a claim makes an attempt: it was made up, or the table was restored
+	case f.Attempt == rec.Attempt && rec.OtherProcessor(f.ProcessorID):
+		return false
+	}
+	return f.Signed || rec.unsigned(f.Attempt)
+}
+
+// unsigned reports whether a run of this attempt can be on its way with a tag that is not
+// signed: it was sent by a version of this software that signs none.
+func (rec *Record) unsigned(attempt int) bool {
+	sent := rec.State == Submitting || rec.State == Unconfirmed || rec.State == Waiting && rec.Unanswered+rec.SharedUnanswered > 0
+	return sent && attempt == rec.Attempt && rec.RunID == "" && !rec.TagSigned
+}
+
+// OtherProcessor reports whether a run was made by another processor than the one that the
+// document was sent to. What is not written as the API's ids are says nothing.
+func (rec *Record) OtherProcessor(id string) bool {
+	return id != rec.ProcessorID && strings.HasPrefix(id, "dp_") && strings.HasPrefix(rec.ProcessorID, "dp_")
+}
+
+// noteMismatch keeps a run that is another's under Runs, once; of many such runs the first.
+func (r Rules) noteMismatch(rec, next *Record, run PastRun) (Decision, error) {
+	noted := 0
+	for _, n := range rec.Runs {
+		if n.Mismatch {
+			noted++
+		}
+		if n.RunID == run.RunID {
+			noted = maxMismatches
+		}
+	}
+	if noted >= maxMismatches {
+		return Decision{Verdict: TagMismatch, Record: rec}, nil
+	}
+	run.Mismatch = true
+	next.appendRun(run)
+	return Decision{Verdict: TagMismatch, Record: next, Written: true}, nil
+}
+
 // notePastRun keeps a run under Runs, once.
 func (r Rules) notePastRun(rec, next *Record, run PastRun) (Decision, error) {
 	v := EarlierAttempt
@@ -20,7 +66,7 @@ func (r Rules) notePastRun(rec, next *Record, run PastRun) (Decision, error) {
 		if rec.Runs[i].State.Terminal() || !run.State.Terminal() {
 			return Decision{Verdict: v, Record: rec}, nil
 		}
-		run.Duplicate = rec.Runs[i].Duplicate
+		run.Duplicate, run.ByTag = rec.Runs[i].Duplicate, rec.Runs[i].ByTag
 		run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
 		next.Runs[i] = run
 		return Decision{Verdict: v, Record: next, Written: true}, nil
@@ -29,14 +75,25 @@ func (r Rules) notePastRun(rec, next *Record, run PastRun) (Decision, error) {
 		slices.ContainsFunc(rec.Runs, func(n PastRun) bool { return n.Attempt == run.Attempt && n.RunID != "" })
 	if run.Duplicate {
 		v = DuplicateRun
+		duplicates := 0
+		for _, n := range rec.Runs {
+			if n.Duplicate {
+				duplicates++
+			}
+		}
+		if duplicates >= maxDuplicates {
+			// So often nothing of ours can go wrong: somebody copies the tag.
+			return Decision{Verdict: TagMismatch, Record: rec}, nil
+		}
 	}
 	next.appendRun(run)
 	return Decision{Verdict: v, Record: next, Written: true}, nil
 }
 
-// hasPastRun reports whether the run is one of an earlier attempt of this document.
+// hasPastRun reports whether the run is one of an earlier attempt of this document, by more
+// than what its tag says.
 func (rec *Record) hasPastRun(runID string) bool {
-	return slices.ContainsFunc(rec.Runs, func(n PastRun) bool { return n.RunID == runID && !n.Duplicate && !n.Mismatch })
+	return slices.ContainsFunc(rec.Runs, func(n PastRun) bool { return n.RunID == runID && !n.Duplicate && !n.Mismatch && !n.ByTag })
 }
 
 // lateResult decides on the output of an earlier run, which had been given up, of a
@@ -58,12 +115,16 @@ func (r Rules) lateResult(rec, next *Record, f RunEnded, past PastRun, now time.
 }
 
 // An item of DynamoDB holds 400 KB, and the output has most of it: texts of Extend
-// are cut, and so is the list of runs, the oldest first.
+// are cut, and so is the list of runs: what is in the middle goes first, so that nobody can
+// push out the first ones by making many.
 const (
 	maxMessage      = 4000
 	maxNotedMessage = 400
 	maxReason       = 200
 	maxRuns         = 20
+	// maxMismatches and maxDuplicates bound what somebody else's runs add to the list.
+	maxMismatches = 5
+	maxDuplicates = 5
 )
 
 func cut(s string, most int) string {
@@ -77,7 +138,7 @@ func (rec *Record) appendRun(run PastRun) {
 	run.FailureReason, run.FailureMessage = cut(run.FailureReason, maxReason), cut(run.FailureMessage, maxNotedMessage)
 	rec.Runs = append(rec.Runs, run)
 	if n := len(rec.Runs) - maxRuns; n > 0 {
-		rec.Runs = rec.Runs[n:]
+		rec.Runs = slices.Delete(rec.Runs, maxRuns/2, maxRuns/2+n)
 	}
 }
 
@@ -97,6 +158,8 @@ func (r Rules) grant(rec *Record, f Claim, now time.Time) {
 	rec.ClaimNumber++
 	rec.ClaimedBy = f.By
 	rec.Route, rec.ProcessorID, rec.ProcessorVersion = f.Route, f.ProcessorID, f.Version
+	// A POST of this attempt that nobody knows the outcome of may have carried a tag that was not signed.
+	rec.TagSigned = f.TagSigned && (rec.TagSigned || rec.Unanswered+rec.SharedUnanswered == 0)
 	rec.SubmittedAt, rec.LeaseUntil = now, now.Add(r.Lease)
 	rec.NextCheckAt = rec.LeaseUntil
 }
@@ -119,6 +182,7 @@ func (rec *Record) waiting(reason string, until time.Time) {
 
 func (rec *Record) setRun(runID, url string, now time.Time) {
 	rec.RunID, rec.RunURL = runID, url
+	rec.Runs = slices.DeleteFunc(rec.Runs, func(n PastRun) bool { return n.Mismatch && n.RunID == runID }) // its tag was not believed
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
 	rec.searched()
 	rec.Failures, rec.SharedFailures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, 0, time.Time{}, time.Time{}, 0, 0
@@ -211,7 +275,7 @@ func (rec *Record) archive(now time.Time) {
 	}
 	rec.RunID, rec.RunURL, rec.Digest, rec.Credits, rec.RequestID = "", "", "", "", ""
 	rec.FailureReason, rec.FailureMessage = "", ""
-	rec.FinishedAt, rec.SubmittedAt = time.Time{}, time.Time{}
+	rec.FinishedAt, rec.SubmittedAt, rec.TagSigned = time.Time{}, time.Time{}, false
 	rec.Failures, rec.SharedFailures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, 0, time.Time{}, time.Time{}, 0, 0
 	rec.FailedChecks, rec.UnreadableLocation = 0, ""
 	rec.MissingSince, rec.PendingDigest, rec.PendingSince, rec.PastDigests = time.Time{}, "", time.Time{}, nil

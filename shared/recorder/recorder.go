@@ -2,7 +2,7 @@
 // reconcile fetched both end here, so that an answer of Extend becomes a stored output in
 // one way only:
 //
-//	rec, err := recorder.New(recorder.Parts{Stack: stack, Ledger: l, Runs: client.Runs, Put: put, Requeue: requeue})
+//	rec, err := recorder.New(recorder.Parts{Stack: stack, TagKeys: keys, Ledger: l, Runs: client.Runs, Put: put, Requeue: requeue})
 //	result, err := rec.Delivered(ctx, run)        // it came by itself
 //	result, err = rec.Fetched(ctx, run, before)   // we asked for it, when the record was before
 //
@@ -13,6 +13,8 @@
 //     nothing has changed meanwhile.
 //   - What DynamoDB can't hold exactly is stored as the bytes that were received, before
 //     the record points to them.
+//   - A run that somebody else made in the same workspace is not stored as a document's: a
+//     tag counts with the stack's own signature, or where the ledger knows the run.
 //   - An end of an attempt is counted once, whoever brings it: [Result].Metrics belong on
 //     the caller's log line.
 package recorder
@@ -27,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"extend-intake/shared/boot"
 	"extend-intake/shared/document"
@@ -41,9 +44,11 @@ type Recorder struct{ Parts }
 // Parts are what a Recorder is made of. All are required.
 type Parts struct {
 	// Stack is the deployment whose runs are recorded; those of another are ignored.
-	Stack  string
-	Ledger *ledger.Ledger
-	Runs   Getter
+	Stack string
+	// TagKeys are those that the stack signs its tags with.
+	TagKeys document.KeyFunc
+	Ledger  *ledger.Ledger
+	Runs    Getter
 	// Put stores what DynamoDB can't hold exactly, under a name that is new for
 	// new content, and says where it is.
 	Put func(ctx context.Context, name string, output []byte) (location string, err error)
@@ -97,6 +102,8 @@ type asOf struct {
 	version int64
 	// delivery is the digest of a delivery that told of the run, and had not its content.
 	delivery string
+	// record is the one for whose run Extend was asked; nil where the run came by itself.
+	record *ledger.Record
 }
 
 // Delivered records a run that came by itself, in a delivery whose signature was
@@ -123,7 +130,7 @@ func digestOf(delivery []byte) string {
 func (r *Recorder) Fetched(ctx context.Context, run *extend.Run, before *ledger.Record) (Result, error) {
 	seen := asOf{fetched: true}
 	if before != nil {
-		seen.version = before.Version
+		seen.version, seen.record = before.Version, before
 	}
 	return r.record(ctx, run, seen)
 }
@@ -149,7 +156,7 @@ func (r *Recorder) AskAbout(ctx context.Context, id string, delivery []byte) (Re
 	if err != nil {
 		return Result{DocumentID: rec.DocumentID, Record: rec}, fmt.Errorf("ask about run %s: %w", rec.RunID, err)
 	}
-	return r.record(ctx, run, asOf{fetched: true, version: rec.Version, delivery: digestOf(delivery)})
+	return r.record(ctx, run, asOf{fetched: true, version: rec.Version, delivery: digestOf(delivery), record: rec})
 }
 
 func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
@@ -191,7 +198,7 @@ func (r *Recorder) confirm(ctx context.Context, run *extend.Run, seen asOf) (Res
 			}
 		}
 		if seen, hadEnded = (asOf{fetched: true, delivery: delivery}), false; rec != nil {
-			seen.version, hadEnded = rec.Version, rec.State.Terminal()
+			seen.version, seen.record, hadEnded = rec.Version, rec, rec.State.Terminal()
 		}
 		asked := run.ID
 		run, err = r.get(ctx, asked)
@@ -243,6 +250,9 @@ func (result *Result) count(run *extend.Run) {
 	var metrics []any
 	switch {
 	case result.Verdict == ledger.TagMismatch: // there may be no record to write to
+		if !result.written && rec != nil && slices.ContainsFunc(rec.Runs, func(n ledger.PastRun) bool { return n.Mismatch && n.RunID == run.ID }) {
+			return // it is noted, and was counted
+		}
 		result.Metrics = append(result.Metrics, metric.TagMismatches.One())
 		return
 	case !result.written:
@@ -287,6 +297,8 @@ type owner struct {
 	source  document.Source
 	// unproved: the tag is ours, but not of the object that it names.
 	unproved bool
+	// signed: the tag or the file's name has our signature for this document and attempt.
+	signed bool
 	// contradicted: the ledger knows the run, and its tag names another document.
 	contradicted bool
 }
@@ -297,12 +309,18 @@ var errForeign = errors.New("another stack's")
 // owner finds the document of a run: by its tag, in whatever spelling; else by the token
 // in the name of its file, where the ledger has that document; else by the run itself,
 // which the ledger may know. A run that is none of these is a document of its own.
-func (r *Recorder) owner(ctx context.Context, run *extend.Run) (owner, error) {
+func (r *Recorder) owner(ctx context.Context, run *extend.Run, seen asOf) (owner, error) {
 	if tag, err := document.ParseTag(run.Metadata); err == nil {
 		o := owner{id: tag.DocumentID, attempt: tag.Attempt, unproved: !tag.HasSource()}
-		if foreign := tag.Stack != r.Stack; foreign || o.unproved {
+		foreign := tag.Stack != r.Stack
+		if !foreign && !seen.of(run) { // the ledger's word needs no key
+			if o.signed, err = r.signed(ctx, run, o.id, o.attempt, tag.Signature); err != nil {
+				return owner{}, err
+			}
+		}
+		if foreign || o.unproved || !o.signed {
 			// The tag was changed on the way, or is another's: what the ledger knows counts for more.
-			rec, err := r.Ledger.ByRun(ctx, run.ID)
+			rec, err := r.byRun(ctx, run, seen)
 			switch {
 			case err == nil && (foreign || rec.DocumentID != o.id):
 				return owner{id: rec.DocumentID, attempt: cmp.Or(rec.RunAttempt, rec.Attempt), unproved: true, contradicted: true}, nil
@@ -318,19 +336,21 @@ func (r *Recorder) owner(ctx context.Context, run *extend.Run) (owner, error) {
 		return o, nil
 	}
 	for _, name := range run.FileNames() {
-		id, attempt, ok := document.ParseToken(name)
+		token, ok := document.ParseToken(name)
 		if !ok {
 			continue
 		}
-		rec, err := r.find(ctx, id)
+		rec, err := r.find(ctx, token.DocumentID)
 		if err != nil {
 			return owner{}, err
 		}
 		if rec != nil {
-			return owner{id: id, attempt: attempt, unproved: true}, nil
+			o := owner{id: token.DocumentID, attempt: token.Attempt, unproved: true}
+			o.signed, err = r.signed(ctx, run, o.id, o.attempt, "")
+			return o, err
 		}
 	}
-	rec, err := r.Ledger.ByRun(ctx, run.ID)
+	rec, err := r.byRun(ctx, run, seen)
 	switch {
 	case err == nil:
 		return owner{id: rec.DocumentID, attempt: cmp.Or(rec.RunAttempt, rec.Attempt), unproved: rec.DocumentID != run.ID}, nil
@@ -340,9 +360,27 @@ func (r *Recorder) owner(ctx context.Context, run *extend.Run) (owner, error) {
 	return owner{id: run.ID, attempt: 1}, nil
 }
 
+// of reports whether Extend was asked for the run because a record has it.
+func (s asOf) of(run *extend.Run) bool { return s.record != nil && s.record.RunID == run.ID }
+
+// byRun is the document that the ledger knows the run as. Where Extend was asked for the run
+// of a record, it is that one.
+func (r *Recorder) byRun(ctx context.Context, run *extend.Run, seen asOf) (*ledger.Record, error) {
+	if seen.of(run) {
+		return seen.record, nil
+	}
+	return r.Ledger.ByRun(ctx, run.ID)
+}
+
+// signed reports whether the run has our signature for this attempt at this document, in its
+// tag or in the name of its file.
+func (r *Recorder) signed(ctx context.Context, run *extend.Run, id string, attempt int, signature string) (bool, error) {
+	return r.TagKeys.Verify(ctx, r.Stack, id, attempt, append(document.Signatures(run.FileNames(), id, attempt), signature)...)
+}
+
 // apply lets the ledger decide on a run, once, and does what follows from its verdict.
 func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
-	o, err := r.owner(ctx, run)
+	o, err := r.owner(ctx, run, seen)
 	if errors.Is(err, errForeign) {
 		return Result{Verdict: Foreign, DocumentID: o.id}, nil
 	}
@@ -356,7 +394,7 @@ func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Resul
 		if err != nil {
 			return Result{}, err
 		}
-		f.Source, f.Attempt, f.Foreign = o.source, o.attempt, o.unproved
+		f.Source, f.Attempt, f.Foreign, f.Signed = o.source, o.attempt, o.unproved, o.signed
 		if !f.Empty { // which is no news
 			result.digest = f.Digest
 		}

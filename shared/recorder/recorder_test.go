@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"extend-intake/shared/document"
+	"extend-intake/shared/document/documenttest"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
@@ -43,7 +44,7 @@ func newDesk(t *testing.T) *desk {
 	rules := ledger.DefaultRules
 	var err error
 	d.Recorder, err = New(Parts{
-		Stack: stack, Runs: d,
+		Stack: stack, TagKeys: documenttest.Keys, Runs: d,
 		Ledger: ledger.NewMemory(rules, func() time.Time { return d.at }),
 		Put: func(_ context.Context, name string, _ []byte) (string, error) {
 			t.Errorf("Put of %s", name)
@@ -132,7 +133,7 @@ func (d *desk) submitted() {
 
 // processed is the document's run with an output.
 func processed(output string) *extend.Run {
-	metadata, err := json.Marshal(document.NewTag(stack, source, 1).Metadata())
+	metadata, err := json.Marshal(documenttest.Tag(stack, source, 1).Metadata())
 	if err != nil {
 		panic(err)
 	}
@@ -261,7 +262,7 @@ func TestOutputThatIsNotJSON(t *testing.T) {
 func TestWhoseRunItIs(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	foreign, _ := json.Marshal(document.NewTag("another", source, 1).Metadata())
+	foreign, _ := json.Marshal(documenttest.Tag("another", source, 1).Metadata())
 	r := d.record(with(processed(`{"n": 0}`), func(r *extend.Run) { r.Metadata = foreign }), false, Foreign)
 	if r.Record != nil || r.DocumentID != docID {
 		t.Errorf("result %+v", r)
@@ -401,7 +402,7 @@ func TestAStaleAnswerOfAContentBefore(t *testing.T) {
 func TestAKnownRunWhateverItsTagSays(t *testing.T) {
 	t.Parallel()
 	tag := func(edit func(map[string]any)) json.RawMessage {
-		m := document.NewTag(stack, source, 1).Metadata()
+		m := documenttest.Tag(stack, source, 1).Metadata()
 		edit(m)
 		text, err := json.Marshal(m)
 		if err != nil {
@@ -676,7 +677,7 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 	}
 	second := func(run *extend.Run) *extend.Run {
 		run.ID = "dpr_2"
-		run.Metadata, _ = json.Marshal(document.NewTag(stack, source, 2).Metadata())
+		run.Metadata, _ = json.Marshal(documenttest.Tag(stack, source, 2).Metadata())
 		return run
 	}
 	done := map[string]any{"Processed": 1.0, "SecondsToOutput": 90.0, "Credits": 1.5}
@@ -713,6 +714,9 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 			}
 			apply(ledger.Claim{Source: uploaded, Route: "default"})
 			for i, n := range all {
+				if n.run.ID == "dpr_2" {
+					apply(ledger.Claim{Source: uploaded, Route: "default"})
+				}
 				d.asked, d.answers = nil, []any{n.run} // if it must be confirmed, Extend says the same
 				r := d.record(n.run, n.asked, n.verdict)
 				if ended := len(n.want) > 0 && n.want["DuplicateRun"] == nil; r.Ended != ended {

@@ -239,6 +239,7 @@ func TestEachFunctionIsGivenWhatItReads(t *testing.T) {
 		note := func(variable string) string { read[variable] = true; return "" }
 		_ = load(note) // it complains of everything, and so reads everything
 		boot.NewSecrets(nil, "", note, nil)
+		boot.TagKeys(nil, "", note, nil)
 
 		given := maps.Clone(tmpl.Globals.Function.Environment.Variables)
 		maps.Copy(given, r.Properties.Environment.Variables)
