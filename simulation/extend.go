@@ -24,8 +24,9 @@ const skews = 20 * time.Second
 
 func (w *world) newExtend() *fakeextend.Server {
 	fake, err := fakeextend.New(fakeextend.Options{
-		APIKey:     apiKey,
-		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
+		APIKey: apiKey,
+		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true},
+			{ID: otherProcessor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
 		WebhookURL: webhookURL, WebhookSecret: secret,
 		Client: &http.Client{Transport: w.bucket}, WebhookClient: &http.Client{Transport: &gateway{w: w}},
 		Processing: func(r fakeextend.RunInfo) time.Duration {

@@ -106,6 +106,7 @@ const (
 	foreignRun
 	untaggedRun
 	handWritten
+	insider // the last one: see swarm
 	nKinds
 )
 
@@ -205,6 +206,7 @@ var kinds = [nKinds]struct {
 	foreignRun:   {"another stack's run of the same file", 0.6},
 	untaggedRun:  {"run from the dashboard", 0.6},
 	handWritten:  {"item written by hand that nobody understands", 0.3},
+	insider:      {"somebody else in the workspace copies tags, invents attempts, deletes runs", 0.6},
 }
 
 // faults says how often each kind strikes in one schedule, and counts.
@@ -217,14 +219,18 @@ type faults struct {
 // are then apart in some schedule.
 func swarm(dice *rand.Rand) (f faults) {
 	density := []float64{0, 0.1, 0.3, 0.3, 0.6, 1}[dice.IntN(6)]
-	for k := range f.p {
+	draw := func(k kind) {
 		strength := []float64{0.3, 1, 1, 3}[dice.IntN(4)]
 		if dice.Float64() < density {
 			f.p[k] = min(kinds[k].p*strength, 0.9)
 		}
 	}
+	for k := range insider {
+		draw(k)
+	}
 	if dice.Float64() < 0.9 {
 		f.p[listLagsTooLong] = 0 // the undecidable case is looked at in a tenth of the schedules
 	}
+	draw(insider) // after all others, which stay as they were without it
 	return f
 }

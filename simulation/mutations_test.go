@@ -44,10 +44,27 @@ var mutations = []struct {
 	{"trust the first search: no confirm window", []edit{{"shared/ledger/decide.go",
 		`if f.SearchedAt.Before(rec.UnconfirmedSince.Add(r.ConfirmWindow)) {`,
 		`if false {`}}},
-	{"accept a found run of another stack", []edit{{"functions/submit/search.go",
-		`case err == nil && tag.Stack != a.h.config.Stack:
-		return another`,
-		``}}},
+	{"store a run whose tag is not signed", []edit{{"shared/ledger/transitions.go",
+		`return f.Signed || rec.unsigned(f.Attempt)`,
+		`return true`}}},
+	{"take any signature for our own", []edit{{"shared/document/sign.go",
+		`if hmac.Equal([]byte(signature), []byte(sign(key, stack, documentID, attempt))) {`,
+		`if _ = sign(key, stack, documentID, attempt); true {`}}},
+	{"take a found run whose tag is not signed", []edit{{"functions/submit/search.go",
+		`case !signed || rec.OtherProcessor(run.ProcessorID):`,
+		`case rec.OtherProcessor(run.ProcessorID):`}}},
+	{"store a run of another processor", []edit{{"shared/ledger/transitions.go",
+		`case f.Attempt == rec.Attempt && rec.OtherProcessor(f.ProcessorID):`,
+		`case false:`}}},
+	{"store a run of an attempt that was never begun", []edit{{"shared/ledger/transitions.go",
+		`case f.Attempt > rec.Attempt, f.Attempt == rec.Attempt && rec.State == Waiting && rec.SubmittedAt.IsZero():
+		return false // only a claim makes an attempt: it was made up, or the table was restored
+	case f.Attempt == rec.Attempt && rec.OtherProcessor(f.ProcessorID):
+		return false
+	}
+	return f.Signed || rec.unsigned(f.Attempt)`,
+		`}
+	return true`}}},
 	{"believe a late delivery: no question to Extend", []edit{{"shared/ledger/decide.go",
 		`case !(f.Fetched && f.AsOf == rec.Version) && !rec.ours():`,
 		`case false:`}}},
@@ -74,10 +91,8 @@ var mutations = []struct {
 		`case !e.FromAPI:`,
 		`case false:`}}},
 	{"believe a run's tag only as it was sent", []edit{{"functions/submit/search.go",
-		`	case named:
-		return ours`,
-		`	case named:
-		return another`}}},
+		`signatures := document.Signatures(names, rec.DocumentID, rec.Attempt)`,
+		`signatures := []string(nil)`}}},
 	{"pay for empty files", []edit{{"functions/submit/attempt.go",
 		`case object.Size == 0:`,
 		`case false:`}}},

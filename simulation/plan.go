@@ -92,6 +92,11 @@ func (w *world) plan() {
 			sometime(w.reprocess)
 		}
 	}
+	for range 5 {
+		if w.strike(dice, insider) {
+			sometime(w.insider)
+		}
+	}
 }
 
 // upload puts a file into the bucket.

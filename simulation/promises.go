@@ -25,7 +25,7 @@ func (w *world) promises() {
 	made := map[string]map[int][]fakeextend.RunInfo{} // by document and attempt
 	for _, r := range w.extend.Runs() {
 		info[r.ID] = r
-		if t := tagOf(r.Metadata); t.Stack == stackName {
+		if t := tagOf(r.Metadata); t.Stack == stackName && !r.Other {
 			if made[t.DocumentID] == nil {
 				made[t.DocumentID] = map[int][]fakeextend.RunInfo{}
 			}
@@ -103,6 +103,10 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 		w.violate("%s: is %s in the end", u.name, rec.State)
 		return
 	}
+	if w.copied[u.id] {
+		w.undecidable = append(w.undecidable, undecided{u.name, "a signed tag was copied while nobody knew the outcome of its POST"})
+		return
+	}
 	most := w.set.maxAttempts + u.again
 	for wish := range w.wishes {
 		if wish.DocumentID == u.id {
@@ -150,7 +154,7 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 		return
 	}
 	for _, n := range rec.Runs {
-		if n.Duplicate {
+		if n.Duplicate && !w.others[n.RunID] {
 			w.violate("%s: run %s of attempt %d is called a duplicate", u.name, n.RunID, n.Attempt)
 		}
 	}

@@ -20,10 +20,12 @@ import (
 const (
 	stackName = "111122223333/eu-central-1/intake"
 	processor = "dp_simulated"
-	apiKey    = "sk_simulated"
-	secret    = "wss_simulated"
-	tagKey    = "a simulated key that signs the tags"
-	prefix    = "in/"
+	// otherProcessor is one that nothing is routed to.
+	otherProcessor = "dp_another"
+	apiKey         = "sk_simulated"
+	secret         = "wss_simulated"
+	tagKey         = "a simulated key that signs the tags"
+	prefix         = "in/"
 
 	extendURL  = "https://extend.test"
 	webhookURL = "https://intake.test/webhook"

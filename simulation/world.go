@@ -62,6 +62,8 @@ type world struct {
 	wishes     map[document.Reprocess]bool  // what persons wanted reprocessed
 	results    map[string][]byte            // the results bucket
 	deliveries int
+	others     map[string]bool // ids of the runs that somebody else in the workspace made
+	copied     map[string]bool // documents whose tag was copied when nobody knew the outcome of the POST
 
 	took        time.Duration
 	violations  []string
@@ -277,6 +279,9 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 	if strings.Contains(string(next.Output), forgery) || strings.Contains(next.FailureMessage, forgery) {
 		w.broken("%s: stored what a stranger sent", w.nameOf(next.DocumentID))
 	}
+	if u := w.expected[next.DocumentID]; u != nil && (w.others[next.RunID] || w.others[next.OutputRunID]) && !w.copied[next.DocumentID] {
+		w.broken("%s: stored the run of somebody else", u.name)
+	}
 	switch {
 	case !next.State.Terminal() && (old == nil || was.State.Terminal()):
 		w.open++
@@ -362,7 +367,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 		seed: seed, start: time.Now(),
 		records: map[string]ledger.Record{}, expected: map[string]*upload{}, names: map[string]string{},
 		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, claims: map[attemptOf]int{}, drifts: map[string]bool{}, results: map[string][]byte{},
-		revisions: map[string][]*ledger.Record{},
+		revisions: map[string][]*ledger.Record{}, others: map[string]bool{}, copied: map[string]bool{},
 	}
 	dice := w.dice("settings")
 	pick := func(d ...time.Duration) time.Duration { return d[dice.IntN(len(d))] }

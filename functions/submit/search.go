@@ -150,7 +150,7 @@ const (
 	another      whose = iota // another stack's, or another attempt's
 	ours                      // this attempt's
 	unidentified              // it has our token, and nobody can say whose it is
-	copied                    // its tag is this attempt's, and somebody else made it
+	copied                    // it looks like this attempt's, and somebody else made it
 )
 
 // whose tells whether a run that was found by the record's token is the record's. The
@@ -172,16 +172,17 @@ func (a *attempt) whose(ctx context.Context, rec *ledger.Record, run *extend.Run
 		return another, nil
 	case tagged && !matches && !named && tag.DocumentID == rec.DocumentID:
 		return another, nil // the token of attempt 1 is in that of attempt 10
-	case tagged && !matches, !tagged && len(names) == 0:
+	case !matches && len(names) == 0:
 		return unidentified, nil
 	case !tagged && !named:
 		return another, nil
-	}
-	if !rec.TagSigned {
+	case !rec.TagSigned && tagged && !matches:
+		return unidentified, nil
+	case !rec.TagSigned:
 		return ours, nil
 	}
 	signatures := document.Signatures(names, rec.DocumentID, rec.Attempt)
-	if tagged {
+	if matches {
 		signatures = append(signatures, tag.Signature)
 	}
 	signed, err := a.h.TagKeys.Verify(ctx, a.h.config.Stack, rec.DocumentID, rec.Attempt, signatures...)
