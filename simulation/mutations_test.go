@@ -52,7 +52,7 @@ var mutations = []struct {
 		`if _ = sign(key, stack, documentID, attempt); true {`}}},
 	{"take a found run whose tag is not signed", []edit{{"functions/submit/search.go",
 		`case !signed || rec.OtherProcessor(run.ProcessorID):`,
-		`case rec.OtherProcessor(run.ProcessorID):`}}},
+		`case signed && rec.OtherProcessor(run.ProcessorID):`}}},
 	{"store a run of another processor", []edit{{"shared/ledger/transitions.go",
 		`case f.Attempt == rec.Attempt && rec.OtherProcessor(f.ProcessorID):`,
 		`case false:`}}},

@@ -29,6 +29,8 @@ type attempt struct {
 	route  document.Route
 	// probe: it was let through in spite of a pause.
 	probe bool
+	// begun: a message of our own says that the document has been begun.
+	begun bool
 	// routed is false where no route takes the document any more.
 	routed bool
 
@@ -73,7 +75,7 @@ func (a *attempt) read(s document.Source) {
 
 // reprocess begins the attempt that a person asks for, unless it has begun.
 func (a *attempt) reprocess(ctx context.Context, asked document.Reprocess) disposition {
-	d, err := a.apply(ctx, ledger.Reprocess{Attempt: asked.Attempt, Reason: "asked for"})
+	d, err := a.apply(ctx, ledger.Reprocess{Attempt: asked.Attempt, Reason: "asked for", Bucket: a.h.config.Bucket})
 	switch {
 	case err != nil:
 		return a.ledgerError(ctx, err)
@@ -81,6 +83,8 @@ func (a *attempt) reprocess(ctx context.Context, asked document.Reprocess) dispo
 		return disposition{kind: deadLetter, reason: "no document " + a.id + " in the table: is the id right?"}
 	case d.Record.Bucket == "":
 		return disposition{kind: deadLetter, reason: a.id + " has no object to read again: it was not an upload that made it"}
+	case d.Record.Bucket != a.h.config.Bucket:
+		return disposition{kind: deadLetter, reason: fmt.Sprintf("%s is of the bucket %s, and this stack reads %s", a.id, d.Record.Bucket, a.h.config.Bucket)}
 	case d.Record.Attempt < asked.Attempt:
 		return disposition{kind: deadLetter, reason: fmt.Sprintf("attempt %d of %s can't begin: attempt %d is %s. Ask for attempt %d, once that one has ended",
 			asked.Attempt, a.id, d.Record.Attempt, d.Record.State, d.Record.Attempt+1)}
@@ -131,7 +135,7 @@ func (a *attempt) refuseUnrouted(ctx context.Context) disposition {
 // claim claims the document. Where it can't be claimed, the disposition says what
 // becomes of the message.
 func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
-	claim := ledger.Claim{Source: a.source, Route: a.route.Name, ProcessorID: a.route.ProcessorID, Version: a.route.Version, TagSigned: true}
+	claim := ledger.Claim{Source: a.source, Route: a.route.Name, ProcessorID: a.route.ProcessorID, Version: a.route.Version, TagSigned: true, Begun: a.begun}
 	for range 2 { // twice: when a search ends with "no run", the document is claimed again
 		decision, err := a.apply(ctx, claim)
 		if err != nil {
@@ -143,6 +147,8 @@ func (a *attempt) claim(ctx context.Context) (d disposition, claimed bool) {
 			a.claimed = rec
 			a.log = a.log.With("attempt", rec.Attempt)
 			return disposition{}, true
+		case ledger.NoRecord:
+			return disposition{kind: deadLetter, reason: "a message of our own is about a document that is not in the table: was its item deleted? If the file is to be read, upload it again"}, false
 		case ledger.Leased:
 			return disposition{kind: delayed, after: max(rec.LeaseUntil.Sub(a.h.Now()), time.Second), reason: "leased by another instance"}, false
 		case ledger.Search:

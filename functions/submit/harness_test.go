@@ -186,6 +186,16 @@ func (in *intake) testConfig() Config {
 	}
 }
 
+// begun has a record of the document, as of a claim that was given back.
+func (in *intake) begun(s document.Source) {
+	in.t.Helper()
+	for _, f := range []ledger.Fact{ledger.Claim{Source: s, TagSigned: true}, ledger.NotAccepted{ClaimNumber: 1, Reason: "given back"}} {
+		if _, err := in.book.Apply(in.t.Context(), s.DocumentID(), f); err != nil {
+			in.t.Fatal(err)
+		}
+	}
+}
+
 func (in *intake) another() *instance { return in.anotherWith(in.testConfig()) }
 
 func (in *intake) anotherWith(cfg Config) *instance {

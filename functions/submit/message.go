@@ -195,7 +195,7 @@ func (h *Handler) upload(ctx context.Context, u document.UploadEvent, receives i
 		return disposition{kind: delayed, after: wait, reason: "its object is given time to settle"}
 	}
 	a := h.newAttempt(ctx, u.DocumentID(), receives)
-	a.probe = probe
+	a.probe, a.begun = probe, u.Requeued
 	var d disposition
 	if reprocess {
 		d = a.reprocess(ctx, u.Reprocess)

@@ -116,8 +116,36 @@ func TestADocumentOutlivesItsRoute(t *testing.T) {
 	in := newIntake(t)
 	in.config.Routes[0].Prefix = "elsewhere/"
 	u := upload{"in/a.pdf", "v1"}
+	in.begun(u.source())
 	in.want(in.receive(message{id: "a", body: document.RequeueMessage(u.source())}), allDone)
 	in.wantProcessing(u)
+}
+
+// Whoever may send messages to the queue could else have any object read, whatever the routes.
+func TestAMessageOfOurOwnBeginsNothing(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	u := upload{"elsewhere/secret.pdf", "v1"}
+	m := message{id: "a", body: document.RequeueMessage(u.source())}
+	in.want(in.receive(m), result{Dead: []dead{{m.body, "a message of our own is about a document that is not in the table: was its item deleted? If the file is to be read, upload it again"}}})
+	in.wantNone(u)
+	in.wantRuns(0)
+}
+
+// The stack may have read another bucket before.
+func TestADocumentOfAnotherBucketIsNotReprocessed(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	s := document.Source{Bucket: "elsewhere", Key: "in/a.pdf", VersionID: "v1", ETag: "e"}
+	if _, err := in.book.Apply(t.Context(), s.DocumentID(), ledger.RunEnded{Source: s, Signed: true, Attempt: 1, RunID: "dpr_1", State: ledger.Failed, Digest: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	m := message{id: "wish", body: document.ReprocessMessage(document.Reprocess{DocumentID: s.DocumentID(), Attempt: 2})}
+	in.want(in.receive(m), result{Dead: []dead{{m.body, s.DocumentID() + " is of the bucket elsewhere, and this stack reads intake-uploads"}}})
+	if rec, err := in.book.Get(t.Context(), s.DocumentID()); err != nil || rec.Attempt != 1 {
+		t.Errorf("%+v, %v", rec, err)
+	}
+	in.wantRuns(0)
 }
 
 func TestARefusedDocumentIsReprocessed(t *testing.T) {
@@ -267,6 +295,9 @@ func TestAnotherRegionIsNotRead(t *testing.T) {
 	} {
 		in := newIntake(t)
 		in.config.Region = tt.stack
+		if strings.HasPrefix(tt.body, `{"extendIntake"`) {
+			in.begun(u.source())
+		}
 		want := allDone
 		if !tt.read {
 			want = result{Dead: []dead{{tt.body, `s3://intake-uploads/in/a.pdf is in the region "eu-west-1", and this stack in us-east-1: S3 would refuse its links. Deploy a stack in the bucket's region, or replicate the bucket into the stack's and read the copy`}}}

@@ -69,6 +69,7 @@ func TestADocumentWithoutARouteIsRefused(t *testing.T) {
 	in := newRoutedIntake(t)
 	in.config.Routes = in.config.Routes[:1]
 	u := upload{"in/a.pdf", "v1"}
+	in.begun(u.source())
 	m := message{id: "a", body: document.RequeueMessage(u.source())}
 	in.want(in.receive(m), allDone)
 	in.want(in.receive(m), allDone) // SQS delivers at least once
@@ -90,6 +91,7 @@ func TestADocumentWithoutARouteNeedsNoKeyAndNoLimit(t *testing.T) {
 	in.Key = func(context.Context) (string, error) { return "", errors.New("no key yet") }
 	in.limiter = newRateLimiter(1e-9, 1e-9)
 	for _, u := range []upload{{"in/a.pdf", "v1"}, {"in/b.pdf", "v1"}} {
+		in.begun(u.source())
 		in.want(in.receive(message{id: "m", body: document.RequeueMessage(u.source())}), allDone)
 		in.wantState(u, ledger.Refused, "")
 	}

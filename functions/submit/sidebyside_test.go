@@ -26,6 +26,7 @@ func TestCreationsSideBySide(t *testing.T) {
 	for f := range files {
 		for v, size := range []int64{36, 48_213, 48_213} {
 			s := document.Source{Bucket: bucket, Key: fmt.Sprintf("in/%d.pdf", f), VersionID: fmt.Sprint("v", v), ETag: fmt.Sprint("e", size), Size: size, Sequencer: fmt.Sprintf("0%d", v)}
+			in.begun(s)
 			messages = append(messages, message{id: fmt.Sprintf("%d-%d", f, v), body: document.RequeueMessage(s)})
 			ids[f] = append(ids[f], s.DocumentID())
 		}

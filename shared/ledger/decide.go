@@ -268,7 +268,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		return write(Unchanged)
 
 	case Reprocess:
-		if !rec.State.Terminal() || rec.Bucket == "" || f.Attempt != rec.Attempt+1 {
+		if !rec.State.Terminal() || rec.Bucket == "" || rec.Bucket != f.Bucket || f.Attempt != rec.Attempt+1 {
 			return unchanged(Unchanged)
 		}
 		next.startAttempt(f.Reason, now)
@@ -288,6 +288,9 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 func (r Rules) first(f Fact, now time.Time) (Decision, error) {
 	switch f := f.(type) {
 	case Claim:
+		if f.Begun {
+			return Decision{Verdict: NoRecord}, nil
+		}
 		s := f.Source
 		next := Record{DocumentID: s.DocumentID(), Attempt: 1, Version: 1}
 		next.setSource(s)

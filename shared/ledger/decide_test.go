@@ -366,7 +366,7 @@ func TestDecide(t *testing.T) {
 		{name: "claim of one that a version may have sent that signs none", rec: at(Waiting, func(r *Record) { r.SharedUnanswered = 1 }), fact: signedClaim, verdict: Claimed, state: Submitting, also: wantSigned(false)},
 		{name: "claim once more, signed each time", rec: at(Waiting, tagSigned, func(r *Record) { r.Unanswered = 1 }), fact: signedClaim, verdict: Claimed, state: Submitting, also: wantSigned(true)},
 		{name: "claim by a version that signs none", rec: at(Waiting, tagSigned), fact: claim, verdict: Claimed, state: Submitting, also: wantSigned(false)},
-		{name: "the next attempt, after a signed one", rec: at(Failed, tagSigned), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting, also: wantSigned(false)},
+		{name: "the next attempt, after a signed one", rec: at(Failed, tagSigned), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Resubmit, state: Waiting, also: wantSigned(false)},
 
 		{name: "processed, no record, and a tag of another object", fact: RunEnded{Attempt: 1, RunID: "dpr_7", State: Processed, Output: output(`{}`), Foreign: true}, verdict: TagMismatch},
 		{name: "processed, the record's run under another attempt", rec: at(Processing), fact: attempt(7, processed("dpr_1", "d1")), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
@@ -546,7 +546,7 @@ func TestDecide(t *testing.T) {
 		}},
 		{name: "the original of another one is lost", rec: at(Skipped), fact: OriginalLost{"doc_y"}, verdict: Unchanged},
 		{name: "the original of one that is read is lost", rec: at(Processed, func(r *Record) { r.DuplicateOf = "doc_x" }), fact: OriginalLost{"doc_x"}, verdict: Unchanged},
-		{name: "reprocess a skipped one", rec: at(Skipped), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "reprocess a skipped one", rec: at(Skipped), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.DuplicateOf != "" {
 				t.Errorf("%+v", r)
 			}
@@ -626,12 +626,12 @@ func TestDecide(t *testing.T) {
 		{name: "requeued, but a run is known", rec: at(Processing), fact: Requeued{}, verdict: Unchanged},
 
 		// Reprocess.
-		{name: "reprocess", rec: at(Processed), fact: Reprocess{Attempt: 2, Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "reprocess", rec: at(Processed), fact: Reprocess{Bucket: "in", Attempt: 2, Reason: "asked for"}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.Attempt != 2 || r.RunID != "" || r.OutputRunID != "dpr_1" || r.Revision != 1 || len(r.Runs) != 1 {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "reprocess, and nothing is left that was said of the earlier run", rec: at(Processed, func(r *Record) { r.Type, r.Reviewed, r.Edited = "EXTRACT", true, true }), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
+		{name: "reprocess, and nothing is left that was said of the earlier run", rec: at(Processed, func(r *Record) { r.Type, r.Reviewed, r.Edited = "EXTRACT", true, true }), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Resubmit, state: Waiting, also: func(t *testing.T, r *Record) {
 			if r.Type != "" || r.Reviewed || r.Edited {
 				t.Errorf("%+v", r)
 			}
@@ -641,11 +641,11 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
-		{name: "reprocess, refused before", rec: at(Refused), fact: Reprocess{Attempt: 2}, verdict: Resubmit, state: Waiting},
-		{name: "reprocess, for the second time", rec: at(Failed, second), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
-		{name: "reprocess, but an attempt is left out", rec: at(Failed), fact: Reprocess{Attempt: 3}, verdict: Unchanged},
-		{name: "reprocess, but it is under way", rec: at(Processing), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
-		{name: "reprocess, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Reprocess{Attempt: 2}, verdict: Unchanged},
+		{name: "reprocess, refused before", rec: at(Refused), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Resubmit, state: Waiting},
+		{name: "reprocess, for the second time", rec: at(Failed, second), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Unchanged},
+		{name: "reprocess, but an attempt is left out", rec: at(Failed), fact: Reprocess{Bucket: "in", Attempt: 3}, verdict: Unchanged},
+		{name: "reprocess, but it is under way", rec: at(Processing), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Unchanged},
+		{name: "reprocess, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Unchanged},
 
 		// No record.
 		{name: "accepted, no record", fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},

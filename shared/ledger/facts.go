@@ -15,6 +15,9 @@ type Claim struct {
 	Route       string
 	ProcessorID string
 	Version     string
+	// Begun: whoever claims says that the document has been begun. It is claimed only if there
+	// is a record of it.
+	Begun bool
 	// TagSigned: the POST of this claim carries a signed tag.
 	TagSigned bool
 	// By is unique to this claim. [Ledger.Apply] sets it: a claimer whose write was made
@@ -147,6 +150,8 @@ type Skip struct {
 type Reprocess struct {
 	Attempt int
 	Reason  string
+	// Bucket is the one whose objects may be read; a document of another is left alone.
+	Bucket string
 }
 
 // Requeued: the document was sent to the upload queue once more.
@@ -183,6 +188,8 @@ const (
 	Search Verdict = "search"
 	// NothingToDo: the run is known, or the document has ended.
 	NothingToDo Verdict = "nothing to do"
+	// NoRecord: a document that is said to have been begun has no record.
+	NoRecord Verdict = "no record"
 	// Stored: the fact has changed the record.
 	Stored Verdict = "stored"
 	// Unchanged: the ledger knew the fact, or something newer.

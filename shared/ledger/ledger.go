@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -62,9 +63,10 @@ func (l *Ledger) Apply(ctx context.Context, documentID string, f Fact) (Decision
 
 func (l *Ledger) apply(ctx context.Context, documentID string, f Fact) (Decision, error) {
 	var rec *Record
-	claim, fresh := f.(Claim) // most claims are the first word about a document: try without reading
-	if fresh && claim.By == "" {
-		claim.By = rand.Text()
+	fresh := false
+	if claim, ok := f.(Claim); ok {
+		fresh = !claim.Begun // most claims are the first word about a document: try without reading
+		claim.By = cmp.Or(claim.By, rand.Text())
 		f = claim
 	}
 	for range maxTries {

@@ -123,7 +123,7 @@ func TestTableAndMemoryAgree(t *testing.T) {
 					RunEnded{Source: s, Signed: rapid.Bool().Draw(rt, "signed"), Attempt: n, RunID: run(), State: Failed, FailureReason: rapid.SampledFrom([]string{"INTERNAL_ERROR", "ABORTED"}).Draw(rt, "reason"), Digest: "f"},
 					Refusal{ClaimNumber: int64(n), Code: "OBJECT_GONE", Message: "m"}, Skip{ClaimNumber: int64(n), Code: "SAME_CONTENT", DuplicateOf: docs[0].DocumentID()},
 					Copied{Sequencer: "0C", DocumentID: docs[1].DocumentID()},
-					RunMissing{RunID: run()}, StillRunning{RunID: run()}, Reprocess{Attempt: n + 1, Reason: "asked for"}, Requeued{},
+					RunMissing{RunID: run()}, StillRunning{RunID: run()}, Reprocess{Bucket: "in", Attempt: n + 1, Reason: "asked for"}, Requeued{},
 				}).Draw(rt, "fact")
 				got, gotErr := real.Apply(ctx, s.DocumentID(), f)
 				want, wantErr := model.Apply(ctx, s.DocumentID(), f)

@@ -726,7 +726,7 @@ func TestAnEndIsCountedOnce(t *testing.T) {
 					t.Errorf("step %d (-want +got):\n%s", i+1, diff)
 				}
 				if n.reprocess {
-					apply(ledger.Reprocess{Attempt: 2, Reason: "asked for"})
+					apply(ledger.Reprocess{Attempt: 2, Reason: "asked for", Bucket: source.Bucket})
 				}
 			}
 		})

@@ -189,7 +189,7 @@ func TestEvents(t *testing.T) {
 		return ledger.Claim{Source: src, ProcessorID: stack.ProcessorID, Version: "latest"}
 	}
 	runEnded := func(src document.Source, attempt int, state ledger.State, output string) ledger.RunEnded {
-		o := ledger.RunEnded{Source: src, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: stack.ProcessorID,
+		o := ledger.RunEnded{Source: src, Signed: true, Attempt: attempt, RunID: fmt.Sprintf("dpr_%s_%d", src.VersionID, attempt), RunURL: "https://example.com", ProcessorID: stack.ProcessorID,
 			State: state, Type: "EXTRACT", Credits: "2.5", Digest: hexSum([]byte(output))}
 		if output != "" {
 			var err error
@@ -232,7 +232,7 @@ func TestEvents(t *testing.T) {
 	hopeless := runEnded(eventful, 3, ledger.Failed, "")
 	hopeless.FailureReason = "CORRUPT_FILE"
 	s.apply(t, eventful, claim(eventful), transient, claim(eventful), runEnded(eventful, 2, ledger.Processed, `{"value":{"total":2}}`),
-		runEnded(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Reprocess{Attempt: 3, Reason: "a person"}, claim(eventful), hopeless)
+		runEnded(eventful, 2, ledger.Processed, `{"value":{"total":2}}`), reviewed, ledger.Reprocess{Attempt: 3, Reason: "a person", Bucket: eventful.Bucket}, claim(eventful), hopeless)
 	want[eventful.DocumentID()] = []expected{{event.Processed, `{"value":{"total":2}}`, ""}, {event.Processed, `{"value":{"total":3}}`, ""}, {detailType: event.Failed}}
 
 	total := 0

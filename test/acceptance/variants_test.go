@@ -106,7 +106,7 @@ func TestStackOnABucketThatIsThere(t *testing.T) {
 
 	rec := s.ended(t, invoice, ledger.Processed)
 	runs := s.runs(invoice)
-	if len(runs) != 1 || runs[0].FileID == "" || runs[0].Fetches != 0 || runs[0].FetchedSHA256 != hexSum(content) || runs[0].FileName != invoice.FileName(1, "") {
+	if len(runs) != 1 || runs[0].FileID == "" || runs[0].Fetches != 0 || runs[0].FetchedSHA256 != hexSum(content) || !strings.HasPrefix(runs[0].FileName, strings.TrimSuffix(invoice.FileName(1, ""), ".pdf")+"-") {
 		t.Fatalf("%+v: want one run of the file's bytes as they were sent", runs)
 	}
 	if runs[0].ProcessorID != "dp_invoices" || runs[0].Version != "2.1" || runs[0].Priority != 20 || rec.Route != "invoices" {
