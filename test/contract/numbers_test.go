@@ -27,6 +27,13 @@ func TestTemplateKeepsItsPromises(t *testing.T) {
 			`{"!If":["HasKeyFilter",{"key":[{"wildcard":{"!Sub":"${KeyPrefix}*${KeySuffix}"}}]},{"!Ref":"AWS::NoValue"}]}`, "each object of a shared bucket costs a message"},
 		{"ExistingBucketRule.Properties.Targets.0.DeadLetterConfig.Arn", `{"!GetAtt":"DeadLetterQueue.Arn"}`, "upload events that EventBridge cannot deliver are lost"},
 
+		{"UploadQueuePolicy.Properties.PolicyDocument.Statement.1", `{"Action":"sqs:SendMessage","Condition":{"ArnNotLike":{"aws:PrincipalArn":[{"!GetAtt":"SubmitRole.Arn"},{"!GetAtt":"WebhookRole.Arn"},{"!GetAtt":"ReconcileRole.Arn"},` +
+			`{"!If":["HasOperator",{"!Ref":"OperatorArn"},{"!Ref":"AWS::NoValue"}]}]},"Bool":{"aws:PrincipalIsAWSService":"false"}},"Effect":"Deny","Principal":"*","Resource":{"!GetAtt":"UploadQueue.Arn"},"Sid":"OnlyTheseMaySend"}`,
+			"whoever may send messages in the account decides what is read and paid for"},
+		{"EventBusPolicy.Properties.Statement", `{"Action":"events:PutEvents","Condition":{"ArnNotEquals":{"aws:PrincipalArn":{"!GetAtt":"PublishRole.Arn"}}},"Effect":"Deny","Principal":"*","Resource":{"!GetAtt":"EventBus.Arn"}}`,
+			"whoever may put events in the account forges announcements"},
+		{"TagSecret.Properties.GenerateSecretString", `{"ExcludePunctuation":"true","GenerateStringKey":"key","PasswordLength":"64","SecretStringTemplate":"{\"otherKeys\":[]}"}`, "another key is made, and runs on their way are not recognized"},
+
 		{"UploadQueue.Properties.MessageRetentionPeriod", `"1209600"`, "uploads vanish while they wait"},
 		{"UploadQueue.Properties.RedrivePolicy.deadLetterTargetArn", `{"!GetAtt":"DeadLetterQueue.Arn"}`, "messages that cannot be handled vanish"},
 		{"DeadLetterQueue.Properties.MessageRetentionPeriod", `"1209600"`, "dead letters vanish before somebody has looked at them"},

@@ -19,14 +19,15 @@ import (
 // compares it with the template, and its actions with what the code calls.
 var allowed = map[string][]string{
 	"SubmitFunction": {
-		"s3:GetObject s3:GetObjectVersion on ${UploadBucket.Arn}/* if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}/*",
+		"s3:GetObject s3:GetObjectVersion on ${UploadBucket.Arn}/${KeyPrefix}* if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}/${KeyPrefix}* if ReadsByPrefix, else " +
+			"${UploadBucket.Arn}/* if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}/*",
 		"s3:ListBucket on UploadBucket.Arn if MakesBucket, else arn:${AWS::Partition}:s3:::${ExistingBucketName}",
-		"HasExistingBucketKey: kms:Decrypt on ExistingBucketKeyArn",
+		"HasExistingBucketKey: kms:Decrypt on ExistingBucketKeyArn via s3",
 		"dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem on DocumentsTable.Arn",
 		"sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage on UploadQueue.Arn",
 		"sqs:SendMessage on DeadLetterQueue.Arn",
 		"secretsmanager:GetSecretValue on ExtendSecret TagSecret",
-		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn",
+		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn via dynamodb s3 secretsmanager sqs",
 		"HasPreviousKey: kms:Decrypt on PreviousKmsKeyArn",
 		"logs:CreateLogStream logs:PutLogEvents on SubmitLog.Arn",
 		"Traces: xray:PutTelemetryRecords xray:PutTraceSegments on *",
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 		"s3:PutObject on ${ResultsBucket.Arn}/*",
 		"sqs:SendMessage on UploadQueue.Arn",
 		"secretsmanager:GetSecretValue on ExtendSecret TagSecret",
-		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn",
+		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn via dynamodb s3 secretsmanager sqs",
 		"HasPreviousKey: kms:Decrypt on PreviousKmsKeyArn",
 		"logs:CreateLogStream logs:PutLogEvents on WebhookLog.Arn",
 		"Traces: xray:PutTelemetryRecords xray:PutTraceSegments on *",
@@ -48,7 +49,7 @@ var allowed = map[string][]string{
 		"s3:PutObject on ${ResultsBucket.Arn}/*",
 		"sqs:SendMessage on UploadQueue.Arn",
 		"secretsmanager:GetSecretValue on ExtendSecret TagSecret",
-		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn",
+		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn via dynamodb s3 secretsmanager sqs",
 		"HasPreviousKey: kms:Decrypt on PreviousKmsKeyArn",
 		"logs:CreateLogStream logs:PutLogEvents on ReconcileLog.Arn",
 		"Traces: xray:PutTelemetryRecords xray:PutTraceSegments on *",
@@ -58,7 +59,7 @@ var allowed = map[string][]string{
 		"events:DescribeEventBus events:PutEvents on EventBus.Arn if MakesEventBus, else arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}",
 		"s3:PutObject on ${ResultsBucket.Arn}/announced/*",
 		"sqs:SendMessage on AnnouncementsDeadLetterQueue.Arn",
-		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn",
+		"HasKey: kms:Decrypt kms:GenerateDataKey on KmsKeyArn via dynamodb s3 sqs",
 		"HasPreviousKey: kms:Decrypt on PreviousKmsKeyArn",
 		"logs:CreateLogStream logs:PutLogEvents on PublishLog.Arn",
 		"Traces: xray:PutTelemetryRecords xray:PutTraceSegments on *",
@@ -142,7 +143,7 @@ func TestRolesAllowWhatIsCalled(t *testing.T) {
 		if r.Type == "AWS::Serverless::Function" && allowed[name] == nil {
 			t.Errorf("%s is not known to this test", name)
 		}
-		if strings.HasPrefix(r.Type, "AWS::IAM::") && r.Type != "AWS::IAM::Role" || r.Properties.ManagedPolicyArns != nil {
+		if strings.HasPrefix(r.Type, "AWS::IAM::") && r.Type != "AWS::IAM::Role" && r.Type != "AWS::IAM::Policy" || r.Properties.ManagedPolicyArns != nil {
 			t.Errorf("%s allows what this test does not read: list it in the role's own policy", name)
 		}
 	}
@@ -160,6 +161,13 @@ func TestRolesAllowWhatIsCalled(t *testing.T) {
 			for _, p := range tmpl.Resources[role].Properties.Policies {
 				for _, s := range p.PolicyDocument.Statement {
 					have = append(have, statement(s))
+				}
+			}
+			for _, r := range tmpl.Resources {
+				if r.Type == "AWS::IAM::Policy" && slices.ContainsFunc(r.Properties.Roles, func(v any) bool { return text(v) == role }) {
+					for _, s := range r.Properties.PolicyDocument.Statement {
+						have = append(have, statement(s))
+					}
 				}
 			}
 			want, have := slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(have))
@@ -211,7 +219,9 @@ func statement(s map[string]any) string {
 		}
 		return text(choice[0]) + ": " + statement(choice[1].(map[string]any))
 	}
-	if s["Effect"] != "Allow" || s["Condition"] != nil {
+	condition, _ := s["Condition"].(map[string]any)
+	equals, _ := condition["StringEquals"].(map[string]any)
+	if s["Effect"] != "Allow" || len(condition) != len(equals) || len(equals) > 0 && equals["kms:ViaService"] == nil {
 		return fmt.Sprintf("a statement that this test can't read: %v", s)
 	}
 	words := func(v any) string {
@@ -222,7 +232,11 @@ func statement(s map[string]any) string {
 		slices.Sort(all)
 		return strings.Join(all, " ")
 	}
-	return words(s["Action"]) + " on " + words(s["Resource"])
+	line := words(s["Action"]) + " on " + words(s["Resource"])
+	if via := equals["kms:ViaService"]; via != nil {
+		line += " via " + strings.ReplaceAll(words(via), ".${AWS::Region}.${AWS::URLSuffix}", "")
+	}
+	return line
 }
 
 // text is a value of the template as a person says it.

@@ -68,6 +68,10 @@ type resource struct {
 			}
 		}
 		ManagedPolicyArns any
+		Roles             []any
+		PolicyDocument    struct {
+			Statement []map[string]any
+		}
 		Policies          []struct {
 			PolicyDocument struct {
 				Statement []map[string]any
