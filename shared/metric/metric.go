@@ -59,7 +59,7 @@ var (
 		Dimension: "Reason", Values: []string{"no API key", "401", "402", "403", "410"}}
 	UnexpectedAnswers = Metric{Name: "UnexpectedAnswers", Unit: "Count", Meaning: "Answers to submit or reconcile that were not Extend's own, but a router's, a proxy's or a firewall's."}
 	Unreadable        = Metric{Name: "Unreadable", Unit: "Count", Meaning: "Answers and deliveries of Extend that could not be read. Their bytes are kept."}
-	TagMismatches     = Metric{Name: "TagMismatches", Unit: "Count", Meaning: "Runs whose tag contradicts what the table knows. They are not stored."}
+	TagMismatches     = Metric{Name: "TagMismatches", Unit: "Count", Meaning: "Runs whose tag is not signed by the stack, or contradicts what the table knows. They are not stored."}
 	OtherApiVersion   = Metric{Name: "OtherApiVersion", Unit: "Count", Meaning: "Deliveries of another API version of Extend. The document's run is asked about instead."}
 	Stalled           = Metric{Name: "Stalled", Unit: "Count", Meaning: "Times that a document was found unfinished more than StalledAfterSeconds after its upload."}
 	DeadLetters       = Metric{Name: "DeadLetters", Unit: "Count", Meaning: "Messages and stream records that a function sent to a dead-letter queue."}
