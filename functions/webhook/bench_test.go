@@ -35,7 +35,7 @@ func BenchmarkDelivery(b *testing.B) {
 			output := `{"value":{"rows":[` + strings.Repeat(row, size/len(row)) + `0]},"metadata":{}}`
 			src := document.Source{Bucket: "in", Key: "a.pdf", VersionID: "v"}
 			l := ledger.NewMemory(ledger.DefaultRules, time.Now)
-			h, err := NewHandler(Config{Common: boot.Common{Stack: "s", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: ledger.DefaultRules}, Parts{
+			h, err := NewHandler(Config{Common: boot.Common{Stack: "s", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: ledger.DefaultRules, RequestsPerSecond: 1}, Parts{
 				Key: extend.StaticKey("sk_bench"), TagKeys: documenttest.Keys,
 				Secrets: func(context.Context, bool) ([]string, error) { return []string{"wss_bench"}, nil },
 				Now:     time.Now, Jitter: func() float64 { return 0 }, Ledger: l, Transport: nobody{}, Links: nobody{},

@@ -35,6 +35,7 @@ type Handler struct {
 	ledger   *ledger.Ledger
 	put      func(ctx context.Context, name string, body []byte) (location string, err error)
 	now      func() time.Time
+	done     recent
 }
 
 // Handle answers one delivery, and logs it on one line. It never returns an error: the
@@ -64,7 +65,16 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 		slog.Log(ctx, level, "delivery refused", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 		return respond(err), nil
 	}
-	return respond(h.store(ctx, event, body)), nil
+	// Without an id, two events about one run can have the same body.
+	sum, named := sha256.Sum256(body), event.ID != ""
+	if named && h.done.has(sum, h.now()) {
+		slog.InfoContext(ctx, "ignored", "event_id", clip(event.ID), "event_type", clip(event.Type), "reason", "repeated")
+		return respond(nil), nil
+	}
+	if err = h.store(ctx, event, body); err == nil && named {
+		h.done.add(sum, h.now())
+	}
+	return respond(err), nil
 }
 
 // rawBody is the body as Extend sent it.

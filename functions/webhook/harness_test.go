@@ -162,7 +162,7 @@ func newEndpoint(t *testing.T, edit ...func(*fakeextend.Options)) *endpoint {
 		t.Fatal(err)
 	}
 	e.Handler, err = NewHandler(Config{
-		Common: boot.Common{Stack: stack, BaseURL: address}, Rules: rules, PayloadHosts: []string{"extend.test"},
+		Common: boot.Common{Stack: stack, BaseURL: address}, Rules: rules, RequestsPerSecond: 1e9, PayloadHosts: []string{"extend.test"},
 	}, Parts{
 		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, TagKeys: documenttest.Keys, Now: e.clock.now, Ledger: e.book, Jitter: func() float64 { return 0 },
 		Transport: http.DefaultTransport, Links: fakeextend.Transport(fake), // whatever the address is

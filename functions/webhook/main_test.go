@@ -24,7 +24,7 @@ func environment(awsURL string) map[string]string {
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": awsURL,
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake", "TAG_SECRET_ID": "tags", "EXTEND_TAG_KEY": documenttest.Key,
 		"EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WEBHOOK_SECRETS": "wss_other, " + secret, "UPLOAD_QUEUE_URL": awsURL + "/123456789012/uploads",
-		"RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.ai, .amazonaws.com", "MAX_ATTEMPTS": "2", "CONFIRM_WINDOW_SECONDS": "600",
+		"RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "extend.ai, .amazonaws.com", "MAX_ATTEMPTS": "2", "REQUESTS_PER_SECOND": "10", "CONFIRM_WINDOW_SECONDS": "600",
 	}
 }
 
@@ -102,14 +102,14 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		"STACK": stack, "TABLE_NAME": "documents", "SECRET_ID": "arn", "TAG_SECRET_ID": "tags", "EXTEND_BASE_URL": "https://api.extend.ai", "EXTEND_WORKSPACE_ID": "ws_1",
-		"UPLOAD_QUEUE_URL": "q", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "Extend.ai, .amazonaws.com,", "MAX_ATTEMPTS": "3", "CONFIRM_WINDOW_SECONDS": "900",
+		"UPLOAD_QUEUE_URL": "q", "RESULTS_BUCKET": "results", "PAYLOAD_HOSTS": "Extend.ai, .amazonaws.com,", "MAX_ATTEMPTS": "3", "REQUESTS_PER_SECOND": "30", "CONFIRM_WINDOW_SECONDS": "900",
 	}
 	getenv := func(name string) string { return env[name] }
 	c, err := LoadConfig(getenv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Rules.MaxAttempts != 3 || c.BaseURL.String() != "https://api.extend.ai" || c.Workspace != "ws_1" || !cmp.Equal(c.PayloadHosts, []string{"extend.ai", "amazonaws.com"}) {
+	if c.Rules.MaxAttempts != 3 || c.RequestsPerSecond != 3 || c.BaseURL.String() != "https://api.extend.ai" || c.Workspace != "ws_1" || !cmp.Equal(c.PayloadHosts, []string{"extend.ai", "amazonaws.com"}) {
 		t.Errorf("config %+v", c)
 	}
 	env["RESULTS_BUCKET"], env["MAX_ATTEMPTS"], env["EXTEND_BASE_URL"] = "", "0", "api.extend.ai"

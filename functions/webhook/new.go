@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"golang.org/x/time/rate"
 
 	"extend-intake/shared/blob"
 	"extend-intake/shared/boot"
@@ -92,12 +93,13 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, TagKeys: p.TagKeys, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
+	runs := paced{client.Runs, rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), burst)}
+	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, TagKeys: p.TagKeys, Ledger: p.Ledger, Runs: runs, Put: p.Put, Requeue: p.Requeue})
 	if err != nil {
 		return nil, err
 	}
 	return &Handler{
-		secrets: p.Secrets, runs: client.Runs, findRun: newPayloads(cfg.PayloadHosts, p.Links).runID,
+		secrets: p.Secrets, runs: runs, findRun: newPayloads(cfg.PayloadHosts, p.Links).runID,
 		recorder: rec, ledger: p.Ledger, put: p.Put, now: p.Now,
 	}, nil
 }

@@ -95,7 +95,7 @@ func TestNewTakesItsConfiguration(t *testing.T) {
 		env := map[string]string{
 			"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": a.url,
 			"STACK": other, "TABLE_NAME": "other-table", "SECRET_ID": "other-secret", "TAG_SECRET_ID": "other-tag-secret", "EXTEND_BASE_URL": a.url + "/extend", "EXTEND_WORKSPACE_ID": "ws_other",
-			"UPLOAD_QUEUE_URL": a.url + "/other-uploads", "RESULTS_BUCKET": "other-results", "PAYLOAD_HOSTS": "127.0.0.1", "MAX_ATTEMPTS": c.most, "CONFIRM_WINDOW_SECONDS": "600",
+			"UPLOAD_QUEUE_URL": a.url + "/other-uploads", "RESULTS_BUCKET": "other-results", "PAYLOAD_HOSTS": "127.0.0.1", "MAX_ATTEMPTS": c.most, "REQUESTS_PER_SECOND": "10", "CONFIRM_WINDOW_SECONDS": "600",
 		}
 		handle, err := New(t.Context(), func(name string) string { return env[name] })
 		if err != nil {
@@ -185,7 +185,7 @@ func TestExtendIsSilent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				transport := &silent{}
-				h, err := NewHandler(Config{Common: boot.Common{Stack: stack, BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: rules, PayloadHosts: []string{"extend.test"}}, Parts{
+				h, err := NewHandler(Config{Common: boot.Common{Stack: stack, BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}}, Rules: rules, RequestsPerSecond: 1e9, PayloadHosts: []string{"extend.test"}}, Parts{
 					Key: extend.StaticKey(apiKey), TagKeys: documenttest.Keys,
 					Secrets: func(context.Context, bool) ([]string, error) { return []string{secret}, nil },
 					Ledger:  ledger.NewMemory(rules, time.Now), Transport: transport, Links: transport, Now: time.Now, Jitter: func() float64 { return 0 },
