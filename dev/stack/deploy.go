@@ -41,8 +41,8 @@ func (s *Stack) deploy(ctx context.Context, cfg aws.Config, opts Options) error 
 	if err != nil {
 		return err
 	}
-	for _, alarm := range without {
-		opts.Say("alarms", "without "+alarm+", for MiniStack can't watch two metrics at once")
+	for name, why := range without {
+		opts.Say("left out", name+", for MiniStack "+why)
 	}
 
 	opts.Say("deploying", "stack "+Name+" (sam deploy) …")
@@ -82,10 +82,11 @@ func (s *Stack) Update(ctx context.Context, parameters map[string]string) error 
 	return s.Run(ctx, "deploy.log", filepath.Join(s.Root, ".tools/sam/bin/sam"), args...)
 }
 
-// Adapt changes a built template for MiniStack: it takes the alarms over several metrics out,
-// and names them; and it writes the concurrency into the event source, because MiniStack takes
-// the value of a parameter for text there, and then does not poll the queue.
-func Adapt(path, concurrency string) (names []string, err error) {
+// Adapt changes a built template for MiniStack: it takes out what MiniStack does not have, alarms
+// over several metrics and the policy of the event bus, and says why, by name. And it writes the
+// concurrency into the event source, because MiniStack takes the value of a parameter for text
+// there, and then does not poll the queue.
+func Adapt(path, concurrency string) (without map[string]string, err error) {
 	text, err := os.ReadFile(path) // #nosec G304 -- what was built here
 	if err != nil {
 		return nil, err
@@ -104,16 +105,22 @@ func Adapt(path, concurrency string) (names []string, err error) {
 	if resources == nil {
 		return nil, fmt.Errorf("%s has no resources", path)
 	}
+	without = make(map[string]string)
 	var rest []*yaml.Node
 	for i := 0; i < len(resources.Content); i += 2 {
 		name, resource := resources.Content[i], resources.Content[i+1]
 		var alarm struct {
+			Type       string `yaml:"Type"`
 			Properties struct {
 				Metrics yaml.Node `yaml:"Metrics"`
 			} `yaml:"Properties"`
 		}
-		if err := resource.Decode(&alarm); err == nil && !alarm.Properties.Metrics.IsZero() {
-			names = append(names, name.Value)
+		switch err := resource.Decode(&alarm); {
+		case err == nil && !alarm.Properties.Metrics.IsZero():
+			without[name.Value] = "can't watch two metrics at once"
+			continue
+		case err == nil && alarm.Type == "AWS::Events::EventBusPolicy":
+			without[name.Value] = "knows no policies of event buses"
 			continue
 		}
 		rest = append(rest, name, resource)
@@ -123,7 +130,7 @@ func Adapt(path, concurrency string) (names []string, err error) {
 	if text, err = yaml.Marshal(&document); err != nil {
 		return nil, err
 	}
-	return names, os.WriteFile(path, text, 0o600)
+	return without, os.WriteFile(path, text, 0o600)
 }
 
 // setNumbers sets every member of this name to a number.

@@ -43,7 +43,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	}
 	h, err := NewHandler(cfg, Parts{
 		Bus:            bus,
-		Put:            blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
+		Put:            blob.New(boot.S3(awsConfig), cfg.ResultsBucket, boot.Account(getenv("STACK"))).Put,
 		SendDeadLetter: deadLetters(queue.New(sqs.NewFromConfig(awsConfig), cfg.DeadLetters)),
 	})
 	if err != nil {

@@ -45,7 +45,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		TagKeys:   boot.TagKeys(secrets, cfg.TagSecretID, getenv, time.Now),
 		Transport: http.DefaultTransport,
 		Ledger:    ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-		Put:       blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
+		Put:       blob.New(boot.S3(awsConfig), cfg.ResultsBucket, boot.Account(getenv("STACK"))).Put,
 		Requeue:   queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue,
 		Now:       time.Now,
 	})

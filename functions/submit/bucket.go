@@ -36,14 +36,21 @@ const (
 
 // s3Bucket is the Bucket of S3.
 type s3Bucket struct {
+	// owner is the account that the bucket must belong to; nil is not checked. A link can't say
+	// it: whoever follows one would have to send it as a header.
+	owner       *string
 	credentials aws.CredentialsProvider
 	client      *s3.Client
 	presign     *s3.PresignClient
 }
 
-func newS3Bucket(cfg aws.Config) *s3Bucket {
+func newS3Bucket(cfg aws.Config, owner string) *s3Bucket {
 	client := boot.S3(cfg)
-	return &s3Bucket{cfg.Credentials, client, s3.NewPresignClient(client)}
+	b := &s3Bucket{credentials: cfg.Credentials, client: client, presign: s3.NewPresignClient(client)}
+	if owner != "" {
+		b.owner = &owner
+	}
+	return b
 }
 
 // Link presigns a GET.
@@ -72,7 +79,7 @@ func (b *s3Bucket) Link(ctx context.Context, s document.Source) (string, error) 
 
 // Open gets the object.
 func (b *s3Bucket) Open(ctx context.Context, s document.Source) (io.ReadCloser, int64, error) {
-	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &s.Key}
+	in := &s3.GetObjectInput{Bucket: &s.Bucket, ExpectedBucketOwner: b.owner, Key: &s.Key}
 	if s.VersionID != "" {
 		in.VersionId = &s.VersionID
 	}

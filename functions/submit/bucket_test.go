@@ -23,7 +23,7 @@ func credentialsUntil(expires time.Time) aws.Config {
 
 func TestLinkNamesExactlyTheVersion(t *testing.T) {
 	t.Parallel()
-	link := newS3Bucket(credentialsUntil(time.Time{})).Link
+	link := newS3Bucket(credentialsUntil(time.Time{}), "").Link
 	for _, key := range []string{
 		"in/a.pdf", "in/Rechnung 7+1 (Kopie).pdf", "in/100%.pdf", "in/100%25.pdf", "in/a%2Fb.pdf", "in/納品書 Zürich.pdf", "in/?a=b&c#d.pdf",
 		"in//double.pdf", "in/../up.pdf", "in/./here.pdf", "/leading.pdf", "in/semi;colon,comma=equals@at:colon.pdf", "in/'quote\"back\\slash.pdf", "in/~tilde*star!.pdf",
@@ -59,7 +59,7 @@ func TestLinkNamesExactlyTheVersion(t *testing.T) {
 
 func TestLinkInABucketWithoutVersions(t *testing.T) {
 	t.Parallel()
-	text, err := newS3Bucket(credentialsUntil(time.Time{})).Link(t.Context(), document.Source{Bucket: bucket, Key: "a.pdf", ETag: "e"})
+	text, err := newS3Bucket(credentialsUntil(time.Time{}), "").Link(t.Context(), document.Source{Bucket: bucket, Key: "a.pdf", ETag: "e"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestLinkLivesNoLongerThanItsCredentials(t *testing.T) {
 		t.Run(left.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { // presigning is arithmetic, and here it takes no time
-				text, err := newS3Bucket(credentialsUntil(time.Now().Add(left))).Link(t.Context(), upload{"a.pdf", "v1"}.source())
+				text, err := newS3Bucket(credentialsUntil(time.Now().Add(left)), "").Link(t.Context(), upload{"a.pdf", "v1"}.source())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,7 +92,7 @@ func TestNoLinkWithoutCredentials(t *testing.T) {
 	cfg := aws.Config{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, fmt.Errorf("the role is gone")
 	})}
-	if _, err := newS3Bucket(cfg).Link(t.Context(), upload{"a.pdf", "v1"}.source()); err == nil || !strings.Contains(err.Error(), "presign s3://intake-uploads/a.pdf: ") || !strings.Contains(err.Error(), "the role is gone") {
+	if _, err := newS3Bucket(cfg, "").Link(t.Context(), upload{"a.pdf", "v1"}.source()); err == nil || !strings.Contains(err.Error(), "presign s3://intake-uploads/a.pdf: ") || !strings.Contains(err.Error(), "the role is gone") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestLinkThatWouldBeDeadOnArrival(t *testing.T) {
 		t.Run(left.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				text, err := newS3Bucket(credentialsUntil(time.Now().Add(left))).Link(t.Context(), upload{"a.pdf", "v1"}.source())
+				text, err := newS3Bucket(credentialsUntil(time.Now().Add(left)), "").Link(t.Context(), upload{"a.pdf", "v1"}.source())
 				if err == nil {
 					t.Errorf("credentials for another %v, and a link for %s s", left, must(url.Parse(text)).Query().Get("X-Amz-Expires"))
 				}

@@ -16,6 +16,8 @@ type Config struct {
 	DeadLetterQueue string
 	// Bucket is the one whose uploads are read.
 	Bucket string
+	// BucketOwner is the account that Bucket must belong to, 12 digits; empty is not checked.
+	BucketOwner string
 	// Region is the stack's: an object of any other can't be linked. Empty means that it is
 	// not known, and events are not compared with it.
 	Region string
@@ -67,7 +69,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	env := boot.NewEnv(getenv)
 	c := Config{
 		Common: env.Common(), DeadLetterQueue: env.Required("DEAD_LETTER_QUEUE_URL"),
-		Bucket: env.Required("UPLOAD_BUCKET"), Region: env.Optional("AWS_REGION"), Routes: routes(env),
+		Bucket: env.Required("UPLOAD_BUCKET"), BucketOwner: env.Optional("UPLOAD_BUCKET_OWNER"), Region: env.Optional("AWS_REGION"), Routes: routes(env),
 		RequestsPerSecond: env.Float("REQUESTS_PER_SECOND", leastRequests, 10_000),
 		FilesPerSecond:    env.Float("FILES_PER_MINUTE", leastFiles, 100_000) / 60,
 		Rules:             ledger.DefaultRules,

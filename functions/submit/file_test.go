@@ -53,7 +53,7 @@ func TestSend(t *testing.T) {
 					_, _ = io.WriteString(w, `{"success": true, "file": {"object": "file", "id": "file_1", "name": "a.token.pdf", "metadata": {}}}`)
 					return
 				}
-				if r.URL.Path != "/"+bucket+"/in/a b.pdf" || r.URL.Query().Get("versionId") != c.source.VersionID || c.source.VersionID == "" && r.Header.Get("If-Match") != `"e"` {
+				if r.URL.Path != "/"+bucket+"/in/a b.pdf" || r.URL.Query().Get("versionId") != c.source.VersionID || c.source.VersionID == "" && r.Header.Get("If-Match") != `"e"` || r.Header.Get("X-Amz-Expected-Bucket-Owner") != "123456789012" {
 					t.Errorf("%s, If-Match %s", r.URL, r.Header.Get("If-Match"))
 				}
 				w.WriteHeader(c.status)
@@ -71,7 +71,7 @@ func TestSend(t *testing.T) {
 			f, err := send(newS3Bucket(aws.Config{
 				Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 				Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-			}), client.Files)(t.Context(), c.source, "a.token.pdf", time.Minute)
+			}, "123456789012"), client.Files)(t.Context(), c.source, "a.token.pdf", time.Minute)
 			if c.status != 200 {
 				e, _ := errors.AsType[*ObjectError](err)
 				if err == nil || (e != nil && e.Code == "OBJECT_GONE") != c.gone || (e != nil && e.Code == "OBJECT_ARCHIVED") != (c.code == "InvalidObjectState") || sent != "" {

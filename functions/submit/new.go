@@ -47,7 +47,7 @@ func fromEnvironment(getenv func(string) string) (*Handler, error) {
 		Key:         boot.NewSecrets(secrets, cfg.SecretID, getenv, time.Now).APIKey,
 		TagKeys:     boot.TagKeys(secrets, cfg.TagSecretID, getenv, time.Now),
 		Ledger:      ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-		Bucket:      newS3Bucket(awsConfig),
+		Bucket:      newS3Bucket(awsConfig, cfg.BucketOwner),
 		Uploads:     queue.New(messages, cfg.UploadQueue),
 		DeadLetters: queue.New(messages, cfg.DeadLetterQueue),
 		Now:         time.Now,

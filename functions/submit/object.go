@@ -42,7 +42,7 @@ func (e *ObjectError) Error() string { return e.Code + ": " + e.Message }
 // Head asks S3 about exactly the version that the upload event named: other bytes
 // under the same key are another document.
 func (b *s3Bucket) Head(ctx context.Context, src document.Source) (Object, error) {
-	in := &s3.HeadObjectInput{Bucket: &src.Bucket, Key: &src.Key, ChecksumMode: types.ChecksumModeEnabled}
+	in := &s3.HeadObjectInput{Bucket: &src.Bucket, ExpectedBucketOwner: b.owner, Key: &src.Key, ChecksumMode: types.ChecksumModeEnabled}
 	if src.VersionID != "" {
 		in.VersionId = &src.VersionID
 	}
@@ -52,7 +52,7 @@ func (b *s3Bucket) Head(ctx context.Context, src document.Source) (Object, error
 	out, err := b.client.HeadObject(ctx, in)
 	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && r.HTTPStatusCode() == http.StatusBadRequest {
 		// Only a GET's answer has a body, which says what is bad.
-		object, why := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId, IfMatch: in.IfMatch, Range: aws.String("bytes=0-0")})
+		object, why := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: in.Bucket, ExpectedBucketOwner: in.ExpectedBucketOwner, Key: in.Key, VersionId: in.VersionId, IfMatch: in.IfMatch, Range: aws.String("bytes=0-0")})
 		if why == nil {
 			_ = object.Body.Close() // only the error was wanted
 		} else if _, ok := errors.AsType[smithy.APIError](why); ok {
@@ -72,7 +72,7 @@ func (b *s3Bucket) Head(ctx context.Context, src document.Source) (Object, error
 
 // Current says which version of the key is there now.
 func (b *s3Bucket) Current(ctx context.Context, src document.Source) (versionID, eTag string, err error) {
-	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &src.Bucket, Key: &src.Key})
+	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &src.Bucket, ExpectedBucketOwner: b.owner, Key: &src.Key})
 	if err != nil {
 		return "", "", objectError(src, err)
 	}

@@ -30,7 +30,7 @@ import (
 
 var otherValues = map[string]string{
 	"STACK": "123456789012/eu-west-1/other", "TABLE_NAME": "other-documents", "EXTEND_WORKSPACE_ID": "ws_other",
-	"PROCESSOR_VERSION": "1.0", "KEY_PREFIX": "other/", "KEY_SUFFIX": ".tif", "UPLOAD_BUCKET": "other-uploads",
+	"PROCESSOR_VERSION": "1.0", "KEY_PREFIX": "other/", "KEY_SUFFIX": ".tif", "UPLOAD_BUCKET": "other-uploads", "UPLOAD_BUCKET_OWNER": "210987654321",
 	"ROUTES": `[{"name":"contracts","prefix":"contracts/","processor":"dp_contracts","version":"3.0","priority":7}]`, "TRANSFER": "upload",
 	"REQUESTS_PER_SECOND": "20", "FILES_PER_MINUTE": "600", "SUBMIT_CONCURRENCY": "4",
 	"LEASE_SECONDS": "400", "CONFIRM_WINDOW_SECONDS": "1200", "PAUSE_SECONDS": "77", "RECONCILE_AFTER_SECONDS": "1500", "STALLED_AFTER_SECONDS": "3000",
@@ -48,7 +48,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 			Stack: "123456789012/eu-west-1/other", Table: "other-documents", TagSecretID: "tags", SecretID: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
 			UploadQueue: "https://aws.test/123456789012/uploads", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}, Workspace: "ws_other",
 		},
-		DeadLetterQueue: "https://aws.test/123456789012/dead", Bucket: "other-uploads", Region: "eu-west-1",
+		DeadLetterQueue: "https://aws.test/123456789012/dead", Bucket: "other-uploads", BucketOwner: "210987654321", Region: "eu-west-1",
 		Routes: document.Routes{
 			{Name: "contracts", Prefix: "contracts/", ProcessorID: "dp_contracts", Version: "3.0", Priority: 7},
 			{Name: "default", Prefix: "other/", Suffix: ".tif", ProcessorID: processor, Version: "1.0"},

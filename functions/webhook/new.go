@@ -53,7 +53,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, TagKeys: boot.TagKeys(secretsManager, cfg.TagSecretID, getenv, time.Now),
 		Transport: http.DefaultTransport, Links: linkTransport(),
 		Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
-		Put:     blob.New(boot.S3(awsConfig), cfg.ResultsBucket).Put,
+		Put:     blob.New(boot.S3(awsConfig), cfg.ResultsBucket, boot.Account(getenv("STACK"))).Put,
 		Requeue: queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue,
 		Now:     time.Now, Jitter: boot.Jitter,
 	})

@@ -27,12 +27,12 @@ func TestPutStoresTheBytes(t *testing.T) {
 	status := http.StatusOK
 	cfg := atServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if r.Method != http.MethodPut || r.URL.Path != "/results/doc_1/1-0f.json" || string(body) != content || r.Header.Get("Content-Type") != "application/json" {
+		if r.Method != http.MethodPut || r.URL.Path != "/results/doc_1/1-0f.json" || string(body) != content || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("X-Amz-Expected-Bucket-Owner") != "123456789012" {
 			t.Errorf("%s %s %s: %s", r.Method, r.URL.Path, r.Header.Get("Content-Type"), body)
 		}
 		w.WriteHeader(status)
 	})
-	results := New(s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), "results")
+	results := New(s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), "results", "123456789012")
 	at, err := results.Put(t.Context(), "doc_1/1-0f.json", []byte(content))
 	if err != nil || at != "s3://results/doc_1/1-0f.json" {
 		t.Errorf("%q, %v", at, err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 	"time"
 
 	"extend-intake/shared/extend"
@@ -28,6 +29,15 @@ func (e *Env) Common() Common {
 		Stack: e.Required("STACK"), Table: e.Required("TABLE_NAME"), SecretID: e.Required("SECRET_ID"), TagSecretID: e.Required("TAG_SECRET_ID"), UploadQueue: e.Required("UPLOAD_QUEUE_URL"),
 		BaseURL: e.URL("EXTEND_BASE_URL"), Workspace: e.Optional("EXTEND_WORKSPACE_ID"),
 	}
+}
+
+// Account is that of a stack, out of its name in STACK: account/region/name. It is empty where
+// the name is another.
+func Account(stack string) string {
+	if account, _, ok := strings.Cut(stack, "/"); ok && len(account) == 12 && strings.Trim(account, "0123456789") == "" {
+		return account
+	}
+	return ""
 }
 
 // Calls is how one function's calls of Extend differ from another's.

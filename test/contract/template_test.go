@@ -72,7 +72,7 @@ type resource struct {
 		PolicyDocument    struct {
 			Statement []map[string]any
 		}
-		Policies          []struct {
+		Policies []struct {
 			PolicyDocument struct {
 				Statement []map[string]any
 			}
