@@ -22,6 +22,7 @@
 //
 //	world.go      one schedule: its clock, its trace, and the checks at every write of the ledger
 //	plan.go       what people do: uploads, reviews, wishes, forgeries
+//	insider.go    what somebody else with a key of the same workspace does there
 //	faults.go     every kind of fault, and how often it happens
 //	lambda.go     instances, cold starts, time-outs, crashes
 //	machine.go    what an instance does to AWS and to Extend, and how that fails
@@ -45,6 +46,7 @@
 //     the run had, and the newest one if the delivery of that was answered with 200.
 //   - Nothing that a stranger sends is stored.
 //   - No credential is in a log line, a record or an event.
+//   - No run that somebody else in the workspace made is stored for an upload.
 //   - Every revision of every document is announced, each before the next one. A
 //     repetition has the same id and the same content. Nothing is announced that is not
 //     stored, and a consumer can read the output that was stored with that revision.
@@ -89,7 +91,7 @@
 //
 // # What can't be decided
 //
-// Three cases look the same to every program that has only Extend's API. They are
+// Four cases look the same to every program that has only Extend's API. They are
 // counted, and are no violations:
 //
 //   - The POST's answer is lost, no webhook comes in time, and the list does not show
@@ -98,6 +100,8 @@
 //     difference of two clocks together.
 //   - The POST's answer is lost, and somebody deletes the run at Extend before anybody
 //     heard of it.
+//   - A signed tag is copied while nobody knows the outcome of its own POST. Whichever of the
+//     two runs is heard first is recorded.
 //   - A run is reviewed, and deleted before its review could be confirmed by a GET.
 //     Deliveries have no order, and so the older result stays.
 //

@@ -115,6 +115,9 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if ours.Signature == "" {
+		t.Error("the deployed stack does not sign its tags")
+	}
 	madeUp, err := json.Marshal(document.NewTag(ours.Stack, limited, 9).Metadata())
 	if err != nil {
 		t.Fatal(err)
