@@ -282,7 +282,7 @@ func (a *attempt) unwanted(ctx context.Context, object Object) (ledger.Fact, err
 		err := fmt.Errorf(format, args...)
 		return ledger.Skip{ClaimNumber: claim, Code: code, Message: err.Error(), DuplicateOf: duplicateOf}, fmt.Errorf("%s: %w", code, err)
 	}
-	wanted := a.claimed.Attempt > 1 // by a person, or the retry rule
+	wanted := a.claimed.Attempt > 1 && a.claimed.InPlaceOf == "" // by a person, or the retry rule
 	if cfg.NewestOnly && !wanted {
 		within, cancel := context.WithTimeout(ctx, headTimeout)
 		version, eTag, err := a.h.Bucket.Current(within, a.source)

@@ -29,6 +29,52 @@ func lost(t *testing.T, edit ...func(*fakeextend.Options)) (in *intake, gone *bo
 	return in, gone
 }
 
+// A third creation may come after the first one's object is lost, and before the copy is read
+// in its place: one of the two is paid for.
+func TestACreationBeforeTheCopyIsRead(t *testing.T) {
+	t.Parallel()
+	in, gone := lost(t, onCreate(fakeextend.Fault{Status: 429}))
+	first, u1 := creation("1")
+	copied, u2 := creation("2")
+	in.receive(first)
+	in.clock.advance(rules.Lease)
+	in.want(in.receive(copied), allDone)
+	*gone = true
+	in.want(in.receive(first), allDone)
+	in.wantState(u2, ledger.Waiting, "the object of "+u1.id()+" can't be read")
+	third, u3 := creation("3")
+	in.want(in.receive(third), allDone)
+	if rec := in.record(u3); rec.State != ledger.Skipped || rec.DuplicateOf != u2.id() {
+		t.Errorf("%+v", rec)
+	}
+	in.want(in.receive(copied), allDone)
+	in.wantState(u2, ledger.Processing, "")
+	in.wantRuns(1)
+}
+
+// The copy is told late that it is to be read in the first one's place, and a third creation
+// was read meanwhile.
+func TestACopyIsNotReadInPlaceOfWhatIsRead(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t)
+	third, u3 := creation("3")
+	in.want(in.receive(third), allDone)
+	in.wantState(u3, ledger.Processing, "")
+	copied, u2 := creation("2")
+	for _, f := range []ledger.Fact{
+		ledger.Claim{Source: u2.source(), TagSigned: true}, ledger.Skip{ClaimNumber: 1, Code: "SAME_CONTENT", DuplicateOf: "doc_first"}, ledger.OriginalLost{DocumentID: "doc_first"},
+	} {
+		if _, err := in.book.Apply(t.Context(), u2.id(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.want(in.receive(copied), allDone)
+	if rec := in.record(u2); rec.State != ledger.Skipped || rec.DuplicateOf != u3.id() || rec.Attempt != 2 {
+		t.Errorf("%+v", rec)
+	}
+	in.wantRuns(1)
+}
+
 // The copy of a document whose object is lost before it could be read is read.
 func TestTheCopyOfALostObjectIsRead(t *testing.T) {
 	t.Parallel()

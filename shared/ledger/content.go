@@ -76,6 +76,16 @@ func (l *Ledger) Register(ctx context.Context, s document.Source, checksum strin
 			if rec == nil || !rec.State.Terminal() || rec.OutputRunID != "" {
 				return owner, nil
 			}
+			if rec.ObjectLost() && rec.LastCopy != "" && rec.LastCopy != id {
+				// Its latest copy is read in its place, or will be: see OriginalLost.
+				copied, err := l.store.get(ctx, rec.LastCopy)
+				if err != nil {
+					return "", err
+				}
+				if copied != nil && (!copied.State.Terminal() || copied.OutputRunID != "" || copied.DuplicateOf == owner) {
+					return copied.DocumentID, nil
+				}
+			}
 			next.Known = slices.Delete(next.Known, i, i+1) // it came to nothing
 		}
 		next.Known = append(next.Known, knownContent{s.ETag, s.Size, checksum, id})

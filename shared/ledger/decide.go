@@ -144,6 +144,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 			return unchanged(Unchanged)
 		}
 		next.startAttempt("the object of "+f.DocumentID+" can't be read", now)
+		next.InPlaceOf = f.DocumentID
 		return write(Resubmit)
 
 	case Skip:

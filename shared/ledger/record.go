@@ -129,6 +129,9 @@ type Record struct {
 	Copies int `dynamodbav:"copies,omitempty"`
 	// LastCopy is the document of the latest of them that is SKIPPED in favour of this one.
 	LastCopy string `dynamodbav:"lastCopy,omitempty"`
+	// InPlaceOf is the document whose object is lost, and in whose place this attempt reads the
+	// same content.
+	InPlaceOf string `dynamodbav:"inPlaceOf,omitempty"`
 	// DuplicateOf is the document that has the same content, of a SKIPPED one.
 	DuplicateOf string `dynamodbav:"duplicateOf,omitempty"`
 

@@ -279,7 +279,7 @@ func (rec *Record) archive(now time.Time) {
 	rec.Failures, rec.SharedFailures, rec.FailingSince, rec.FailedAt, rec.Unanswered, rec.SharedUnanswered = 0, 0, time.Time{}, time.Time{}, 0, 0
 	rec.FailedChecks, rec.UnreadableLocation = 0, ""
 	rec.MissingSince, rec.PendingDigest, rec.PendingSince, rec.PastDigests = time.Time{}, "", time.Time{}, nil
-	rec.RunAttempt, rec.DuplicateOf = 0, ""
+	rec.RunAttempt, rec.DuplicateOf, rec.InPlaceOf = 0, "", ""
 	// They were the earlier run's, and the next may end without a word about its own.
 	rec.Type, rec.Reviewed, rec.Edited = "", false, false
 }
