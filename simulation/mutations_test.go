@@ -75,9 +75,17 @@ var mutations = []struct {
 		`Transient(f.FailureReason) && next.Attempt < r.MaxAttempts`,
 		`Transient(f.FailureReason)`}}},
 	{"answer 200 to a delivery that was not stored", []edit{{"functions/webhook/handler.go",
-		`return respond(h.store(ctx, event, body)), nil`,
-		`_ = h.store(ctx, event, body)
-	return respond(nil), nil`}}},
+		`if err = h.store(ctx, event, body); err == nil && named {`,
+		`if _ = h.store(ctx, event, body); err == nil && named {`}}},
+	{"remember a delivery that was not stored", []edit{{"functions/webhook/handler.go",
+		`err == nil && named {`,
+		`named {`}}},
+	{"begin a document by a message of our own", []edit{{"shared/ledger/decide.go",
+		`		if f.Begun {
+			return Decision{Verdict: NoRecord}, nil
+		}
+`,
+		``}}},
 	// One guard alone can be dropped here: reconcile requeues the document.
 	{"done with a message whose outcome is unknown, and no reconcile for it", []edit{
 		{"functions/submit/postresult.go",

@@ -171,6 +171,9 @@ var noises = []struct {
 	{`hello`, true},
 	{`{"some": "json"}`, true},
 	{`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "in/%zz", "size": 1, "eTag": "e"}}}]}`, true},
+	// Whoever may send messages can write ours.
+	{`{"extendIntake": 1, "requeue": {"bucket": "BUCKET", "key": "elsewhere/a.pdf", "versionId": "v", "size": 1}}`, true},
+	{`{"extendIntake": 1, "reprocess": {"documentId": "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa", "attempt": 2}}`, true},
 }
 
 func (w *world) noise(n int) {
