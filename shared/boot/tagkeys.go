@@ -27,8 +27,12 @@ const minTagKey = 32
 // EXTEND_TAG_KEY in the environment wins, for `sam local invoke`. The error wraps
 // [ErrSecretUnusable] where what is there can be no key.
 func TagKeys(client *secretsmanager.Client, id string, getenv func(string) string, now func() time.Time) document.KeyFunc {
-	if fixed := getenv("EXTEND_TAG_KEY"); fixed != "" {
+	if fixed := getenv("EXTEND_TAG_KEY"); len(fixed) >= minTagKey {
 		return document.StaticKeys(fixed)
+	} else if fixed != "" {
+		return func(context.Context, bool) (document.Keys, error) {
+			return nil, fmt.Errorf("%w: EXTEND_TAG_KEY has fewer than %d characters: it could be guessed", ErrSecretUnusable, minTagKey)
+		}
 	}
 	var mu sync.Mutex
 	var have document.Keys

@@ -68,6 +68,15 @@ func TestTagKeysThatCantBeUsed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	environment := func(key string) document.KeyFunc {
+		return TagKeys(nil, "tags", func(string) string { return key }, time.Now)
+	}
+	if keys, err := environment(long)(t.Context(), true); err != nil || !slices.Equal(keys, document.Keys{long}) {
+		t.Errorf("from the environment: %d keys, %v", len(keys), err)
+	}
+	if _, err := environment(long[1:])(t.Context(), false); err == nil {
+		t.Error("a short key from the environment: no error")
+	}
 	if _, err := parseTagKeys(nil); err == nil {
 		t.Error("binary data: no error")
 	}
