@@ -73,7 +73,7 @@ func TestCostsOfTheDocs(t *testing.T) {
 	}
 	for _, row := range []string{
 		fmt.Sprintf("| %d alarms, which watch %d metrics | %.2f |", alarms, watched, float64(watched)*priceAlarmMetric),
-		fmt.Sprintf("| the secret | %.2f |", float64(secrets)*priceSecret),
+		fmt.Sprintf("| the %d secrets | %.2f |", secrets, float64(secrets)*priceSecret),
 		fmt.Sprintf("| polling the upload queue; the other %d queues are free while nothing is in them | %.2f |", queues-1, polls),
 		fmt.Sprintf("| reconcile, every minute | %.2f |", reconcile),
 		fmt.Sprintf("| **an idle stack** | **%.2f** |", idle),

@@ -44,7 +44,7 @@ func TestLongestEnvironmentFits(t *testing.T) {
 		case p.Type == "Number":
 			return max(len(*p.MaxValue), len("1234.5678"))
 		default: // a pattern without a length of its own
-			n, ok := map[string]int{"ExistingBucketName": 63, "ProcessorVersion": len("1234.1234"), "ProcessorId": 40, "ExtendWorkspaceId": 40, "ExtendBaseUrl": 80, "PayloadHosts": 400}[name]
+			n, ok := map[string]int{"ExistingBucketName": 63, "ProcessorVersion": len("1234.1234"), "ProcessorId": 40, "ExtendWorkspaceId": 40, "ExtendBaseUrl": 80, "PayloadHosts": 400, "ExistingBucketAccount": 12}[name]
 			if !ok {
 				t.Errorf("how long %s can be is not known to this test", name)
 			}
