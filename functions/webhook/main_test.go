@@ -89,8 +89,9 @@ func TestNewIsWired(t *testing.T) {
 			t.Fatalf("%+v, %v", response, err)
 		}
 	}
+	// The payload names no file, so that its tag alone says whose run it is: the ledger is asked by the run's id.
 	calls := strings.Join(cloud.calls, ", ")
-	if !strings.HasPrefix(calls, "GetItem, PutItem, S3 PUT /results/"+docID+"/1-") || !strings.HasSuffix(calls, ".json, GetItem, PutItem") || cloud.table != "documents" {
+	if !strings.HasPrefix(calls, "Query, GetItem, PutItem, Query, S3 PUT /results/"+docID+"/1-") || !strings.HasSuffix(calls, ".json, GetItem, PutItem") || cloud.table != "documents" {
 		t.Errorf("table %s, calls %s", cloud.table, calls)
 	}
 	if want := `{"n":3.1415926535897932384626433832795028841971}`; cloud.body != want { // as it was in the delivery, which json.Marshal compacted

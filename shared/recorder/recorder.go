@@ -318,7 +318,7 @@ func (r *Recorder) owner(ctx context.Context, run *extend.Run, seen asOf) (owner
 				return owner{}, err
 			}
 		}
-		if foreign || o.unproved || !o.signed {
+		if foreign || o.unproved || !o.signed || !named(run, o.id, o.attempt) {
 			// The tag was changed on the way, or is another's: what the ledger knows counts for more.
 			rec, err := r.byRun(ctx, run, seen)
 			switch {
@@ -358,6 +358,14 @@ func (r *Recorder) owner(ctx context.Context, run *extend.Run, seen asOf) (owner
 		return owner{}, err
 	}
 	return owner{id: run.ID, attempt: 1}, nil
+}
+
+// named reports whether one of the run's files has the token of this attempt.
+func named(run *extend.Run, id string, attempt int) bool {
+	return slices.ContainsFunc(run.FileNames(), func(name string) bool {
+		token, ok := document.ParseToken(name)
+		return ok && token.DocumentID == id && token.Attempt == attempt
+	})
 }
 
 // of reports whether Extend was asked for the run because a record has it.

@@ -410,14 +410,24 @@ func TestAKnownRunWhateverItsTagSays(t *testing.T) {
 		}
 		return text
 	}
+	whole := func(s document.Source) json.RawMessage {
+		text, err := json.Marshal(documenttest.Tag(stack, s, 1).Metadata())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	other := source
+	other.Key = "in/b.pdf"
 	for name, c := range map[string]struct {
 		metadata json.RawMessage
 		alarm    bool
 	}{
-		"another stack":         {tag(func(m map[string]any) { m["stack"] = "123456789012/EU-WEST-1/intake" }), true},
-		"another document":      {tag(func(m map[string]any) { m["documentId"] = "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa" }), true},
-		"a key in another form": {tag(func(m map[string]any) { m["key"] = "in/A.pdf" }), false},
-		"none":                  {nil, false},
+		"another stack":              {tag(func(m map[string]any) { m["stack"] = "123456789012/EU-WEST-1/intake" }), true},
+		"another document":           {tag(func(m map[string]any) { m["documentId"] = "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa" }), true},
+		"another document's, signed": {whole(other), true},
+		"a key in another form":      {tag(func(m map[string]any) { m["key"] = "in/A.pdf" }), false},
+		"none":                       {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
