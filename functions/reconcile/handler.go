@@ -274,10 +274,7 @@ func (in *invocation) missing(ctx context.Context, rec *ledger.Record) error {
 // has been under way for too long.
 func (in *invocation) log(rec *ledger.Record) *slog.Logger {
 	log := slog.With(slog.Any("", rec))
-	since := rec.UploadedAt
-	if rec.Revision > 0 || since.IsZero() { // one that is reprocessed is under way since it was submitted anew
-		since = rec.SubmittedAt
-	}
+	since := rec.Since()
 	if !rec.State.Terminal() && !since.IsZero() && in.now().Sub(since) > in.stalledAfter {
 		log = log.With("since", since, metric.Stalled.One())
 	}

@@ -137,19 +137,17 @@ func (h *Handler) pause(ctx context.Context, d disposition) {
 // countStalled counts a document that has not ended long after its upload, whatever came
 // of this message: every way through submit ends here.
 func (h *Handler) countStalled(ctx context.Context, u document.UploadEvent, d disposition) {
-	uploaded := u.Source.UploadedAt
+	since := u.Source.UploadedAt
 	switch {
 	case d.record != nil && d.record.State.Terminal(), d.record == nil && (d.kind == done || d.kind == deadLetter):
 		return
-	case d.record != nil && d.record.Revision > 0: // one that is reprocessed is under way since it was submitted anew
-		uploaded = d.record.SubmittedAt
 	case d.record != nil:
-		uploaded = d.record.UploadedAt
+		since = d.record.Since()
 	}
-	if uploaded.IsZero() || h.Now().Sub(uploaded) <= h.config.StalledAfter {
+	if since.IsZero() || h.Now().Sub(since) <= h.config.StalledAfter {
 		return
 	}
-	slog.WarnContext(ctx, "document stalled", "document_id", d.documentID, "since", uploaded, "reason", d.reason, metric.Stalled.One())
+	slog.WarnContext(ctx, "document stalled", "document_id", d.documentID, "since", since, "reason", d.reason, metric.Stalled.One())
 }
 
 // guard keeps a panic over one upload from harming the others.

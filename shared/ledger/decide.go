@@ -22,7 +22,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 	next.Version++
 	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
 	write := func(v Verdict) (Decision, error) {
-		next.fallBack()
+		next.fallBack(now)
 		return Decision{Verdict: v, Record: &next, Written: true}, nil
 	}
 
@@ -50,7 +50,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		case rec.State == Submitting:
 			// The claimer is dead. It may have sent its POST until the lease's last moment.
 			next.unconfirmed(rec.LeaseUntil, now)
-			next.Unanswered++
+			next.SharedUnanswered++ // it is not the document's doing, and most often nothing was sent
 			return write(Search)
 		case rec.State == Unconfirmed:
 			v = Search
@@ -178,7 +178,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		// There is a search of the whole window between two POSTs, so that their number says how long
 		// it was tried; times in which nothing was sent don't count.
 		if rec.Unanswered >= r.MaxUnanswered || time.Duration(rec.SharedUnanswered)*r.ConfirmWindow >= r.GiveUpAfter {
-			next.endBecause(Refused, NoAnswer, fmt.Sprintf("the outcome of %d POSTs in a row was unknown, and no run was found: ask Extend about the file, and reprocess the document", rec.Unanswered+rec.SharedUnanswered), now)
+			next.endBecause(Refused, NoAnswer, fmt.Sprintf("the outcome of %d claims in a row was unknown, and no run was found: ask Extend about the file, and reprocess the document", rec.Unanswered+rec.SharedUnanswered), now)
 			return write(Stored)
 		}
 		next.waiting("no run found in the confirm window", now)
@@ -338,7 +338,7 @@ func (rec *Record) newerThan(f RunEnded) bool {
 func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision, error) {
 	unchanged := func(v Verdict) (Decision, error) { return Decision{Verdict: v, Record: rec}, nil }
 	write := func(v Verdict) (Decision, error) {
-		next.fallBack()
+		next.fallBack(now)
 		return Decision{Verdict: v, Record: next, Written: true}, nil
 	}
 	past := PastRun{Attempt: f.Attempt, RunID: f.RunID, State: f.State, FailureReason: f.FailureReason, FailureMessage: f.FailureMessage, Credits: f.Credits, At: now}

@@ -85,6 +85,8 @@ type Record struct {
 	LeaseUntil       time.Time `dynamodbav:"leaseUntil,omitempty"`
 	UnconfirmedSince time.Time `dynamodbav:"unconfirmedSince,omitempty"`
 	SubmittedAt      time.Time `dynamodbav:"submittedAt,omitempty"`
+	// AttemptSince is when the attempt began to wait for its turn; zero for the first.
+	AttemptSince time.Time `dynamodbav:"attemptSince,omitempty"`
 	// TagSigned says that every POST of this attempt that can have made a run carried a signed
 	// tag: a run whose tag is not signed is another's.
 	TagSigned bool `dynamodbav:"tagSigned,omitempty"`
@@ -256,4 +258,19 @@ func (r *Record) check() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s: %s", ErrRecord, r.DocumentID, problem)
+}
+
+// Since is since when the document has been under way: since its upload, or, when a result of
+// it was announced before, since its present attempt was asked for. Zero: nobody knows.
+func (rec *Record) Since() time.Time {
+	begun := []time.Time{rec.UploadedAt, rec.AttemptSince, rec.SubmittedAt}
+	if rec.Revision > 0 {
+		begun = begun[1:]
+	}
+	for _, t := range begun {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
 }

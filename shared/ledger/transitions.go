@@ -207,10 +207,11 @@ func (rec *Record) endBecause(s State, code, message string, now time.Time) {
 	rec.FailureReason, rec.FailureMessage = cut(code, maxReason), cut(message, maxMessage)
 }
 
-// fallBack ends a document that came to no output by the output of an earlier run, if
-// that turned out well after its attempt had been given up.
-func (rec *Record) fallBack() {
-	if rec.State == Processed || rec.State == Skipped || !rec.State.Terminal() || rec.OutputRunID == rec.RunID {
+// fallBack ends a document that came to no output, or whose attempt turned out not to have
+// been sent, by the output of an earlier run, if that turned out well after its attempt had
+// been given up.
+func (rec *Record) fallBack(now time.Time) {
+	if rec.State != Waiting && !rec.State.Terminal() || rec.State == Processed || rec.State == Skipped || rec.OutputRunID == rec.RunID {
 		return
 	}
 	i := slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.Late && n.RunID == rec.OutputRunID })
@@ -219,7 +220,11 @@ func (rec *Record) fallBack() {
 	}
 	late := rec.Runs[i]
 	rec.Runs = slices.Delete(rec.Runs, i, i+1)
-	rec.appendRun(PastRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State, FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: rec.FinishedAt})
+	if rec.State == Waiting {
+		rec.end(Processed, now)
+	} else {
+		rec.appendRun(PastRun{Attempt: rec.Attempt, RunID: rec.RunID, State: rec.State, FailureReason: rec.FailureReason, FailureMessage: rec.FailureMessage, Credits: rec.Credits, At: rec.FinishedAt})
+	}
 	rec.State, rec.RunID, rec.RunURL, rec.RunAttempt = Processed, late.RunID, "", late.Attempt
 	rec.Type, rec.Reviewed, rec.Edited, rec.Digest, rec.Credits = late.Type, late.Reviewed, late.Edited, late.Digest, late.Credits
 	rec.FailureReason, rec.FailureMessage, rec.RequestID = "", "", ""
@@ -289,5 +294,6 @@ func (rec *Record) archive(now time.Time) {
 func (rec *Record) startAttempt(reason string, now time.Time) {
 	rec.archive(now)
 	rec.Attempt++
+	rec.AttemptSince = now
 	rec.waiting(reason, now)
 }
