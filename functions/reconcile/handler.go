@@ -215,7 +215,7 @@ func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err er
 		switch status := strconv.Itoa(e.StatusCode); {
 		case e.StatusCode == http.StatusNotFound && e.FromAPI:
 			return in.missing(ctx, rec)
-		case e.StatusCode == http.StatusTooManyRequests:
+		case e.StatusCode == http.StatusTooManyRequests && e.FromAPI:
 			in.log(rec).WarnContext(ctx, "paused", "reason", status, "error", err, metric.RateLimited.One())
 			return errStop
 		case e.FromAPI && e.StatusCode == http.StatusForbidden && in.forbidden == 0:

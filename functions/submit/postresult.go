@@ -68,7 +68,7 @@ func afterPost(c circumstances, run *extend.Run, err error) (ledger.Fact, dispos
 	}
 	reason := strings.TrimSpace(fmt.Sprintf("%d %s", e.StatusCode, e.Code))
 	switch s := e.StatusCode; {
-	case s == http.StatusTooManyRequests:
+	case s == http.StatusTooManyRequests && e.FromAPI:
 		// The plan's limit, for everybody: the rest of the batch would hear the same.
 		return notAccepted(reason, disposition{after: cmp.Or(min(e.RetryAfter, maxRatePause), min(backoff(c.receives), maxRatePause)), pauses: true, cause: strconv.Itoa(s)})
 	case e.FromAPI && (s == http.StatusUnauthorized || s == http.StatusPaymentRequired || s == http.StatusGone):

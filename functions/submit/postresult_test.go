@@ -58,9 +58,9 @@ func TestAfterPost(t *testing.T) {
 		{"400 without a code", &extend.Error{StatusCode: 400, Message: "m", FromAPI: true}, ledger.Refusal{ClaimNumber: 7, Code: "400", Message: "m"}, disposition{reason: "400"}},
 		{"409, but retryable", func() error { e := refusal(409); e.Retryable = true; return e }(), own("409 C", "C", "m"), waits("409 C")},
 
-		// The plan's limit, whoever says it.
+		// The plan's limit.
 		{"429", refusal(429), notAccepted("429 C", 8*time.Second), disposition{kind: delayed, after: 8 * time.Second, reason: "429 C", pauses: true, cause: "429"}},
-		{"429 of a gateway", foreign(429), notAccepted("429", 8*time.Second), disposition{kind: delayed, after: 8 * time.Second, reason: "429", pauses: true, cause: "429"}},
+		{"429 of a firewall", foreign(429), own("429, not the API's", "NOT_THE_API", proxy+"429: <html>"), waits("429, not the API's")},
 		{"429 with Retry-After", func() error { e := refusal(429); e.RetryAfter = time.Minute; return e }(), notAccepted("429 C", time.Minute), disposition{kind: delayed, after: time.Minute, reason: "429 C", pauses: true, cause: "429"}},
 		{"429 with an absurd Retry-After", func() error { e := refusal(429); e.RetryAfter = 30_000 * time.Second; return e }(), notAccepted("429 C", time.Minute), disposition{kind: delayed, after: time.Minute, reason: "429 C", pauses: true, cause: "429"}},
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,38 +160,47 @@ const (
 // software that signs none.
 func (a *attempt) whose(ctx context.Context, rec *ledger.Record, run *extend.Run) (whose, error) {
 	names := run.FileNames()
-	named := false
-	for _, name := range names {
-		token, ok := document.ParseToken(name)
-		named = named || ok && token.DocumentID == rec.DocumentID && token.Attempt == rec.Attempt
+	anyToken := false
+	named := func(id string, attempt int) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			token, ok := document.ParseToken(name)
+			anyToken = anyToken || ok
+			return ok && token.DocumentID == id && token.Attempt == attempt
+		})
 	}
+	ourName := named(rec.DocumentID, rec.Attempt)
 	tag, err := document.ParseTag(run.Metadata)
 	tagged := err == nil
 	matches := tagged && tag.DocumentID == rec.DocumentID && tag.Attempt == rec.Attempt
+	signed := false
+	if rec.TagSigned {
+		signatures := document.Signatures(names, rec.DocumentID, rec.Attempt)
+		if matches {
+			signatures = append(signatures, tag.Signature)
+		}
+		if signed, err = a.h.TagKeys.Verify(ctx, a.h.config.Stack, rec.DocumentID, rec.Attempt, signatures...); err != nil {
+			return another, err
+		}
+	}
 	switch {
+	case signed && rec.OtherProcessor(run.ProcessorID):
+		return copied, nil
+	case signed: // whatever became of the rest on its way
+		return ours, nil
 	case tagged && tag.Stack != a.h.config.Stack:
 		return another, nil
-	case tagged && !matches && !named && tag.DocumentID == rec.DocumentID:
+	case tagged && !matches && !ourName && tag.DocumentID == rec.DocumentID:
 		return another, nil // the token of attempt 1 is in that of attempt 10
-	case !matches && len(names) == 0:
-		return unidentified, nil
-	case !tagged && !named:
+	case tagged && !matches && named(tag.DocumentID, tag.Attempt):
+		return another, nil // our token is in its key
+	case !tagged && !ourName && anyToken:
 		return another, nil
-	case !rec.TagSigned && tagged && !matches:
+	case !matches && !ourName && !anyToken: // it was found by our token, and says nothing of it any more
 		return unidentified, nil
-	case !rec.TagSigned:
-		return ours, nil
-	}
-	signatures := document.Signatures(names, rec.DocumentID, rec.Attempt)
-	if matches {
-		signatures = append(signatures, tag.Signature)
-	}
-	signed, err := a.h.TagKeys.Verify(ctx, a.h.config.Stack, rec.DocumentID, rec.Attempt, signatures...)
-	switch {
-	case err != nil:
-		return another, err
-	case !signed || rec.OtherProcessor(run.ProcessorID):
+	case rec.TagSigned:
 		return copied, nil
+	case tagged && !matches:
+		return unidentified, nil
 	}
 	return ours, nil
 }

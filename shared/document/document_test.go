@@ -550,7 +550,7 @@ func TestParseToken(t *testing.T) {
 		"without extension": {Source{Bucket: "in", Key: "Invoice 42", VersionID: "v"}.FileName(1, ""), 1},
 		"none":              {"Invoice 42.pdf", 0},
 		"attempt 0":         {"a." + id + "-0.pdf", 0},
-		"two of them":       {"a." + id + "-1." + id + "-2.pdf", 0},
+		"one in the key":    {"a." + id + "-1." + id + "-2.pdf", 2},
 		"too large":         {"a." + id + "-99999999.pdf", 9999999},
 	} {
 		got, ok := ParseToken(c.fileName)

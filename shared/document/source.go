@@ -95,18 +95,19 @@ func Token(documentID string, attempt int) string {
 var tokens = regexp.MustCompile(`(doc_[a-z2-7]{26})-([1-9][0-9]{0,6})(?:-([a-z2-7]{26}))?`)
 
 // ParseToken finds the document and the attempt whose token a file name carries, and its
-// signature, if there is one; the other fields of the Tag are empty. It finds none where
-// there are several: such a name is not one of ours.
+// signature, if there is one; the other fields of the Tag are empty. It is the last one:
+// those before it are of the key, of a file that was downloaded from Extend, say.
 func ParseToken(fileName string) (t Tag, ok bool) {
-	found := tokens.FindAllStringSubmatch(fileName, 2)
-	if len(found) != 1 {
+	found := tokens.FindAllStringSubmatch(fileName, -1)
+	if len(found) == 0 {
 		return Tag{}, false
 	}
-	attempt, err := strconv.Atoi(found[0][2])
+	last := found[len(found)-1]
+	attempt, err := strconv.Atoi(last[2])
 	if err != nil || attempt > maxAttempt {
 		return Tag{}, false
 	}
-	return Tag{DocumentID: found[0][1], Attempt: attempt, Signature: found[0][3]}, true
+	return Tag{DocumentID: last[1], Attempt: attempt, Signature: last[3]}, true
 }
 
 const (

@@ -135,7 +135,7 @@ func newError(p prepared, res *http.Response, key string, now time.Time) *Error 
 		RequestID:  cmp.Or(f.requestID, requestID),
 		Retryable:  f.retryable,
 		DocURL:     f.docURL,
-		FromAPI:    f.proof || f.shaped && (requestID != "" || version != "" || res.StatusCode == http.StatusTooManyRequests),
+		FromAPI:    f.proof && (f.known || requestID != "") || f.shaped && (requestID != "" || version != "" || res.StatusCode == http.StatusTooManyRequests),
 		APIVersion: version,
 		RetryAfter: parseRetryAfter(res.Header.Get("Retry-After"), now),
 		Body:       bytes.Clone(body[:min(len(body), keptBody)]),
@@ -148,8 +148,9 @@ type errorBody struct {
 	retryable                        bool
 
 	said   bool // it says anything of one
+	known  bool // it has no members that the API does not write
 	shaped bool // it has the members of one of the API's shapes, and no others
-	proof  bool // nobody but the API writes so
+	proof  bool // nobody but the API writes so, unless there are other members
 }
 
 // parseErrorBody knows the shapes in use under this one version:
@@ -166,8 +167,10 @@ type errorBody struct {
 // that a body is the API's own is believed
 //
 //   - of a text "error" beside "success": false;
-//   - of a "code" in capitals with a "message", beside a "retryable" that is true or false, a "requestId", or
+//   - of a "code" in capitals with a "message", beside a "retryable" that is true or false, a "requestId" of the API's form, or
 //     "success": false. The vendor declares all four as always present, and no gateway that we know of writes such a pair;
+//   - of both only if there is nothing else in it, such as a "path" or a "statusCode" of a framework, or the answer has the
+//     API's request id in its header;
 //   - of less, {"error": "text"} or code and message alone, only if nothing is in it that the API does not write, and the
 //     answer has a header of the API's ([requestIDHeader], [versionHeader]) or is a 429, for which the shape is published.
 //
@@ -197,13 +200,17 @@ func parseErrorBody(body []byte) errorBody {
 	}
 	structured := codePattern.MatchString(f.code) && text(o["message"]) != ""
 	f.said = f.code != "" || f.message != ""
+	f.known = known
 	f.shaped = known && (plain != "" || structured)
-	f.proof = plain != "" && failed || structured && (retryable == "true" || retryable == "false" || f.requestID != "" || failed)
+	f.proof = plain != "" && failed || structured && (retryable == "true" || retryable == "false" || strings.HasPrefix(f.requestID, requestIDPrefix) || failed)
 	if !f.said {
 		f.message = clean.Text(string(body), maxMessage)
 	}
 	return f
 }
+
+// requestIDPrefix is how the API's request ids begin.
+const requestIDPrefix = "req_"
 
 var codePattern = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$`)
 

@@ -109,7 +109,11 @@ func TestWhoRefused(t *testing.T) {
 		// The API's own.
 		{"plain", 404, "", `{"success": false, "error": "Processor not found."}`, true},
 		{"plain, with a code", 400, "", `{"success": false, "error": "No.", "code": "CORRUPT_FILE"}`, true},
-		{"plain, with a new member", 400, "", `{"success": false, "error": "No.", "hint": "x"}`, true},
+		{"plain, with a new member and the API's header", 400, id, `{"success": false, "error": "No.", "hint": "x"}`, true},
+		{"plain, with a new member", 400, "", `{"success": false, "error": "No.", "hint": "x"}`, false},
+		{"plain, of a framework", 404, "", `{"success":false,"error":"Not Found","statusCode":404,"path":"/processor_runs"}`, false},
+		{"plain, of a proxy", 401, "", `{"success":false,"error":"Unauthorized","realm":"corp-proxy"}`, false},
+		{"structured, of a gateway", 404, "", `{"code":"ROUTE_NOT_FOUND","message":"No route.","requestId":"6f1c2a"}`, false},
 		{"plain, in a 429", 429, "", `{"error": "Too many requests."}`, true},
 		{"plain, without success but with the request id", 404, id, `{"error": "No."}`, true},
 		{"plain, without success but with the version", 404, version, `{"error": "No."}`, true},

@@ -312,12 +312,13 @@ var errForeign = errors.New("another stack's")
 func (r *Recorder) owner(ctx context.Context, run *extend.Run, seen asOf) (owner, error) {
 	if tag, err := document.ParseTag(run.Metadata); err == nil {
 		o := owner{id: tag.DocumentID, attempt: tag.Attempt, unproved: !tag.HasSource()}
-		foreign := tag.Stack != r.Stack
-		if !foreign && !seen.of(run) { // the ledger's word needs no key
+		if !seen.of(run) || tag.Stack != r.Stack { // else the ledger's word needs no key
 			if o.signed, err = r.signed(ctx, run, o.id, o.attempt, tag.Signature); err != nil {
 				return owner{}, err
 			}
 		}
+		// The signature is over the stack's name: with it, the name came back in another spelling.
+		foreign := tag.Stack != r.Stack && !o.signed
 		if foreign || o.unproved || !o.signed || !named(run, o.id, o.attempt) {
 			// The tag was changed on the way, or is another's: what the ledger knows counts for more.
 			rec, err := r.byRun(ctx, run, seen)

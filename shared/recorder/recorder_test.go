@@ -423,11 +423,12 @@ func TestAKnownRunWhateverItsTagSays(t *testing.T) {
 		metadata json.RawMessage
 		alarm    bool
 	}{
-		"another stack":              {tag(func(m map[string]any) { m["stack"] = "123456789012/EU-WEST-1/intake" }), true},
-		"another document":           {tag(func(m map[string]any) { m["documentId"] = "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa" }), true},
-		"another document's, signed": {whole(other), true},
-		"a key in another form":      {tag(func(m map[string]any) { m["key"] = "in/A.pdf" }), false},
-		"none":                       {nil, false},
+		"our stack in another spelling": {tag(func(m map[string]any) { m["stack"] = "123456789012&#x2F;EU-WEST-1/intake" }), false},
+		"another stack":                 {tag(func(m map[string]any) { m["stack"], m["signature"] = "123456789012/eu-west-1/other", "" }), true},
+		"another document":              {tag(func(m map[string]any) { m["documentId"] = "doc_aaaaaaaaaaaaaaaaaaaaaaaaaa" }), true},
+		"another document's, signed":    {whole(other), true},
+		"a key in another form":         {tag(func(m map[string]any) { m["key"] = "in/A.pdf" }), false},
+		"none":                          {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
