@@ -102,3 +102,49 @@ func TestAFirewallThatSaysTooManyRequests(t *testing.T) {
 	}
 	in.wantState(u, ledger.Refused, "")
 }
+
+// A run that may not be looked at is that document's own affair, until others hear the same.
+func TestASearchThatIsForbidden(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+		switch {
+		case c.Route == fakeextend.RouteCreate && strings.Contains(c.FileName, "sick"):
+			return fakeextend.Fault{Status: 504, After: true}
+		case c.Route == fakeextend.RouteGet:
+			return fakeextend.Fault{Status: 403}
+		}
+		return fakeextend.Fault{}
+	}))
+	sick, u := put("sick")
+	for i := range 20 {
+		good, _ := put(fmt.Sprint("good", i))
+		r := in.receive(sick, good)
+		if _, back := r.Back[good.id]; back {
+			t.Errorf("round %d: a healthy file has to come back", i)
+		}
+		in.clock.advance(max(r.Back[sick.id], time.Second))
+	}
+	if rec := in.record(u); rec.State != ledger.Unconfirmed || rec.FailedSearches == 0 {
+		t.Errorf("%s, %d failed searches", rec.State, rec.FailedSearches)
+	}
+}
+
+// The run is there, and can't be read: it is the document's, and reconcile keeps the bytes.
+func TestASearchThatFindsWhatCantBeRead(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, faults(func(c fakeextend.Call) fakeextend.Fault {
+		switch c.Route {
+		case fakeextend.RouteCreate:
+			return fakeextend.Fault{Status: 504, After: true}
+		case fakeextend.RouteGet:
+			return fakeextend.Fault{ChangeRuns: fakeextend.Set("output", `{"confidence": NaN}`)}
+		}
+		return fakeextend.Fault{}
+	}))
+	m, u := put("a")
+	in.receive(m)
+	in.clock.advance(time.Minute)
+	in.want(in.receive(m), allDone)
+	in.wantProcessing(u)
+	in.wantRuns(1)
+}

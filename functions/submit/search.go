@@ -23,7 +23,7 @@ func (a *attempt) search(ctx context.Context, rec *ledger.Record) (d disposition
 	searchedAt := a.h.Now()
 	found, err := a.find(ctx, rec)
 	if err != nil {
-		then := a.afterSearch(err)
+		then := a.afterSearch(ctx, rec, err)
 		if then.pauses || errors.Is(err, errTooLong) { // it is about the account, or was not asked: nothing is said of the document
 			log.WarnContext(ctx, "search failed", "error", err)
 			return then, false
@@ -87,7 +87,7 @@ func (a *attempt) searchFailed(ctx context.Context, rec *ledger.Record, err erro
 }
 
 // afterSearch is when to search again after a search that failed, and whether all have to wait.
-func (a *attempt) afterSearch(err error) disposition {
+func (a *attempt) afterSearch(ctx context.Context, rec *ledger.Record, err error) disposition {
 	d := disposition{kind: delayed, after: max(backoff(a.receives), firstSearch), reason: "search failed"}
 	e, ok := errors.AsType[*extend.Error](err)
 	if !ok {
@@ -95,9 +95,10 @@ func (a *attempt) afterSearch(err error) disposition {
 	}
 	d.reason += strings.TrimRight(fmt.Sprintf(": %d %s", e.StatusCode, e.Code), " ")
 	switch s := e.StatusCode; {
-	case s == http.StatusTooManyRequests:
+	case s == http.StatusTooManyRequests && e.FromAPI:
 		d.after, d.pauses, d.cause = max(min(e.RetryAfter, maxRatePause), firstSearch), true, strconv.Itoa(s)
-	case e.FromAPI && (s == http.StatusUnauthorized || s == http.StatusPaymentRequired || s == http.StatusForbidden || s == http.StatusGone):
+	case e.FromAPI && (s == http.StatusUnauthorized || s == http.StatusPaymentRequired || s == http.StatusGone),
+		e.FromAPI && s == http.StatusForbidden && a.circumstances(ctx, rec).shared(d.reason): // else it may be this run's own affair
 		d.after, d.pauses, d.cause = a.h.config.Pause, true, strconv.Itoa(s)
 	}
 	return d
@@ -124,6 +125,10 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 			return nil, fmt.Errorf("more than %d runs have the token of %s", maxCandidates, rec.DocumentID)
 		}
 		run, err := a.get(ctx, s.ID)
+		if u, ok := errors.AsType[*extend.UnreadableError](err); ok && u.RunID == s.ID {
+			// What can be read of it says whose it is; reconcile sees to the rest.
+			run, err = &extend.Run{ID: u.RunID, Metadata: u.Metadata}, nil
+		}
 		if err != nil {
 			return nil, err
 		}
