@@ -237,6 +237,9 @@ func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err er
 	if answered {
 		fact.Reason += ": " + strconv.Itoa(e.StatusCode)
 	}
+	if status, ok := errors.AsType[*recorder.StatusError](err); ok {
+		fact.Reason = status.Error()
+	}
 	if answer, ok := errors.AsType[*extend.AnswerError](err); ok {
 		fact.Reason = "Extend's answer about the run can't be read"
 		location, putErr := in.put(ctx, "unreadable/"+rec.RunID+".json", answer.Body)

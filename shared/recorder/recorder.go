@@ -32,6 +32,7 @@ import (
 	"slices"
 
 	"extend-intake/shared/boot"
+	"extend-intake/shared/clean"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
@@ -410,6 +411,8 @@ func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Resul
 		if fact, err = r.place(ctx, o.id, f); err != nil {
 			return Result{}, err
 		}
+	} else if !under(run.Status) {
+		return result, &StatusError{RunID: run.ID, Status: run.Status}
 	} else if !seen.fetched { // a delivery is about what has ended
 		result.Verdict = ledger.Confirm
 		return result, nil
@@ -445,6 +448,22 @@ var terminal = map[extend.Status]ledger.State{
 	extend.StatusProcessed: ledger.Processed,
 	extend.StatusFailed:    ledger.Failed,
 	extend.StatusCancelled: ledger.Cancelled,
+}
+
+// under reports whether a run of this status is under way, as the API's documentation has it.
+// https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/get-processor-run
+func under(s extend.Status) bool { return s == extend.StatusPending || s == extend.StatusProcessing }
+
+// StatusError means that Extend shows a run in a status that nobody knows: it says neither that
+// the run is under way nor how it ended.
+type StatusError struct {
+	RunID  string
+	Status extend.Status
+}
+
+// Error names the status.
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("run %s has the status %q, which is not one of Extend's documented ones", e.RunID, clean.Text(string(e.Status), 64))
 }
 
 // runEnded is what the ledger has to know of a run that has ended, beside whose it is.

@@ -302,9 +302,10 @@ func TestARunThatHasNotEnded(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t)
 		d.submitted()
-		r := d.record(with(pending(), func(r *extend.Run) { r.Status = "NEEDS_REVIEW" }), true, ledger.Unchanged)
-		if r.Record.State != ledger.Processing {
-			t.Errorf("record %+v", r.Record)
+		run := with(pending(), func(r *extend.Run) { r.Status = "COMPLETED" })
+		_, err := d.Fetched(t.Context(), run, d.seen(run))
+		if e, ok := errors.AsType[*StatusError](err); !ok || e.Status != "COMPLETED" || e.RunID != "dpr_1" {
+			t.Errorf("%v: it is neither under way nor ended", err)
 		}
 	})
 	t.Run("Extend can't be asked", func(t *testing.T) {
