@@ -17,7 +17,7 @@ import (
 var ErrStopped = errors.New("stopped")
 
 // Main runs a command that uses a stack, with the arguments and the output of this
-// process, and returns the exit status. The command's context ends on Ctrl-C, SIGTERM
+// process, which are [Printable], and returns the exit status. The command's context ends on Ctrl-C, SIGTERM
 // or SIGHUP, or when the process that started this one is gone. The status is 0 without
 // an error or with flag.ErrHelp, 130 with [ErrStopped], and otherwise 1.
 func Main(name string, command func(ctx context.Context, args []string, out io.Writer) error) int {
@@ -36,14 +36,14 @@ func Main(name string, command func(ctx context.Context, args []string, out io.W
 		}
 		stop(ErrStopped)
 	}()
-	switch err := command(ctx, os.Args[1:], os.Stdout); {
+	switch err := command(ctx, os.Args[1:], Printable(os.Stdout)); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, ErrStopped):
 		fmt.Fprintln(os.Stderr, "stopped, nothing is left running")
 		return 130
 	default:
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(Printable(os.Stderr), "%s: %v\n", name, err)
 		return 1
 	}
 }
