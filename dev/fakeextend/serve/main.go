@@ -5,9 +5,10 @@
 //
 //	go run ./dev/fakeextend/serve --listen 127.0.0.1:8089 \
 //		--processor dp_invoices:EXTRACT --processing-time 2s \
-//		--webhook-url http://127.0.0.1:3000/webhook --webhook-secret wss_local
+//		--webhook-url http://127.0.0.1:3000/webhook --webhook-secret wss_…
 //
-// The first line of its output is its base URL; then it tells each step.
+// The first line of its output is its base URL, the second its API key, which is made up
+// for each run; then it tells each step.
 package main
 
 import (
@@ -27,6 +28,7 @@ import (
 	"time"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/guard"
 )
 
 func main() {
@@ -57,9 +59,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "http://%s\n", listener.Addr())
+	fmt.Fprintf(stdout, "http://%s\n%s\n", listener.Addr(), opts.APIKey)
 
-	server := &http.Server{Handler: fake, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: guard.Local(fake), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
@@ -84,14 +86,14 @@ func parse(args []string, stderr io.Writer) (listen string, opts fakeextend.Opti
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
 		fmt.Fprint(stderr, `Serves a fake Extend (API version 2025-04-21) on this machine, for the local run.
-The first line printed is its base URL; after that, one line per step.
+The first line printed is its base URL, the second its API key; after that, one line per step.
 It ends on an interrupt.
 
 `)
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&listen, "listen", "127.0.0.1:0", "loopback `address` to listen on; port 0 takes a free one")
-	flags.StringVar(&opts.APIKey, "api-key", "sk_local", "the only `key` that is accepted")
+	opts.APIKey = "sk_" + rand.Text() // not an option, so that it is never one that others know
 	flags.Func("processor", "`id[:type[:name]]` of a processor, with type EXTRACT (default), CLASSIFY or SPLITTER;\nmay be repeated (default dp_local:EXTRACT:Local extractor)", func(value string) error {
 		p, err := parseProcessor(value)
 		opts.Processors = append(opts.Processors, p)
@@ -148,7 +150,7 @@ func parseWorkflow(value string) (fakeextend.Workflow, error) {
 }
 
 // checkLoopback keeps the fake off the network: it fetches any URL that a
-// holder of its well-known key names.
+// holder of its key names.
 func checkLoopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

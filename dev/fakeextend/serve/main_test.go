@@ -51,7 +51,8 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// It prints its base URL first, answers there, tells steps, and ends with its context.
+// It prints its base URL and its key first, answers there whoever has the key and is no
+// page in a browser, tells steps, and ends with its context.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -67,23 +68,42 @@ func TestRun(t *testing.T) {
 		t.Fatalf("first line %q", lines.Text())
 	}
 	base := lines.Text()
+	if !lines.Scan() || len(lines.Text()) < 20 {
+		t.Fatalf("second line %q", lines.Text())
+	}
+	key := lines.Text()
 	told := make(chan string, 1)
 	go func() {
 		lines.Scan()
 		told <- lines.Text()
 		_, _ = io.Copy(io.Discard, out)
 	}()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/processor_runs", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("status %d", resp.StatusCode)
+	for name, tt := range map[string]struct {
+		host   string
+		header map[string]string
+		want   int
+	}{
+		"a page that has the key": {"", map[string]string{"Authorization": "Bearer " + key, "Origin": "https://evil.example"}, 403},
+		"rebinding":               {"rebind.example", map[string]string{"Authorization": "Bearer " + key}, 403},
+		"the key":                 {"", map[string]string{"Authorization": "Bearer " + key, "X-Extend-Api-Version": "2025-04-21"}, 200},
+		"the key of earlier days": {"", map[string]string{"Authorization": "Bearer sk_local"}, 401},
+	} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/processor_runs", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = tt.host
+		for name, value := range tt.header {
+			req.Header.Set(name, value)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != tt.want {
+			t.Errorf("%s: status %d, want %d", name, resp.StatusCode, tt.want)
+		}
 	}
 	if step := <-told; !strings.Contains(step, "request refused") || !strings.Contains(step, "HTTP 401") {
 		t.Errorf("step %q", step)
