@@ -7,17 +7,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync"
+
+	"extend-intake/dev/guard"
 )
 
 // recorder stands between the functions and the local AWS. It sends DynamoDB's calls
 // to a server of their own, and counts all calls while it is recording.
 type recorder struct {
-	aws, db *httputil.ReverseProxy
-	dbURL   string
+	aws, db http.Handler
+	direct  *http.Client // asks the database past everything
 	table   table
 
 	mu        sync.Mutex
@@ -33,24 +33,13 @@ type call struct {
 	units float64
 }
 
-func newRecorder(awsURL, dbURL string, t table) (*recorder, error) {
-	r := &recorder{dbURL: dbURL, table: t, calls: make(map[string]map[string]call)}
-	for target, proxy := range map[string]**httputil.ReverseProxy{awsURL: &r.aws, dbURL: &r.db} {
-		u, err := url.Parse(target)
-		if err != nil {
-			return nil, err
-		}
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.MaxIdleConnsPerHost = 10
-		// The host stays as it was: a presigned URL is signed with it.
-		*proxy = &httputil.ReverseProxy{Transport: transport, Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = u.Scheme, u.Host
-		}}
+// newRecorder returns one between whom it is served to, which has to be guarded, and the
+// programs behind these transports.
+func newRecorder(aws, db http.RoundTripper, t table) *recorder {
+	return &recorder{
+		aws: guard.Proxy(aws), db: guard.Proxy(db), direct: &http.Client{Transport: db},
+		table: t, calls: make(map[string]map[string]call),
 	}
-	if awsURL == dbURL {
-		r.db = r.aws
-	}
-	return r, nil
 }
 
 // at says which function is at work from now on, and whether its calls count.
@@ -184,13 +173,13 @@ func readUnits(size int, consistent bool) float64 {
 	return units
 }
 
-// rawItem is DynamoDB's answer to a GetItem. The local server checks no signature.
+// rawItem is DynamoDB's answer to a GetItem. The local server itself checks no signature.
 func (r *recorder) rawItem(table string, key attributes) ([]byte, error) {
 	body, err := json.Marshal(map[string]any{"TableName": table, "Key": key, "ConsistentRead": true})
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequest(http.MethodPost, r.dbURL, bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, "http://database", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +187,7 @@ func (r *recorder) rawItem(table string, key attributes) ([]byte, error) {
 	req.Header.Set("X-Amz-Target", "DynamoDB_20120810.GetItem")
 	req.Header.Set("X-Amz-Date", "20250101T000000Z")
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=0")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := r.direct.Do(req)
 	if err != nil {
 		return nil, err
 	}

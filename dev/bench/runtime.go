@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"extend-intake/dev/guard"
 	"extend-intake/dev/stack/child"
 )
 
@@ -162,28 +163,26 @@ type instance struct {
 	api     *lambdaAPI
 	cmd     *exec.Cmd
 	process *child.Child
-	server  *http.Server
+	server  *guard.Server
 	log     logCounter
 }
 
 // startInstance starts a bootstrap and waits until it asks for its first event.
 func startInstance(ctx context.Context, name, bootstrap string, env []string) (_ *instance, err error) {
 	i := &instance{name: name, api: newLambdaAPI()}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	secret := rand.Text()
+	if i.server, err = guard.Serve(guard.Secret(secret, i.api)); err != nil {
 		return nil, err
 	}
-	i.server = &http.Server{Handler: i.api, ReadHeaderTimeout: 10 * time.Second}
-	go i.server.Serve(listener) //nolint:errcheck // it ends by Close
 	i.cmd = exec.Command(bootstrap)
 	i.cmd.Env = append([]string{
-		"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(), "AWS_LAMBDA_FUNCTION_NAME=" + name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(i.server.URL, "http://") + "/" + secret, "AWS_LAMBDA_FUNCTION_NAME=" + name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_LAMBDA_LOG_LEVEL=INFO", "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=" + os.TempDir(),
 	}, env...)
 	i.cmd.Stdout, i.cmd.Stderr = &i.log, &i.log
 	began := time.Now()
 	if i.process, err = child.Start(i.cmd); err != nil {
-		_ = i.server.Close()
+		i.server.Close()
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	select {
@@ -233,7 +232,7 @@ func (i *instance) invoke(ctx context.Context, event []byte) (answer []byte, too
 // stop ends the process and returns the processor time that it took, all in all.
 func (i *instance) stop() time.Duration {
 	i.process.Stop()
-	_ = i.server.Close()
+	i.server.Close()
 	return i.cmd.ProcessState.UserTime() + i.cmd.ProcessState.SystemTime()
 }
 

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,15 +27,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/guard"
 	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/boot"
 )
 
-const (
-	processorID   = "dp_bench"
-	apiKey        = "sk_bench"
-	webhookSecret = "wss_bench"
-)
+const processorID = "dp_bench"
+
+// apiKey and webhookSecret are made up for each run.
+var apiKey, webhookSecret = "sk_" + rand.Text(), "wss_" + rand.Text()
 
 // functions are what is measured. The first is what the others are compared with.
 var functions = []string{"empty", "submit", "webhook", "publish", "reconcile"}
@@ -74,14 +73,12 @@ func (w *world) stop() {
 
 // serve serves on a free port of the loopback interface.
 func (w *world) serve(h http.Handler) (address string, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	server, err := guard.Serve(h)
 	if err != nil {
 		return "", err
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	go server.Serve(listener) //nolint:errcheck // it ends by Close
-	w.closers = append(w.closers, func() { _ = server.Close() })
-	return "http://" + listener.Addr().String(), nil
+	w.closers = append(w.closers, server.Close)
+	return server.URL, nil
 }
 
 func newWorld(ctx context.Context, root, dir string) (_ *world, err error) {
@@ -117,10 +114,8 @@ func newWorld(ctx context.Context, root, dir string) (_ *world, err error) {
 	if err := tmpl.table(&create, &definition); err != nil {
 		return nil, err
 	}
-	if w.recorder, err = newRecorder(local.URL, db.URL, definition); err != nil {
-		return nil, err
-	}
-	awsURL, err := w.serve(w.recorder)
+	w.recorder = newRecorder(local.Direct, db.Direct, definition)
+	awsURL, err := w.serve(emulator.Key.Signed(w.recorder, nil))
 	if err != nil {
 		return nil, err
 	}

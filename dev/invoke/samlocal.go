@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
+	"extend-intake/dev/guard"
 	"extend-intake/dev/stack"
 	"extend-intake/dev/stack/child"
 	"extend-intake/dev/stack/emulator"
@@ -97,6 +98,10 @@ func newSAMLocal(ctx context.Context, s *stack.Stack, image string) (*samLocal, 
 		"--template-file", template, "--env-vars", filepath.Join(s.Dir, "env.json"), "--add-host", containersHost + ":host-gateway",
 		"--skip-pull-image", "--parameter-overrides", "Architecture=" + stack.Architecture() + " ProcessorId=" + stack.ProcessorID,
 	}
+	// Containers take events from whoever reaches their port, which sam opens.
+	if host := guard.Address(); host != "127.0.0.1" {
+		l.args = append(l.args, "--container-host", host, "--container-host-interface", host)
+	}
 	if image != "" {
 		l.args = append(l.args, "--invoke-image", image)
 	}
@@ -141,7 +146,9 @@ func (l *samLocal) invoke(ctx context.Context, name string, event []byte) (answe
 
 // startAPI starts `sam local start-api`, and returns the caller that POSTs to it.
 func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
-	port, err := freePort()
+	// sam answers everybody: no page may know where.
+	host := guard.Address()
+	port, err := freePort(host)
 	if err != nil {
 		return nil, err
 	}
@@ -150,14 +157,14 @@ func (l *samLocal) startAPI(ctx context.Context) (caller, error) {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := l.command("start-api", "--port", port, "--warm-containers", "LAZY")
+	cmd := l.command("start-api", "--host", host, "--port", port, "--warm-containers", "LAZY")
 	cmd.Stdout, cmd.Stderr = log, log
 	server, err := child.Start(cmd)
 	if err != nil {
 		return nil, err
 	}
 	l.OnStop(server.Stop) // before the sweep
-	address := "127.0.0.1:" + port
+	address := net.JoinHostPort(host, port)
 	ctx, cancel := context.WithTimeoutCause(ctx, invokePatience, errors.New("it does not listen"))
 	defer cancel()
 	for tick := time.NewTicker(100 * time.Millisecond); ; {
@@ -225,7 +232,7 @@ func (l *samLocal) deployedVariables(ctx context.Context) (map[string]map[string
 		if err != nil {
 			return nil, err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := emulator.Client("lambda").Do(req)
 		if err != nil {
 			return nil, err
 		}
@@ -323,9 +330,9 @@ func pipe(from net.Conn, address string) {
 	<-done
 }
 
-// freePort names a port that was free a moment ago.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freePort names a port of an address that was free a moment ago.
+func freePort(host string) (string, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return "", err
 	}

@@ -239,7 +239,8 @@ func up(ctx context.Context, out io.Writer, file *os.File, paid *stack.Account) 
 	bucket := s.Outputs["UploadBucketName"]
 	fmt.Fprintf(out, `
 Upload, from anywhere on this machine:
-  curl -T your.pdf %s/%s/
+  curl -T your.pdf --user %s:%s --aws-sigv4 aws:amz:%s:s3 %s/%s/
+(nobody is answered without this run's access key; curl 7.87 or newer can sign with it)
 
 With the AWS command line, after this:
   export %s
@@ -251,7 +252,7 @@ With the AWS command line, after this:
 
 What happens is printed here, until Ctrl-C.
 
-`, s.AWS.URL, bucket, strings.Join(emulator.Environ(s.AWS.URL)[:5], " "), bucket, s.Outputs["DocumentsTableName"],
+`, emulator.Key.ID, emulator.Key.Secret, emulator.Region, s.AWS.URL, bucket, strings.Join(emulator.Environ(s.AWS.URL)[:5], " "), bucket, s.Outputs["DocumentsTableName"],
 		s.Outputs["DeadLetterQueueUrl"], stack.Name, s.Outputs["UploadQueueUrl"], s.ExtendURL)
 
 	w := newWatcher(s, out, func(t time.Time) string { return t.Format("15:04:05.000") }, true)

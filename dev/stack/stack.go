@@ -9,8 +9,9 @@
 //	… upload to s.Outputs["UploadBucketName"], read s.Ledger
 //
 // Each stack has ports of the loopback interface and a directory below .local/ of its
-// own, so that several can run side by side. Nothing leaves the machine, unless an
-// [Account] at the real Extend is given, and nothing outlives the process.
+// own, so that several can run side by side. Package guard stands in front of each port:
+// nobody but who has this process's keys is answered. Nothing leaves the machine, unless
+// an [Account] at the real Extend is given, and nothing outlives the process.
 package stack
 
 import (
@@ -20,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,6 +35,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"extend-intake/dev/fakeextend"
+	"extend-intake/dev/guard"
 	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/boot"
 	"extend-intake/shared/ledger"
@@ -203,16 +204,15 @@ func (s *Stack) Stop(err error) error {
 // OnStop has f called by Stop, before what was started or handed in earlier ends.
 func (s *Stack) OnStop(f func()) { s.closers = append(s.closers, f) }
 
-// Serve serves h on a free port of the loopback interface until Stop.
+// Serve serves h on a free port of the loopback interface until Stop, behind
+// [guard.Local].
 func (s *Stack) Serve(h http.Handler) (url string, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	server, err := guard.Serve(h)
 	if err != nil {
 		return "", err
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	go server.Serve(listener) //nolint:errcheck // it ends by Close
-	s.OnStop(func() { _ = server.Close() })
-	return "http://" + listener.Addr().String(), nil
+	s.OnStop(server.Close)
+	return server.URL, nil
 }
 
 func (s *Stack) startFake(opts fakeextend.Options) error {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -104,8 +106,12 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	file, err := s.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a file") }))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := client.Runs.Create(t.Context(), extend.CreateRunRequest{
-		ProcessorID: rec.ProcessorID, File: &extend.RunFile{FileName: twin.FileName(1, ""), FileURL: s.AWS.URL + "/_ministack/health"}, Metadata: tag,
+		ProcessorID: rec.ProcessorID, File: &extend.RunFile{FileName: twin.FileName(1, ""), FileURL: file}, Metadata: tag,
 	}); err != nil {
 		t.Fatal(err)
 	}

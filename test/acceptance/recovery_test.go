@@ -99,7 +99,7 @@ func (s *deployment) invoke(t *testing.T, logicalID string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := emulator.Client("lambda").Do(req)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -24,6 +23,7 @@ import (
 
 	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/stack"
+	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
@@ -204,9 +204,7 @@ func makeKey(ctx context.Context, awsURL string) (arn string, err error) {
 	}
 	req.Header.Set("X-Amz-Target", "TrentService.CreateKey")
 	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	// MiniStack finds the service and the account in it, and checks no signature.
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/"+time.Now().UTC().Format("20060102")+"/us-east-1/kms/aws4_request, SignedHeaders=host, Signature=0")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := emulator.Client("kms").Do(req)
 	if err != nil {
 		return "", err
 	}

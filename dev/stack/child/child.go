@@ -54,6 +54,9 @@ func Start(cmd *exec.Cmd) (*Child, error) {
 	return c, nil
 }
 
+// PID is the number of the process.
+func (c *Child) PID() int { return c.pid }
+
 // Stop ends the program and what it has started, and returns when it is over. It may
 // be called more than once, and on a program that is over.
 func (c *Child) Stop() {

@@ -9,11 +9,18 @@
 // memory, sees nothing of the caller's environment (no credentials above all), and
 // ends with Stop or with the process that started it. The programs are put into
 // .tools/ by dev/tools/tools.sh, which is run when one is missing.
+//
+// The emulators answer everybody who reaches them. So package guard is in front of each,
+// and asks for the access key that this process made up: [AWSConfig] and [Environ] have
+// it. MiniStack itself listens on a Unix socket in a directory that only this user may
+// enter. Dynoxide, which the tests use, can't: it has a port on a random loopback address.
 package emulator
 
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	_ "embed"
 	"errors"
 	"fmt"
 	"net"
@@ -21,25 +28,31 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"extend-intake/dev/guard"
 	"extend-intake/dev/stack/child"
 	"extend-intake/shared/boot"
 )
 
-// Region and the two halves of the credentials that the local AWS is used with. It
-// accepts any; these can do no harm anywhere else.
-const (
-	Region    = "us-east-1"
-	AccessKey = "test"
-	SecretKey = "test"
-)
+// Region is the one that the local AWS is used with.
+const Region = "us-east-1"
+
+// Key is the access key that every emulator of this process asks for. It is made up
+// when the process starts, and means nothing anywhere else.
+var Key = guard.NewKey()
+
+// account is MiniStack's. It is also the access key id that MiniStack gives to functions,
+// with the secret of Key.
+const account = "000000000000"
 
 // ErrNotInstalled means that this machine has no such emulator and that dev/tools/tools.sh
 // can't get it. A test that can do without skips.
@@ -52,37 +65,75 @@ const (
 
 // Server is a running emulator.
 type Server struct {
-	URL string // http://127.0.0.1:port
+	URL string // http://127.0.0.1:port, where requests are signed with Key
 	Log string // the file that its output goes to
+	// Direct sends requests to the program itself, past the guard, whatever their host.
+	Direct http.RoundTripper
 
 	process *child.Child
+	closers []func()
+	stop    sync.Once
 }
 
 // A program is what differs between the emulators.
 type program struct {
 	name   string
 	path   string // below .tools
-	args   func(port string) []string
-	env    func(port string) []string
 	health string // path that answers 200 when the server is ready
+	// open is what may be asked without a signature; nil is nothing.
+	open func(*http.Request) bool
+	// command is how the program is started, so that it listens at an address of its own.
+	// Front is the port of the guard.
+	command func(at address, front string) (args, env []string)
+	socket  bool // the address is a Unix socket
 }
+
+// An address is where a program itself listens: a socket, or a host and a port.
+type address struct {
+	socket, host, port string
+}
+
+func (a address) network() (network, address string) {
+	if a.socket != "" {
+		return "unix", a.socket
+	}
+	return "tcp", net.JoinHostPort(a.host, a.port)
+}
+
+//go:embed ministack.py
+var serveMiniStack string
 
 // StartMiniStack starts MiniStack, an AWS in one process that runs Lambda functions
 // too. Its files and its log are in dir. The context bounds the start only.
 func StartMiniStack(ctx context.Context, dir string) (*Server, error) {
 	return start(ctx, dir, program{
-		name: "ministack",
-		path: "ministack/bin/ministack",
-		args: func(string) []string { return nil },
-		env: func(port string) []string {
-			return append(Environ("http://127.0.0.1:"+port),
-				"BIND_HOST=127.0.0.1", "GATEWAY_PORT="+port,
+		name:   "ministack",
+		path:   "ministack/bin/python",
+		health: "/_ministack/health",
+		open:   unsigned,
+		socket: true,
+		command: func(at address, front string) (args, env []string) {
+			// GATEWAY_PORT is for the addresses that it gives to others.
+			return []string{"-c", serveMiniStack, at.socket, rand.Text()}, append(Environ("http://127.0.0.1:"+front),
+				"GATEWAY_PORT="+front,
 				"SFTP_ENABLED=0", "IOT_MTLS_ENABLED=0", // each would open a port of its own
 				"AWS_LAMBDA_LOG_FORMAT=JSON", // the functions inherit it: it does not tell them the template's LoggingConfig
 			)
 		},
-		health: "/_ministack/health",
 	})
+}
+
+// public are the paths at which a real AWS asks for no signature either: the webhook,
+// whose function looks at the delivery's own, and the answers of custom resources, whose
+// address has a random token.
+var public = map[string]*regexp.Regexp{
+	http.MethodPost: regexp.MustCompile(`^/_aws/execute-api/[a-z0-9]+/webhook$`),
+	http.MethodPut:  regexp.MustCompile(`^/_ministack/cfn-response/[A-Za-z0-9-]+$`),
+}
+
+func unsigned(r *http.Request) bool {
+	p := public[r.Method]
+	return p != nil && p.MatchString(r.RequestURI)
 }
 
 // StartDynoxide starts Dynoxide, a DynamoDB that is stricter than MiniStack's. Its log
@@ -91,9 +142,10 @@ func StartDynoxide(ctx context.Context, dir string) (*Server, error) {
 	return start(ctx, dir, program{
 		name:   "dynoxide",
 		path:   "dynoxide/dynoxide",
-		args:   func(port string) []string { return []string{"serve", "--host", "127.0.0.1", "--port", port} },
-		env:    func(string) []string { return nil },
 		health: "/",
+		command: func(at address, _ string) (args, env []string) {
+			return []string{"serve", "--host", at.host, "--port", at.port}, nil
+		},
 	})
 }
 
@@ -101,18 +153,22 @@ func StartDynoxide(ctx context.Context, dir string) (*Server, error) {
 func AWSConfig(url string) aws.Config {
 	return aws.Config{
 		Region:       Region,
-		Credentials:  credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
+		Credentials:  credentials.NewStaticCredentialsProvider(Key.ID, Key.Secret, ""),
 		BaseEndpoint: &url,
 		HTTPClient:   boot.PlainBodies(&http.Client{}),
 	}
 }
+
+// Client signs requests to a service of an emulator, for single calls that are not worth
+// one more SDK package.
+func Client(service string) *http.Client { return Key.Client(Region, service) }
 
 // Environ is the same for programs, as environment variables: it points them to the
 // emulator at url, and away from any real account that the machine knows of.
 func Environ(url string) []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + url,
-		"AWS_ACCESS_KEY_ID=" + AccessKey, "AWS_SECRET_ACCESS_KEY=" + SecretKey,
+		"AWS_ACCESS_KEY_ID=" + Key.ID, "AWS_SECRET_ACCESS_KEY=" + Key.Secret,
 		"AWS_REGION=" + Region, "AWS_DEFAULT_REGION=" + Region,
 		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
@@ -182,25 +238,44 @@ func start(ctx context.Context, dir string, p program) (*Server, error) {
 
 var errPortTaken = errors.New("port taken")
 
-func startOnce(ctx context.Context, dir, path string, p program) (*Server, error) {
-	port, err := freePort()
+func startOnce(ctx context.Context, dir, path string, p program) (_ *Server, err error) {
+	s := &Server{Log: filepath.Join(dir, p.name+".log")}
+	defer func() {
+		if err != nil {
+			s.Stop()
+		}
+	}()
+	at, err := s.place(p)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{URL: "http://127.0.0.1:" + port, Log: filepath.Join(dir, p.name+".log")}
+	listener, err := guard.Listen()
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() { _ = listener.Close() })
 	log, err := os.Create(s.Log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(path, p.args(port)...) // #nosec G204 -- a program that dev/tools/tools.sh put there
+	args, env := p.command(at, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
+	cmd := exec.Command(path, args...) // #nosec G204 -- a program that dev/tools/tools.sh put there
 	cmd.Dir = dir
-	cmd.Env = append(p.env(port), "PATH="+os.Getenv("PATH"), "HOME="+dir, "TMPDIR="+dir)
+	cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+dir, "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr = log, log
 	if s.process, err = child.Start(cmd); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
-	if err := s.ready(ctx, p.health); err != nil {
+	s.Direct = &http.Transport{
+		MaxIdleConnsPerHost: 100,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			network, address := at.network()
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+		DisableCompression: true, // what is sent is passed on as it is
+	}
+	if err := s.ready(ctx, p, at); err != nil {
 		s.Stop()
 		output, _ := os.ReadFile(s.Log)
 		if bytes.Contains(output, []byte("already in use")) {
@@ -208,12 +283,35 @@ func startOnce(ctx context.Context, dir, path string, p program) (*Server, error
 		}
 		return nil, fmt.Errorf("%s: %w; the end of %s:\n%s", p.name, err, s.Log, tail(output, 20))
 	}
+	front := guard.ServeOn(listener, Key.Signed(guard.Proxy(s.Direct), p.open, account))
+	s.URL, s.closers = front.URL, append(s.closers, front.Close)
 	return s, nil
 }
 
-// ready returns once the server answers. That its own log names the address proves
-// that the answer is not that of another program which was faster to take the port.
-func (s *Server) ready(ctx context.Context, health string) error {
+// place finds an address for a program.
+func (s *Server) place(p program) (address, error) {
+	if !p.socket {
+		at := address{host: guard.Address()}
+		l, err := net.Listen("tcp", net.JoinHostPort(at.host, "0"))
+		if err != nil {
+			return at, err
+		}
+		at.port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		return at, l.Close()
+	}
+	// In a directory of its own, for the path of a socket must be short. Only this user may enter it.
+	dir, err := os.MkdirTemp("", "aws-")
+	if err != nil {
+		return address{}, err
+	}
+	s.closers = append(s.closers, func() { _ = os.RemoveAll(dir) })
+	return address{socket: filepath.Join(dir, "s")}, nil
+}
+
+// ready returns once the program answers. That its own log names the port proves
+// that the answer is not that of another program which was faster to take it.
+func (s *Server) ready(ctx context.Context, p program, at address) error {
+	direct := http.Client{Transport: s.Direct}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -224,15 +322,17 @@ func (s *Server) ready(ctx context.Context, health string) error {
 			return errors.New("ended instead of getting ready")
 		case <-tick.C:
 		}
-		output, err := os.ReadFile(s.Log)
-		if err != nil || !bytes.Contains(output, []byte("on "+s.URL)) {
-			continue
+		if at.port != "" {
+			output, err := os.ReadFile(s.Log)
+			if err != nil || !bytes.Contains(output, []byte("on http://"+net.JoinHostPort(at.host, at.port))) {
+				continue
+			}
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+health, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://emulator"+p.health, nil)
 		if err != nil {
 			return err
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := direct.Do(req); err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil
@@ -243,16 +343,15 @@ func (s *Server) ready(ctx context.Context, health string) error {
 
 // Stop ends the server and everything that it has started, functions above all. It may
 // be called more than once.
-func (s *Server) Stop() { s.process.Stop() }
-
-// freePort names a port that was free a moment ago.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+func (s *Server) Stop() {
+	s.stop.Do(func() {
+		if s.process != nil {
+			s.process.Stop()
+		}
+		for _, f := range slices.Backward(s.closers) {
+			f()
+		}
+	})
 }
 
 func tail(output []byte, n int) string {

@@ -54,10 +54,9 @@ func TestStartFails(t *testing.T) {
 		}
 	}
 	p := program{
-		name:   "program",
-		args:   func(string) []string { return nil },
-		env:    func(string) []string { return nil },
-		health: "/",
+		name:    "program",
+		command: func(address, string) (args, env []string) { return nil, nil },
+		health:  "/",
 	}
 
 	write("echo what is wrong >&2; exit 3")
@@ -89,11 +88,10 @@ func TestNothingOfTheCallerIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := startOnce(t.Context(), dir, script, program{
-		name: "program",
-		args: func(string) []string { return nil },
-		env:  Environ,
+		name:    "program",
+		command: func(address, string) (args, env []string) { return nil, Environ("http://127.0.0.1:1") },
 	})
-	if err == nil || !strings.Contains(err.Error(), "AWS_SECRET_ACCESS_KEY=test\n") || strings.Contains(err.Error(), "PERSIST_STATE") {
+	if err == nil || !strings.Contains(err.Error(), "AWS_SECRET_ACCESS_KEY="+Key.Secret+"\n") || strings.Contains(err.Error(), "PERSIST_STATE") {
 		t.Errorf("err = %v, want the environment that we made", err)
 	}
 }
