@@ -208,7 +208,7 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 		event = []byte(strings.NewReplacer(append(l.samples, "eu-west-1", emulator.Region)...).Replace(string(event)))
 	}
 	if functionOf(name) == "WebhookFunction" {
-		if event, err = signAnew(event, time.Now()); err != nil {
+		if event, err = signAnew(event, l.WebhookSecret, time.Now()); err != nil {
 			return false, fmt.Errorf("events/%s.json: %w", name, err)
 		}
 	}
@@ -305,9 +305,10 @@ func (l *samLocal) putSamples(ctx context.Context) error {
 	}
 }
 
-// signAnew signs a delivery as of now. One that was not signed, or not with the
+// signAnew signs a delivery as of now with a secret that functions take, which the samples'
+// is not. One that was not signed, or not with the
 // sample secret, stays as it is.
-func signAnew(event []byte, now time.Time) ([]byte, error) {
+func signAnew(event []byte, secret string, now time.Time) ([]byte, error) {
 	var e events.APIGatewayV2HTTPRequest
 	if err := json.Unmarshal(event, &e); err != nil {
 		return nil, err
@@ -324,7 +325,7 @@ func signAnew(event []byte, now time.Time) ([]byte, error) {
 	if errors.Is(err, webhook.ErrHeader) || errors.Is(err, webhook.ErrSignature) {
 		return event, nil
 	}
-	for name, values := range webhook.Sign(sampleSecret, now, body) {
+	for name, values := range webhook.Sign(secret, now, body) {
 		e.Headers[strings.ToLower(name)] = values[0]
 	}
 	return json.Marshal(e)

@@ -79,6 +79,7 @@ func TestExpectationCheck(t *testing.T) {
 }
 
 func TestSignAnew(t *testing.T) {
+	const secret = "wss_5trongEnough4Tests"
 	t.Parallel()
 	now := time.Now()
 	for name, valid := range map[string]bool{
@@ -88,7 +89,7 @@ func TestSignAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if event, err = signAnew(event, now); err != nil {
+		if event, err = signAnew(event, secret, now); err != nil {
 			t.Fatal(err)
 		}
 		var e events.APIGatewayV2HTTPRequest
@@ -103,7 +104,7 @@ func TestSignAnew(t *testing.T) {
 		for name, value := range e.Headers {
 			header.Set(name, value)
 		}
-		_, err = webhook.Verifier{Secrets: []string{sampleSecret}, Now: func() time.Time { return now }}.Open(header, body)
+		_, err = webhook.Verifier{Secrets: []string{secret}, Now: func() time.Time { return now }}.Open(header, body)
 		if got := err == nil || strings.Contains(err.Error(), webhook.ErrMalformed.Error()); got != valid {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -61,7 +61,7 @@ func newSAMLocal(ctx context.Context, s *stack.Stack, image string) (*samLocal, 
 	}
 	for _, variables := range l.variables {
 		maps.Copy(variables, map[string]string{
-			"STACK": sampleStack, "EXTEND_API_KEY": s.APIKey, "EXTEND_WEBHOOK_SECRETS": sampleSecret, "EXTEND_TAG_KEY": sampleTagKey,
+			"STACK": sampleStack, "EXTEND_API_KEY": s.APIKey, "EXTEND_WEBHOOK_SECRETS": s.WebhookSecret, "EXTEND_TAG_KEY": sampleTagKey,
 			"AWS_ENDPOINT_URL": s.AWS.URL, "EXTEND_BASE_URL": extendURL,
 			"PAYLOAD_HOSTS": "example.invalid", // nothing leaves the machine
 		})

@@ -128,7 +128,7 @@ func TestAnswers(t *testing.T) {
 
 func TestRotatedSecret(t *testing.T) {
 	t.Parallel()
-	const fresh = "wss_fresh"
+	const fresh = "wss_fR7kT2pQ9sZ4wX1n"
 	e := newEndpoint(t)
 	withFresh := func() request { return signed(fresh, e.clock.now(), processed(nil)) }
 	wantFetches := func(n int) {

@@ -144,6 +144,9 @@ func webhookSecrets(pasted []string) (secrets []string, _ error) {
 		if err == nil && strings.HasPrefix(secret, "sk_") {
 			err = errors.New("begins with sk_: that is an API key; a webhook secret begins with wss_")
 		}
+		if err == nil && secret != "" {
+			err = guessable(secret)
+		}
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("webhook secret %d %w", i+1, err))
@@ -152,6 +155,37 @@ func webhookSecrets(pasted []string) (secrets []string, _ error) {
 		}
 	}
 	return secrets, errors.Join(errs...)
+}
+
+// samples are the secrets that this repository contains: everybody knows them.
+var samples = []string{"wss_sample_for_events", "wss_8fKq2LxVnB7rTzYw4HsJd6McPe1uGa9o"}
+
+// words are what placeholders are made of. No generated secret looks like that: it has no
+// separators, or has digits and capitals too.
+var words = regexp.MustCompile(`^([A-Z]?[a-z]+|[A-Z]+)([_.-]([A-Z]?[a-z]+|[A-Z]+))+$`)
+
+const (
+	shortestSecret   = 16 // after wss_
+	fewestCharacters = 6  // that differ, after wss_
+)
+
+// guessable says why anybody could sign with a webhook secret: a placeholder that was never
+// replaced makes forged deliveries as good as Extend's.
+func guessable(secret string) error {
+	random := strings.TrimPrefix(secret, "wss_")
+	differ := make(map[rune]bool)
+	for _, r := range random {
+		differ[r] = true
+	}
+	switch {
+	case len(random) < shortestSecret:
+		return fmt.Errorf("is a placeholder or cut off: it has fewer than %d characters after wss_. Paste the signing secret that Extend shows for the webhook endpoint", shortestSecret)
+	case slices.Contains(samples, secret):
+		return errors.New("is that of this software's samples, which everybody knows: paste the signing secret that Extend shows for the webhook endpoint")
+	case words.MatchString(random) || len(differ) < fewestCharacters:
+		return errors.New("is a placeholder: paste the signing secret that Extend shows for the webhook endpoint")
+	}
+	return nil
 }
 
 // around is what no secret begins or ends with.

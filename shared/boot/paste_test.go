@@ -90,7 +90,7 @@ func TestKeysThatAreNone(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%+q", tt.pasted), func(t *testing.T) {
 			t.Parallel()
-			v, s := newVault(t, fmt.Sprintf(`{"apiKey": %s, "webhookSecrets": ["wss_1"]}`, quote(tt.pasted)), nil)
+			v, s := newVault(t, fmt.Sprintf(`{"apiKey": %s, "webhookSecrets": ["wss_5trongEnough4Tests1"]}`, quote(tt.pasted)), nil)
 			_, byEnv := newVault(t, `{"apiKey": "sk_1"}`, map[string]string{"EXTEND_API_KEY": tt.pasted})
 			for where, s := range map[string]*Secrets{`"apiKey" of ` + secretID: s, "EXTEND_API_KEY": byEnv} {
 				key, err := s.APIKey(t.Context())
@@ -101,10 +101,10 @@ func TestKeysThatAreNone(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			wantSecrets(t, s, false, "wss_1") // the rest is of use
+			wantSecrets(t, s, false, "wss_5trongEnough4Tests1") // the rest is of use
 
 			// It is put right within a minute.
-			v.set(`{"apiKey": "sk_1", "webhookSecrets": ["wss_1"]}`)
+			v.set(`{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1"]}`)
 			v.advance(time.Minute)
 			wantKey(t, s, "sk_1")
 		})
@@ -117,31 +117,31 @@ func TestPastedSecrets(t *testing.T) {
 		secret string
 		want   []string // webhook secrets
 	}{
-		{`{"apiKey":"sk_1","webhookSecrets":["wss_1"]}`, []string{"wss_1"}},
-		{"\ufeff" + `{"apiKey":"sk_1","webhookSecrets":["wss_1"]}` + "\r\n", []string{"wss_1"}},
-		{"\u200b\u00a0" + `{"apiKey":"sk_1","webhookSecrets":["wss_1"]}`, []string{"wss_1"}},
-		{"{\u00a0\"apiKey\":\u00a0\"sk_1\",\u00a0\"webhookSecrets\":\u00a0[\"wss_1\"]\u00a0}", []string{"wss_1"}},
-		{`{“apiKey”: “sk_1”, “webhookSecrets”: [“wss_1”]}`, []string{"wss_1"}},
-		{`{'apiKey': 'sk_1', 'webhookSecrets': ['wss_1']}`, []string{"wss_1"}},
-		{`"{\"apiKey\":\"sk_1\",\"webhookSecrets\":[\"wss_1\"]}"`, []string{"wss_1"}},
-		{`{"ApiKey ":"sk_1","webhook_secrets":["wss_1"]}`, []string{"wss_1"}},
-		{`{"EXTEND_API_KEY":"sk_1","EXTEND_WEBHOOK_SECRETS":"wss_1"}`, []string{"wss_1"}},
-		{`{"\ufeffapiKey":"sk_1","webhookSecret":"wss_1"}`, []string{"wss_1"}},
+		{`{"apiKey":"sk_1","webhookSecrets":["wss_5trongEnough4Tests1"]}`, []string{"wss_5trongEnough4Tests1"}},
+		{"\ufeff" + `{"apiKey":"sk_1","webhookSecrets":["wss_5trongEnough4Tests1"]}` + "\r\n", []string{"wss_5trongEnough4Tests1"}},
+		{"\u200b\u00a0" + `{"apiKey":"sk_1","webhookSecrets":["wss_5trongEnough4Tests1"]}`, []string{"wss_5trongEnough4Tests1"}},
+		{"{\u00a0\"apiKey\":\u00a0\"sk_1\",\u00a0\"webhookSecrets\":\u00a0[\"wss_5trongEnough4Tests1\"]\u00a0}", []string{"wss_5trongEnough4Tests1"}},
+		{`{“apiKey”: “sk_1”, “webhookSecrets”: [“wss_5trongEnough4Tests1”]}`, []string{"wss_5trongEnough4Tests1"}},
+		{`{'apiKey': 'sk_1', 'webhookSecrets': ['wss_5trongEnough4Tests1']}`, []string{"wss_5trongEnough4Tests1"}},
+		{`"{\"apiKey\":\"sk_1\",\"webhookSecrets\":[\"wss_5trongEnough4Tests1\"]}"`, []string{"wss_5trongEnough4Tests1"}},
+		{`{"ApiKey ":"sk_1","webhook_secrets":["wss_5trongEnough4Tests1"]}`, []string{"wss_5trongEnough4Tests1"}},
+		{`{"EXTEND_API_KEY":"sk_1","EXTEND_WEBHOOK_SECRETS":"wss_5trongEnough4Tests1"}`, []string{"wss_5trongEnough4Tests1"}},
+		{`{"\ufeffapiKey":"sk_1","webhookSecret":"wss_5trongEnough4Tests1"}`, []string{"wss_5trongEnough4Tests1"}},
 		{`{"API_KEY":"sk_old","apiKey":"sk_1","webhookSecrets":[]}`, nil},
 
 		// A text in place of the list.
-		{`{"apiKey":"sk_1","webhookSecrets":"[\"wss_1\"]"}`, []string{"wss_1"}}, // the console's key/value form
-		{`{"apiKey":"sk_1","webhookSecrets":" [\"wss_1\", \"wss_2\"]\n"}`, []string{"wss_1", "wss_2"}},
-		{`{"apiKey":"sk_1","webhookSecrets":"wss_1"}`, []string{"wss_1"}},
-		{`{"apiKey":"sk_1","webhookSecrets":"wss_1, wss_2"}`, []string{"wss_1", "wss_2"}},
-		{`{"apiKey":"sk_1","webhookSecrets":"wss_1\nwss_2\n"}`, []string{"wss_1", "wss_2"}},
-		{`{"apiKey":"sk_1","webhookSecrets":"'wss_1';'wss_2'"}`, []string{"wss_1", "wss_2"}},
+		{`{"apiKey":"sk_1","webhookSecrets":"[\"wss_5trongEnough4Tests1\"]"}`, []string{"wss_5trongEnough4Tests1"}}, // the console's key/value form
+		{`{"apiKey":"sk_1","webhookSecrets":" [\"wss_5trongEnough4Tests1\", \"wss_5trongEnough4Tests2\"]\n"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
+		{`{"apiKey":"sk_1","webhookSecrets":"wss_5trongEnough4Tests1"}`, []string{"wss_5trongEnough4Tests1"}},
+		{`{"apiKey":"sk_1","webhookSecrets":"wss_5trongEnough4Tests1, wss_5trongEnough4Tests2"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
+		{`{"apiKey":"sk_1","webhookSecrets":"wss_5trongEnough4Tests1\nwss_5trongEnough4Tests2\n"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
+		{`{"apiKey":"sk_1","webhookSecrets":"'wss_5trongEnough4Tests1';'wss_5trongEnough4Tests2'"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
 		{`{"apiKey":"sk_1","webhookSecrets":""}`, nil},
 		{`{"apiKey":"sk_1","webhookSecrets":"[]"}`, nil},
 		{`{"apiKey":"sk_1","webhookSecrets":null}`, nil},
 
-		{`{"apiKey":"sk_1","webhookSecrets":["\"wss_1\"","wss_2\u200b"," wss_3\n","\ufeffwss_4"]}`, []string{"wss_1", "wss_2", "wss_3", "wss_4"}},
-		{`{"apiKey":"sk_1","webhookSecrets":["wss_1","wss_\u200b2","sk_3"]}`, []string{"wss_1"}}, // the others are said in the log
+		{`{"apiKey":"sk_1","webhookSecrets":["\"wss_5trongEnough4Tests1\"","wss_5trongEnough4Tests2\u200b"," wss_5trongEnough4Tests3\n","\ufeffwss_5trongEnough4Tests4"]}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2", "wss_5trongEnough4Tests3", "wss_5trongEnough4Tests4"}},
+		{`{"apiKey":"sk_1","webhookSecrets":["wss_5trongEnough4Tests1","wss_\u200b2","sk_3"]}`, []string{"wss_5trongEnough4Tests1"}}, // the others are said in the log
 	} {
 		t.Run(fmt.Sprintf("%+q", tt.secret), func(t *testing.T) {
 			t.Parallel()
@@ -176,8 +176,33 @@ func TestWebhookSecretsThatAreNone(t *testing.T) {
 	if _, err := s.WebhookSecrets(t.Context(), false); !errors.Is(err, ErrSecretUnusable) || !strings.Contains(err.Error(), "EXTEND_WEBHOOK_SECRETS") || !strings.Contains(err.Error(), "U+200B") {
 		t.Error(err)
 	}
-	_, s = newVault(t, `{}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": `["wss_1","Bearer wss_2"]`})
-	wantSecrets(t, s, false, "wss_1", "wss_2")
+	_, s = newVault(t, `{}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": `["wss_5trongEnough4Tests1","Bearer wss_5trongEnough4Tests2"]`})
+	wantSecrets(t, s, false, "wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2")
+}
+
+// A secret that others can guess is none: they could sign deliveries.
+func TestGuessableWebhookSecrets(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"wss_…": "U+2026", "wss_": "placeholder", "wss_old": "placeholder", "x": "placeholder", "wss_...": "placeholder", "wss_local": "placeholder",
+		"wss_fifteen15fiftee": "fewer than 16", "wss_abcdefghijklmnöp": "U+00F6",
+		"wss_sample_for_events": "samples", "wss_8fKq2LxVnB7rTzYw4HsJd6McPe1uGa9o": "samples",
+		"wss_your_signing_secret": "placeholder", "wss_before_the_rotation": "placeholder", "YOUR-WEBHOOK-SECRET": "placeholder", "wss_Paste-The-Secret-Here": "placeholder",
+		"wss_xxxxxxxxxxxxxxxxxxxxxxxx": "placeholder", "wss_1234512345123451234512345": "placeholder", "wss_0000000000000000": "placeholder",
+	} {
+		_, s := newVault(t, fmt.Sprintf(`{"apiKey": "sk_1", "webhookSecrets": [%q]}`, given), nil)
+		_, byEnv := newVault(t, `{}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": given})
+		for _, s := range []*Secrets{s, byEnv} {
+			got, err := s.WebhookSecrets(t.Context(), false)
+			if got != nil || !errors.Is(err, ErrSecretUnusable) || !strings.Contains(err.Error(), want) || len(given) > 8 && strings.Contains(err.Error(), given) {
+				t.Errorf("%s: %q, %v", given, got, err)
+			}
+		}
+	}
+	for _, good := range []string{"wss_c8Tq1nVb5XrK2mZd", "c8tq1nvb5xrk2mzd", "wss_qjzkwvxmplrtbghd", "wss_7b7f0d3f4e0a1c9b", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} {
+		_, s := newVault(t, fmt.Sprintf(`{"webhookSecrets": ["wss_old", %q]}`, good), nil)
+		wantSecrets(t, s, false, good)
+	}
 }
 
 // JSON that is none, over a character that cannot be seen in it.

@@ -28,9 +28,9 @@ var (
 	// ErrSecretEmpty means that the secret has not been filled in yet.
 	ErrSecretEmpty = errors.New("the secret is not filled in")
 
-	// ErrSecretUnusable means that what is filled in can be no key: it says which
-	// character is in the way, and where, and nothing else of the secret. It is
-	// like having none.
+	// ErrSecretUnusable means that what is filled in can be no key, or is a webhook
+	// secret that others can guess: it says which character is in the way, and where, or
+	// what is weak, and nothing else of the secret. It is like having none.
 	ErrSecretUnusable = errors.New("the secret can't be used")
 )
 
@@ -178,7 +178,7 @@ func (s *Secrets) read(ctx context.Context) (reading, error) {
 		return reading{}, fmt.Errorf("%w: secret %s: %w", ErrSecretUnusable, s.id, err)
 	}
 	if secret.webhookError != nil && len(secret.WebhookSecrets) > 0 {
-		slog.WarnContext(ctx, "a webhook secret can't be used, the others are", "secret", s.id, "error", secret.webhookError)
+		slog.ErrorContext(ctx, "a webhook secret can't be used, the others are", "secret", s.id, "error", secret.webhookError)
 	}
 	return secret, nil
 }

@@ -98,39 +98,39 @@ func wantSecrets(t *testing.T, s *Secrets, again bool, want ...string) {
 
 func TestSecretsAreKept(t *testing.T) {
 	t.Parallel()
-	v, s := newVault(t, `{"apiKey": " sk_1\n", "webhookSecrets": ["wss_1", "", " wss_2 "]}`, nil)
+	v, s := newVault(t, `{"apiKey": " sk_1\n", "webhookSecrets": ["wss_5trongEnough4Tests1", "", " wss_5trongEnough4Tests2 "]}`, nil)
 	v.want(0) // not before it is needed
 	for range 3 {
 		wantKey(t, s, "sk_1")
-		wantSecrets(t, s, false, "wss_1", "wss_2")
+		wantSecrets(t, s, false, "wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2")
 		v.advance(time.Minute)
 	}
 	v.want(1)
 
-	v.set(`{"apiKey": "sk_2", "webhookSecrets": ["wss_2", "wss_3"]}`)
+	v.set(`{"apiKey": "sk_2", "webhookSecrets": ["wss_5trongEnough4Tests2", "wss_5trongEnough4Tests3"]}`)
 	v.advance(2*time.Minute - time.Second)
 	wantKey(t, s, "sk_1")
 	v.advance(time.Second) // five minutes
 	wantKey(t, s, "sk_2")
-	wantSecrets(t, s, false, "wss_2", "wss_3")
+	wantSecrets(t, s, false, "wss_5trongEnough4Tests2", "wss_5trongEnough4Tests3")
 	v.want(2)
 }
 
 func TestSecretsAreReadAgainOnceAMinute(t *testing.T) {
 	t.Parallel()
-	v, s := newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_1"]}`, nil)
-	wantSecrets(t, s, false, "wss_1")
-	v.set(`{"apiKey": "sk_1", "webhookSecrets": ["wss_1", "wss_2"]}`)
+	v, s := newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1"]}`, nil)
+	wantSecrets(t, s, false, "wss_5trongEnough4Tests1")
+	v.set(`{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"]}`)
 	v.advance(59 * time.Second)
 	for range 100 {
-		wantSecrets(t, s, true, "wss_1")
+		wantSecrets(t, s, true, "wss_5trongEnough4Tests1")
 	}
 	v.want(1)
 	v.advance(time.Second)
 	for range 100 {
-		wantSecrets(t, s, true, "wss_1", "wss_2")
+		wantSecrets(t, s, true, "wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2")
 	}
-	wantSecrets(t, s, false, "wss_1", "wss_2")
+	wantSecrets(t, s, false, "wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2")
 	v.want(2)
 }
 
@@ -148,10 +148,10 @@ func TestSecretThatIsNotFilledIn(t *testing.T) {
 		}
 		v.want(1)
 		// It is noticed within a minute, though the secret is kept for five.
-		v.set(`{"apiKey": "sk_1", "webhookSecrets": ["wss_1"]}`)
+		v.set(`{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1"]}`)
 		v.advance(time.Minute)
 		wantKey(t, s, "sk_1")
-		wantSecrets(t, s, false, "wss_1")
+		wantSecrets(t, s, false, "wss_5trongEnough4Tests1")
 		v.want(2)
 	}
 }
@@ -200,23 +200,23 @@ func TestSecretThatCantBeRead(t *testing.T) {
 
 func TestTheEnvironmentWins(t *testing.T) {
 	t.Parallel()
-	v, s := newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_1"]}`, map[string]string{"EXTEND_API_KEY": "sk_env", "EXTEND_WEBHOOK_SECRETS": " wss_a ,,wss_b,"})
+	v, s := newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1"]}`, map[string]string{"EXTEND_API_KEY": "sk_env", "EXTEND_WEBHOOK_SECRETS": " wss_5trongEnough4Testsa ,,wss_5trongEnough4Testsb,"})
 	wantKey(t, s, "sk_env")
-	wantSecrets(t, s, false, "wss_a", "wss_b")
-	wantSecrets(t, s, true, "wss_a", "wss_b")
+	wantSecrets(t, s, false, "wss_5trongEnough4Testsa", "wss_5trongEnough4Testsb")
+	wantSecrets(t, s, true, "wss_5trongEnough4Testsa", "wss_5trongEnough4Testsb")
 	v.want(0)
 
-	_, s = newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_1"]}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": "wss_a"})
+	_, s = newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1"]}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": "wss_5trongEnough4Testsa"})
 	wantKey(t, s, "sk_1") // each for itself
-	wantSecrets(t, s, false, "wss_a")
+	wantSecrets(t, s, false, "wss_5trongEnough4Testsa")
 
-	_, s = newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_1"]}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": " , "})
-	wantSecrets(t, s, false, "wss_1")
+	_, s = newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1"]}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": " , "})
+	wantSecrets(t, s, false, "wss_5trongEnough4Tests1")
 }
 
 func TestSecretsAreReadOnceByMany(t *testing.T) {
 	t.Parallel()
-	v, s := newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_1"]}`, nil)
+	v, s := newVault(t, `{"apiKey": "sk_1", "webhookSecrets": ["wss_5trongEnough4Tests1"]}`, nil)
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
