@@ -27,7 +27,7 @@ const (
 	tagKey         = "a simulated key that signs the tags"
 	prefix         = "in/"
 
-	extendURL  = "https://extend.test"
+	extendURL  = "https://simulated.extend.ai"
 	webhookURL = "https://intake.test/webhook"
 )
 
@@ -37,7 +37,7 @@ func (w *world) config() stackConfig {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	env := map[string]string{
 		"AWS_REGION": "eu-central-1", "STACK": stackName, "TABLE_NAME": "documents", "SECRET_ID": "secret", "TAG_SECRET_ID": "tags", "EXTEND_BASE_URL": extendURL,
-		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "EVENT_BUS_NAME": busName, "PAYLOAD_HOSTS": "extend.test",
+		"UPLOAD_QUEUE_URL": "https://sqs.test/uploads", "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead", "RESULTS_BUCKET": "results", "EVENT_BUS_NAME": busName, "PAYLOAD_HOSTS": "simulated.extend.ai",
 		"PROCESSOR_ID": processor, "PROCESSOR_VERSION": "latest", "KEY_PREFIX": prefix, "UPLOAD_BUCKET": bucketName(w.seed), "TRANSFER": "link",
 		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "SUBMIT_CONCURRENCY": strconv.Itoa(w.set.instances),
 		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause), "STALLED_AFTER_SECONDS": "21600",

@@ -35,7 +35,7 @@ func realAccount(getenv func(string) string) (*stack.Account, error) {
 	case a.Processor == "":
 		return nil, errors.New("EXTEND_API_KEY is set, but not PROCESSOR: give PROCESSOR=dp_… to have files read by Extend, which costs credits, or unset EXTEND_API_KEY for the fake")
 	}
-	if u := env.URL("EXTEND_BASE_URL"); u != nil {
+	if u := env.ExtendURL("EXTEND_BASE_URL"); u != nil {
 		if a.BaseURL = u.String(); u.Path != "" || u.RawQuery != "" || u.User != nil {
 			env.Errorf("EXTEND_BASE_URL", "is %q: it must be https:// and a host, without a path", u.Redacted())
 		}

@@ -39,14 +39,14 @@ var otherValues = map[string]string{
 
 func TestEveryVariableIsRead(t *testing.T) {
 	t.Parallel()
-	got, err := LoadConfig(environmentWith("https://aws.test", "https://extend.test", otherValues))
+	got, err := LoadConfig(environmentWith("https://aws.test", "https://other.extend.ai", otherValues))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Config{
 		Common: boot.Common{
 			Stack: "123456789012/eu-west-1/other", Table: "other-documents", TagSecretID: "tags", SecretID: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:intake",
-			UploadQueue: "https://aws.test/123456789012/uploads", BaseURL: &url.URL{Scheme: "https", Host: "extend.test"}, Workspace: "ws_other",
+			UploadQueue: "https://aws.test/123456789012/uploads", BaseURL: &url.URL{Scheme: "https", Host: "other.extend.ai"}, Workspace: "ws_other",
 		},
 		DeadLetterQueue: "https://aws.test/123456789012/dead", Bucket: "other-uploads", BucketOwner: "210987654321", Region: "eu-west-1",
 		Routes: document.Routes{

@@ -27,7 +27,7 @@ type Common struct {
 func (e *Env) Common() Common {
 	return Common{
 		Stack: e.Required("STACK"), Table: e.Required("TABLE_NAME"), SecretID: e.Required("SECRET_ID"), TagSecretID: e.Required("TAG_SECRET_ID"), UploadQueue: e.Required("UPLOAD_QUEUE_URL"),
-		BaseURL: e.URL("EXTEND_BASE_URL"), Workspace: e.Optional("EXTEND_WORKSPACE_ID"),
+		BaseURL: e.ExtendURL("EXTEND_BASE_URL"), Workspace: e.Optional("EXTEND_WORKSPACE_ID"),
 	}
 }
 

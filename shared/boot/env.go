@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -85,9 +86,10 @@ func (e *Env) number(name string, min, max float64, whole bool) float64 {
 	return v
 }
 
-// URL returns an absolute http or https URL. Plain http is for servers on this
-// machine: nothing else may carry a key.
-func (e *Env) URL(name string) *url.URL {
+// ExtendURL returns the URL of Extend's API, to which the key is sent: https to a host of
+// Extend, or http to a fake on this machine. Whoever may change the configuration must not
+// be able to have the key sent anywhere else.
+func (e *Env) ExtendURL(name string) *url.URL {
 	text := e.Required(name)
 	if text == "" {
 		return nil
@@ -96,10 +98,16 @@ func (e *Env) URL(name string) *url.URL {
 	switch {
 	case err != nil || u.Host == "":
 		e.Errorf(name, "is %q: it must be an absolute URL such as https://api.extend.ai", text)
-	case u.Scheme == "https":
 	case u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost" || u.Hostname() == "host.docker.internal"):
-	default:
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		e.Errorf(name, "is %q: it must be https:// and a host", u.Redacted())
+	case u.Scheme != "https":
 		e.Errorf(name, "is %q: it must begin with https://", text)
+	case !extendHost.MatchString(u.Host):
+		e.Errorf(name, "is %q: the API key is sent to hosts of extend.ai and extend.app only", text)
 	}
 	return u
 }
+
+// extendHost is a host of Extend at the usual port. template.yaml has the same pattern.
+var extendHost = regexp.MustCompile(`^([a-z0-9-]+\.)*extend\.(ai|app)$`)

@@ -28,11 +28,11 @@ func TestEnvCollectsEveryError(t *testing.T) {
 	env.Float("NAN", 1, 10)
 	env.Float("INF", 1, 10)
 	env.Int("GONE3", 1, 10)
-	env.URL("PLAIN")
-	env.URL("RELATIVE")
-	env.URL("FTP")
-	env.URL("ODD")
-	env.URL("GONE4")
+	env.ExtendURL("PLAIN")
+	env.ExtendURL("RELATIVE")
+	env.ExtendURL("FTP")
+	env.ExtendURL("ODD")
+	env.ExtendURL("GONE4")
 	err := env.Err()
 	if err == nil {
 		t.Fatal("no error")
@@ -74,7 +74,7 @@ func TestEnv(t *testing.T) {
 		t.Error(got)
 	}
 	for name, want := range map[string]string{"URL": "https://api.eu1.extend.ai", "LOCAL": "http://127.0.0.1:8080", "DOCKER": "http://host.docker.internal:8080"} {
-		if got := env.URL(name); got == nil || got.String() != want {
+		if got := env.ExtendURL(name); got == nil || got.String() != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
