@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/cfn"
@@ -19,19 +21,42 @@ type handle func(ctx context.Context, event json.RawMessage) (any, error)
 // CloudFormation asks at each deployment whether the function can work with what it was
 // given; problem is why it can't. All other events go to next.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
-func withCustomResource(problem error, next handle) handle {
+//
+// With an endpoint, which is that of a local AWS, the answer may go to this machine.
+func withCustomResource(problem error, endpoint string, next handle) handle {
 	return func(ctx context.Context, event json.RawMessage) (any, error) {
 		var request cfn.Event
 		if err := json.Unmarshal(event, &request); err == nil && request.ResourceType == "Custom::Configuration" && request.ResponseURL != "" {
+			if err := checkResponseURL(request.ResponseURL, endpoint); err != nil {
+				return nil, err
+			}
 			return nil, answerCloudFormation(ctx, request, problem)
 		}
 		return next(ctx, event)
 	}
 }
 
+// responseHost is a bucket in which CloudFormation takes answers: it has one in each region.
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-vpce-bucketnames.html
+var responseHost = regexp.MustCompile(`^cloudformation-custom-resource-response-[a-z0-9]+\.s3([.-](dualstack\.)?[a-z0-9-]+)?\.amazonaws\.com(\.cn)?$`)
+
+// checkResponseURL refuses to answer anybody but CloudFormation: who may invoke the function
+// could have it send a request wherever it can reach. The error does not show the address,
+// which is signed.
+func checkResponseURL(address, endpoint string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.User != nil || u.Opaque != "":
+	case endpoint != "" && u.Scheme == "http" && slices.Contains([]string{"127.0.0.1", "localhost", "host.docker.internal"}, u.Hostname()):
+		return nil
+	case u.Scheme == "https" && responseHost.MatchString(u.Host):
+		return nil
+	}
+	return errors.New("the custom resource's ResponseURL is not at CloudFormation: nothing is sent there")
+}
+
 // answerCloudFormation says yes, or what is wrong, which CloudFormation then shows as the
-// reason why the deployment is rolled back. Only callers who may invoke the function
-// choose the address.
+// reason why the deployment is rolled back.
 func answerCloudFormation(ctx context.Context, request cfn.Event, problem error) error {
 	_, err := cfn.LambdaWrap(func(_ context.Context, e cfn.Event) (string, map[string]any, error) {
 		if e.RequestType == cfn.RequestDelete { // nothing was made, and nothing must keep a stack from going

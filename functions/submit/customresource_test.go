@@ -85,3 +85,51 @@ func TestCloudFormationIsTold(t *testing.T) {
 		})
 	}
 }
+
+// Who may invoke the function must not choose where it sends requests.
+func TestOnlyCloudFormationIsAnswered(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/arn%3Aaws/x?X-Amz-Signature=5": true,
+		"https://cloudformation-custom-resource-response-eucentral2.s3.eu-central-2.amazonaws.com/x":             true,
+		"https://cloudformation-custom-resource-response-euwest1.s3-eu-west-1.amazonaws.com/x":                   true,
+		"https://cloudformation-custom-resource-response-cnnorth1.s3.cn-north-1.amazonaws.com.cn/x":              true,
+		"https://cloudformation-custom-resource-response-useast1.s3.dualstack.us-east-1.amazonaws.com/x":         true,
+		"http://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/x":                              false,
+		"https://evil.example/x": false,
+		"https://evil.example/?cloudformation-custom-resource-response-useast1.s3.amazonaws.com":        false,
+		"https://evil.example#cloudformation-custom-resource-response-useast1.s3.amazonaws.com":         false,
+		"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com.evil.example/x":       false,
+		"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com@evil.example/x":       false,
+		"https://a@cloudformation-custom-resource-response-useast1.s3.amazonaws.com/x":                  false,
+		"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com:8443/x":               false,
+		"https://cloudformation-custom-resource-response-x.evil.s3.amazonaws.com/x":                     false,
+		"https://evil.s3.amazonaws.com/cloudformation-custom-resource-response-useast1":                 false,
+		"https://cloudformation-custom-resource-response-useast1.execute-api.us-east-1.amazonaws.com/x": false,
+		"http://127.0.0.1:9/x":                    false,
+		"http://169.254.169.254/latest/meta-data": false,
+		"http://[::1]:9/":                         false,
+		"file:///etc/passwd":                      false,
+		"https://":                                false,
+		"%zz":                                     false,
+	} {
+		if err := checkResponseURL(address, ""); (err == nil) != want || err != nil && strings.Contains(err.Error(), "evil") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	for address, want := range map[string]bool{"http://localhost:1/x": true, "http://127.0.0.1:1/x": true, "http://127.0.0.1.evil.example/x": false, "http://169.254.169.254/": false} {
+		if err := checkResponseURL(address, "http://127.0.0.1:1"); (err == nil) != want {
+			t.Errorf("on a local AWS, %s: %v", address, err)
+		}
+	}
+
+	// The handler holds to it.
+	reached := false
+	stranger := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer stranger.Close()
+	handle := withCustomResource(nil, "", nil)
+	_, err := handle(t.Context(), fmt.Appendf(nil, `{"RequestType": "Create", "ResponseURL": %q, "ResourceType": "Custom::Configuration"}`, stranger.URL))
+	if err == nil || reached {
+		t.Errorf("%v, reached: %v", err, reached)
+	}
+}

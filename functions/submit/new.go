@@ -27,9 +27,9 @@ import (
 func New(_ context.Context, getenv func(string) string) (func(context.Context, json.RawMessage) (any, error), error) {
 	h, err := fromEnvironment(getenv)
 	if err != nil {
-		return withCustomResource(err, func(context.Context, json.RawMessage) (any, error) { return nil, err }), nil
+		return withCustomResource(err, getenv("AWS_ENDPOINT_URL"), func(context.Context, json.RawMessage) (any, error) { return nil, err }), nil
 	}
-	return withCustomResource(nil, h.Handle), nil
+	return withCustomResource(nil, getenv("AWS_ENDPOINT_URL"), h.Handle), nil
 }
 
 func fromEnvironment(getenv func(string) string) (*Handler, error) {
