@@ -36,3 +36,19 @@ func BenchmarkOutput(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHostileOutput is JSON that was made to be slow: a megabyte of an exponent, and
+// as much of brackets.
+func BenchmarkHostileOutput(b *testing.B) {
+	for name, text := range map[string]string{
+		"Exponent": "1e" + strings.Repeat("9", 1<<20), "Zeros": "1e" + strings.Repeat("0", 1<<20) + "1",
+		"Mantissa": strings.Repeat("9", 1<<20), "Nesting": strings.Repeat("[", 1<<20),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = NewOutput(json.RawMessage(text))
+			}
+		})
+	}
+}

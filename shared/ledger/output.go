@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -339,16 +338,7 @@ func HalfSurrogate(text []byte) bool {
 func exactNumber(text string) (string, error) {
 	mantissa, exponent := text, 0
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
-		mantissa = text[:i]
-		n, ok := new(big.Int).SetString(strings.TrimPrefix(text[i+1:], "+"), 10)
-		if !ok {
-			return "", fmt.Errorf("ledger: output: number %q", text)
-		}
-		if !n.IsInt64() || n.Int64() > 1e9 || n.Int64() < -1e9 {
-			exponent = 1e9 * n.Sign()
-		} else {
-			exponent = int(n.Int64())
-		}
+		mantissa, exponent = text[:i], exponentOf(text[i+1:])
 	}
 	sign := ""
 	if strings.HasPrefix(mantissa, "-") {
@@ -379,6 +369,27 @@ func exactNumber(text string) (string, error) {
 		return sign + trimmed + strings.Repeat("0", exponent), nil
 	}
 	return sign + trimmed + "E" + strconv.Itoa(exponent), nil
+}
+
+// beyond is an exponent that no digits of an output make up for.
+const beyond = 1_000_000_000
+
+// exponentOf is the exponent that JSON writes so. One of many digits is beyond, whatever it
+// is: to compute it from megabytes of them takes minutes.
+func exponentOf(text string) int {
+	sign := 1
+	switch text[0] {
+	case '-':
+		sign, text = -1, text[1:]
+	case '+':
+		text = text[1:]
+	}
+	text = strings.TrimLeft(text, "0")
+	if len(text) > 9 {
+		return sign * beyond
+	}
+	n, _ := strconv.Atoi(text) // digits, or none, which are 0
+	return sign * n
 }
 
 // DecodeOutput turns an attribute back into JSON text. Names come in sorted

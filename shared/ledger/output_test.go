@@ -6,10 +6,12 @@ import (
 	"errors"
 	"maps"
 	"math/big"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"pgregory.net/rapid"
 )
 
@@ -182,4 +184,36 @@ func parse(t interface{ Fatalf(string, ...any) }, text string) any {
 		t.Fatalf("%.60q: %v", text, err)
 	}
 	return v
+}
+
+// TestExponentsOfManyDigits holds that a number is read in one pass: each of these kept the
+// function busy for half a minute, or reserved gigabytes.
+func TestExponentsOfManyDigits(t *testing.T) {
+	t.Parallel()
+	nines, zeros := strings.Repeat("9", 4<<20), strings.Repeat("0", 4<<20)
+	for name, tt := range map[string]struct{ text, want string }{
+		"large":             {"1e" + nines, ""},
+		"small":             {"1e-" + nines, ""},
+		"zeros before":      {"1e+" + zeros + "7", "10000000"},
+		"zeros before, -":   {"1E-" + zeros + "7", "1E-7"},
+		"only zeros":        {"5e" + zeros, "5"},
+		"zero to any power": {"0e" + nines, "0"},
+		"ten digits":        {"1e2147483648", ""},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		v, err := EncodeOutput(json.RawMessage(tt.text))
+		runtime.ReadMemStats(&after)
+		n, _ := v.(*types.AttributeValueMemberN)
+		if tt.want == "" && !errors.Is(err, ErrInexact) || tt.want != "" && (err != nil || n == nil || n.Value != tt.want) {
+			t.Errorf("%s: %v, %v, want %q", name, v, err, tt.want)
+		}
+		if err != nil && len(err.Error()) > 1000 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
+		}
+		// Other tests run beside this one; computing the number took 100 times the text, and more.
+		if used := after.TotalAlloc - before.TotalAlloc; used > 512<<20 {
+			t.Errorf("%s: %d MB of memory", name, used>>20)
+		}
+	}
 }
