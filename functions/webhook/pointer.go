@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -50,12 +51,18 @@ func linkTransport() http.RoundTripper {
 
 // inside are the networks that are not on the internet and that netip has no name for.
 var inside = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),     // this machine, on some systems
 	netip.MustParsePrefix("100.64.0.0/10"), // carriers' own, and some clouds' services
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), // any IPv4 address, inside ones too
+	// Those that any IPv4 address is a part of, inside ones too.
+	netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("64:ff9b::/96"),
+	netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("2001::/32"),
 	netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("fec0::/10"), // private addresses of earlier days
 }
 
 // refuseInside refuses connections to this machine, its network and the metadata
@@ -72,6 +79,13 @@ func refuseInside(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// s3Host is a host of S3 alone. Anybody can have a name below amazonaws.com, by which a
+// machine, a load balancer or an API of theirs is called.
+// https://docs.aws.amazon.com/general/latest/gr/s3.html
+var s3Host = regexp.MustCompile(`^([a-z0-9._-]+\.)?s3([.-](dualstack\.|fips\.)*[a-z]{2}(-[a-z]+)+-[0-9])?\.amazonaws\.com$`)
+
+const awsDomain = ".amazonaws.com"
+
 // check refuses a link before any request is made.
 func (p payloads) check(link string) error {
 	u, err := url.Parse(link)
@@ -84,7 +98,7 @@ func (p payloads) check(link string) error {
 		return fmt.Errorf("%w: it has a user or a port", errPointer)
 	}
 	host := strings.ToLower(u.Hostname())
-	if !slices.ContainsFunc(p.hosts, func(h string) bool { return host == h || strings.HasSuffix(host, "."+h) }) {
+	if !slices.ContainsFunc(p.hosts, func(h string) bool { return host == h || strings.HasSuffix(host, "."+h) }) || strings.HasSuffix("."+host, awsDomain) && !s3Host.MatchString(host) {
 		return fmt.Errorf("%w: host %q is not one of %v: if it is Extend's, add it to the parameter PayloadHosts", errPointer, host, p.hosts)
 	}
 	return nil
@@ -146,6 +160,10 @@ func findRunID(d *json.Decoder, envelope bool) (string, error) {
 	return "", nil
 }
 
+// maxNesting is how deep a value is read over: the decoder remembers each level that is
+// open, and 64 MB of brackets are as many.
+const maxNesting = 1000
+
 // skip reads over one value without keeping it.
 func skip(d *json.Decoder) error {
 	for depth := 0; ; {
@@ -155,7 +173,9 @@ func skip(d *json.Decoder) error {
 		}
 		switch t {
 		case json.Delim('{'), json.Delim('['):
-			depth++
+			if depth++; depth > maxNesting {
+				return fmt.Errorf("it is nested deeper than %d levels", maxNesting)
+			}
 		case json.Delim('}'), json.Delim(']'):
 			depth--
 		}

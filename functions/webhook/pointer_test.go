@@ -2,11 +2,14 @@ package webhook
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -43,6 +46,53 @@ func TestLinksThatAreNotFollowed(t *testing.T) {
 	}
 }
 
+// A name below amazonaws.com may be that of anybody's machine: of those only S3's are followed.
+func TestHostsOfS3(t *testing.T) {
+	t.Parallel()
+	p := newPayloads([]string{"extend.ai", "extend.app", "amazonaws.com"}, refuseAll{t})
+	for host, want := range map[string]bool{
+		"extend-payloads.s3.amazonaws.com": true, "a.b.s3.us-west-2.amazonaws.com": true, "s3.eu-central-1.amazonaws.com": true, "s3.amazonaws.com": true,
+		"b.s3-us-west-2.amazonaws.com": true, "b.s3.dualstack.us-gov-west-1.amazonaws.com": true, "payloads.extend.app": true,
+		"ec2-203-0-113-7.us-west-2.compute.amazonaws.com": false, "evil-1.us-west-2.elb.amazonaws.com": false, "abc.execute-api.us-east-1.amazonaws.com": false,
+		"abc.lambda-url.us-east-1.amazonaws.com": false, "b.s3-website-us-east-1.amazonaws.com": false, "b.s3-website.us-east-1.amazonaws.com": false,
+		"amazonaws.com": false, "evils3.amazonaws.com": false, "s3.evil.us-west-2.compute.amazonaws.com": false, "sqs.us-east-1.amazonaws.com": false,
+		"s3.evil-1.us-west-2.elb.amazonaws.com": false, "b.s3.amazonaws.com.evil.example": false, "b.s3-accesspoint.us-west-2.amazonaws.com": false,
+	} {
+		if err := p.check("https://" + host + "/x"); (err == nil) != want {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	// Whatever is configured: also a name of somebody's below it.
+	if err := newPayloads([]string{"us-west-2.amazonaws.com"}, refuseAll{t}).check("https://evil.us-west-2.amazonaws.com/x"); err == nil {
+		t.Error("a narrower domain opens all of it")
+	}
+}
+
+// TestBracketsBehindALink holds that the memory for what is behind a link is bounded.
+func TestBracketsBehindALink(t *testing.T) {
+	for name, body := range map[string]io.Reader{
+		"a list":     io.MultiReader(strings.NewReader(`{"output":`), io.LimitReader(repeat('['), 64<<20)),
+		"a document": io.LimitReader(repeat('['), 64<<20),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := findRunID(json.NewDecoder(body), true)
+		runtime.ReadMemStats(&after)
+		if err == nil || after.TotalAlloc-before.TotalAlloc > 100<<20 {
+			t.Errorf("%s: %v, %d MB of memory", name, err, (after.TotalAlloc-before.TotalAlloc)>>20)
+		}
+	}
+}
+
+type repeat byte
+
+func (r repeat) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(r)
+	}
+	return len(p), nil
+}
+
 type refuseAll struct{ t *testing.T }
 
 func (r refuseAll) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -56,6 +106,8 @@ func TestAddressesThatAreNotDialled(t *testing.T) {
 	for address, allowed := range map[string]bool{
 		"127.0.0.1:443": false, "[::1]:443": false, "169.254.169.254:443": false, "10.1.2.3:443": false, "192.168.0.1:443": false,
 		"172.16.0.1:443": false, "[fd00::1]:443": false, "[fe80::1]:443": false, "0.0.0.0:443": false, "[::ffff:127.0.0.1]:443": false,
+		"0.0.0.1:443": false, "0.255.1.1:443": false, "[::127.0.0.1]:443": false, "[64:ff9b:1::7f00:1]:443": false, "[64:ff9b:1:ffff::]:443": false,
+		"[2001::1]:443": false, "[2001:0:ffff::1]:443": false, "[fec0::1]:443": false, "[feff::1]:443": false, "[2001:1::1]:443": true, "[64:ff9b:2::1]:443": true, "1.0.0.1:443": true,
 		"224.0.0.1:443": false, "100.64.1.1:443": false, "[64:ff9b::7f00:1]:443": false, "240.0.0.1:443": false, "203.0.113.7:443": true, "[2001:db8::1]:443": true,
 	} {
 		if err := refuseInside("tcp", address, nil); (err == nil) != allowed {
