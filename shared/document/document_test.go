@@ -3,6 +3,7 @@ package document
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -610,5 +611,36 @@ func TestRouteMatches(t *testing.T) {
 	}
 	if !(Route{}).Matches("anything") {
 		t.Error("the empty route does not match everything")
+	}
+}
+
+// What somebody made up may be as large as a message: what is said of it is not.
+func TestNamesThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("k", 600<<10)
+	for name, body := range map[string]string{
+		"key":               `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"` + long + `","eTag":"e"}}}]}`,
+		"a byte too much":   `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"` + long[:1025] + `","eTag":"e"}}}]}`,
+		"without version":   `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"` + long + `"},"object":{"key":"k"}}}]}`,
+		"not decodable":     `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"%` + long + `","eTag":"e"}}}]}`,
+		"source":            `{"Records":[{"eventSource":"` + long + `","eventName":"ObjectCreated:Put"}]}`,
+		"name of the event": `{"Records":[{"eventSource":"aws:s3","eventName":"` + long + `"}]}`,
+		"requeue":           `{"extendIntake":1,"requeue":{"bucket":"b","key":"` + long + `","eTag":"e"}}`,
+		"bridge":            `{"source":"aws.s3","detail-type":"Object Created","detail":{"bucket":{"name":"b"},"object":{"key":"` + long + `","etag":"e"}}}`,
+	} {
+		events, err := ParseUploadEvents([]byte(body))
+		reason := fmt.Sprint(err)
+		for _, e := range events {
+			if reason += fmt.Sprint(e.Err, e.Ignore); e.Err == nil && e.Ignore == "" {
+				t.Errorf("%s: taken as an upload", name)
+			}
+		}
+		if len(reason) > 1000 {
+			t.Errorf("%s: a reason of %d bytes: %.300s", name, len(reason), reason)
+		}
+	}
+	edge := `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"` + long[:1024] + `","eTag":"e"}}}]}`
+	if events, err := ParseUploadEvents([]byte(edge)); err != nil || len(events) != 1 || events[0].Err != nil {
+		t.Errorf("a key of 1,024 bytes: %v, %v", events, err)
 	}
 }

@@ -259,20 +259,20 @@ type s3Record struct {
 
 func (r s3Record) event() UploadEvent {
 	if r.EventSource != "aws:s3" {
-		return UploadEvent{Err: fmt.Errorf("%w: a record's eventSource is %q, not \"aws:s3\"", ErrUploadEvent, r.EventSource)}
+		return UploadEvent{Err: fmt.Errorf("%w: a record's eventSource is %s, not \"aws:s3\"", ErrUploadEvent, quote(r.EventSource))}
 	}
 	if r.EventName == "" {
 		return UploadEvent{Err: fmt.Errorf("%w: a record has no eventName", ErrUploadEvent)}
 	}
 	// The names in the configuration of a notification have the s3: that those in events have not.
 	if !strings.HasPrefix(strings.TrimPrefix(r.EventName, "s3:"), "ObjectCreated:") {
-		return UploadEvent{Ignore: "not a creation: " + r.EventName}
+		return UploadEvent{Ignore: "not a creation: " + clip(r.EventName)}
 	}
 	// S3 writes keys as HTML forms do: + for a space, % for everything odd.
 	o := r.S3.Object
 	key, err := url.QueryUnescape(o.Key)
 	if err != nil {
-		return UploadEvent{Err: fmt.Errorf("%w: key %q can't be decoded: %v", ErrUploadEvent, o.Key, err)}
+		return UploadEvent{Err: fmt.Errorf("%w: key %s can't be decoded: %s", ErrUploadEvent, quote(o.Key), clip(err.Error()))}
 	}
 	e := upload(Source{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: o.Size.bytes, Sequencer: string(o.Sequencer)}, string(r.EventTime))
 	return e.seen(string(r.Region), o.Size)
@@ -305,7 +305,7 @@ var creating = map[optional]bool{"PutObject": true, "PostObject": true, "CopyObj
 // bucket without versions can't be known.
 func (d bridgeDetail) apiCall() UploadEvent {
 	if d.EventName != "" && (!creating[d.EventName] || d.ErrorCode != "") {
-		return UploadEvent{Ignore: strings.TrimSpace("not a creation: " + string(d.EventName) + " " + string(d.ErrorCode))}
+		return UploadEvent{Ignore: strings.TrimSpace("not a creation: " + clip(string(d.EventName)) + " " + clip(string(d.ErrorCode)))}
 	}
 	return UploadEvent{Err: fmt.Errorf("%w: it is the API call %s as CloudTrail records it, which does not say which content was uploaded: let the rule match S3's own events, whose detail-type is \"Object Created\", and let the bucket send its events to EventBridge", ErrUploadEvent, quote(string(d.EventName)))}
 }
@@ -340,10 +340,12 @@ func upload(s Source, at string) UploadEvent {
 	switch {
 	case s.Bucket == "" || s.Key == "":
 		return UploadEvent{Err: fmt.Errorf("%w: bucket or key is missing", ErrUploadEvent)}
+	case len(s.Key) > maxKeyBytes:
+		return UploadEvent{Err: fmt.Errorf("%w: key %s has %d bytes, and S3 takes %d: S3 did not send this", ErrUploadEvent, quote(s.Key), len(s.Key), maxKeyBytes)}
 	case !utf8.ValidString(s.Key):
-		return UploadEvent{Err: fmt.Errorf("%w: key %q is not UTF-8", ErrUploadEvent, s.Key)}
+		return UploadEvent{Err: fmt.Errorf("%w: key %s is not UTF-8", ErrUploadEvent, quote(s.Key))}
 	case s.Version() == "":
-		return UploadEvent{Err: fmt.Errorf("%w: %s has neither a version id nor an ETag", ErrUploadEvent, s)}
+		return UploadEvent{Err: fmt.Errorf("%w: %s has neither a version id nor an ETag", ErrUploadEvent, clip(s.String()))}
 	}
 	return UploadEvent{Source: s}
 }
