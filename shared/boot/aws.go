@@ -20,7 +20,7 @@ import (
 // Run is a function's main: it sets the logger, makes the handler and serves it.
 // Everything that can fail at a cold start is in newHandler, which tests can call.
 func Run[H any](newHandler func(context.Context, func(string) string) (H, error)) {
-	slog.SetDefault(slog.New(metric.NewHandler(lambdacontext.NewLogHandler(), os.Getenv("STACK"))))
+	slog.SetDefault(slog.New(metric.NewHandler(visible{lambdacontext.NewLogHandler()}, os.Getenv("STACK"))))
 	slog.Info("cold start", "version", os.Getenv("VERSION"))
 	h, err := newHandler(context.Background(), os.Getenv)
 	if err != nil {
