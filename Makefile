@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run up invoke test scan bench simulate replay mutations build deploy package verify delete fuzz clean tools
+.PHONY: help run up invoke test scan vulnerabilities bench simulate replay mutations build deploy package verify delete fuzz clean tools
 
 SAM := .tools/sam/bin/sam
 PYTHON := .tools/sam/bin/python
@@ -28,7 +28,7 @@ DEPLOYED = $(BUILD) go build -o .tools/bin/ ./dev/deployed && exec .tools/bin/de
 export SAM_CLI_TELEMETRY := 0
 
 help: ## this list
-	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 run: ## send one file through the real template, on a local AWS (FILE=path/to/your.pdf)
 	@$(RUN)
@@ -50,6 +50,9 @@ test: tools ## all checks that CI runs
 
 scan: ## only the scanners: cfn-lint, checkov, gosec, shellcheck
 	@$(BUILD) dev/tools/scan.sh
+
+vulnerabilities: ## look the modules and Go up in Go's vulnerability database, which is asked over the network
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 build: tools ## build the functions
 	@$(if $(filter file,$(origin OVERRIDES)),$(PYTHON) dev/tools/parameters.py write $(call quote,$(ENVIRONMENT)) $(call quote,$(call given,PARAMETERS)))

@@ -2,6 +2,8 @@ module extend-intake/dev/tools/lint
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require github.com/securego/gosec/v2 v2.30.0
 
 require (
