@@ -62,7 +62,7 @@ func newSAMLocal(ctx context.Context, s *stack.Stack, image string) (*samLocal, 
 	for _, variables := range l.variables {
 		maps.Copy(variables, map[string]string{
 			"STACK": sampleStack, "EXTEND_API_KEY": s.APIKey, "EXTEND_WEBHOOK_SECRETS": s.WebhookSecret, "EXTEND_TAG_KEY": sampleTagKey,
-			"AWS_ENDPOINT_URL": s.AWS.URL, "EXTEND_BASE_URL": extendURL,
+			"AWS_ENDPOINT_URL": s.AWS.URL, "AWS_ACCESS_KEY_ID": emulator.Key.ID, "AWS_SECRET_ACCESS_KEY": emulator.Key.Secret, "EXTEND_BASE_URL": extendURL,
 			"PAYLOAD_HOSTS": "example.invalid", // nothing leaves the machine
 		})
 		for name, value := range variables {
@@ -82,7 +82,7 @@ func newSAMLocal(ctx context.Context, s *stack.Stack, image string) (*samLocal, 
 	if text, err = os.ReadFile(template); err != nil { // #nosec G304 -- what was built here
 		return nil, err
 	}
-	named := regexp.MustCompile(`(?m)^( +)EXTEND_API_KEY: .*$`).ReplaceAll(text, []byte("$0\n${1}AWS_ENDPOINT_URL: ''"))
+	named := regexp.MustCompile(`(?m)^( +)EXTEND_API_KEY: .*$`).ReplaceAll(text, []byte("$0\n${1}AWS_ENDPOINT_URL: ''\n${1}AWS_ACCESS_KEY_ID: ''\n${1}AWS_SECRET_ACCESS_KEY: ''"))
 	if bytes.Equal(named, text) {
 		return nil, fmt.Errorf("%s does not name EXTEND_API_KEY", s.Relative(template))
 	}

@@ -239,8 +239,8 @@ func up(ctx context.Context, out io.Writer, file *os.File, paid *stack.Account) 
 	bucket := s.Outputs["UploadBucketName"]
 	fmt.Fprintf(out, `
 Upload, from anywhere on this machine:
-  curl -T your.pdf --user %s:%s --aws-sigv4 aws:amz:%s:s3 %s/%s/
-(nobody is answered without this run's access key; curl 7.87 or newer can sign with it)
+  curl -T your.pdf --user %s:%s --aws-sigv4 aws:amz:%s:s3 -H x-amz-content-sha256:UNSIGNED-PAYLOAD %s/%s/
+(nobody is answered without this run's access key; curl 7.75 or newer can sign with it)
 
 With the AWS command line, after this:
   export %s
