@@ -130,7 +130,7 @@ func TestUpWithARealAccount(t *testing.T) {
 	defer file.Close()
 	ctx, stop := context.WithCancelCause(t.Context())
 	defer stop(nil)
-	out := &watched{word: "sha256", seen: make(chan struct{})} // a line of the output
+	out := &watched{word: "  sha256", seen: make(chan struct{})} // a line of the output
 	ended := make(chan error, 1)
 	go func() {
 		ended <- up(ctx, out, file, &stack.Account{Key: key, Processor: "dp_x", BaseURL: base, Workspace: "ws_x"})

@@ -90,6 +90,11 @@ func TestToolsAreLocked(t *testing.T) {
 			t.Errorf("%s names no toolchain", module)
 		}
 	}
+	for _, path := range append(inputs, "../../docs/development.md", "../../dev/tools/tools.sh", "../../dev/tools/lock.sh") { // whoever installs has a registry of their own
+		if text := read(strings.TrimPrefix(path, "../../")); regexp.MustCompile(`--(extra-)?index-url|(?i)\b(pypi|npmjs)\.`).MatchString(text) {
+			t.Errorf("%s names a package registry", path)
+		}
+	}
 	if !strings.Contains(read("Makefile"), "govulncheck@v") || !strings.Contains(read(".github/workflows/test.yml"), "make vulnerabilities") {
 		t.Error("CI does not look for known vulnerabilities")
 	}
