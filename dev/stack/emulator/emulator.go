@@ -114,8 +114,8 @@ func StartMiniStack(ctx context.Context, dir string) (*Server, error) {
 		socket: true,
 		command: func(at address, front string) (args, env []string) {
 			// GATEWAY_PORT is for the addresses that it gives to others.
-			return []string{"-c", serveMiniStack, at.socket, rand.Text()}, append(Environ("http://127.0.0.1:"+front),
-				"GATEWAY_PORT="+front,
+			return []string{"-c", serveMiniStack, at.socket}, append(Environ("http://127.0.0.1:"+front),
+				"GATEWAY_PORT="+front, "RUNTIME_API_SECRET="+rand.Text(),
 				"SFTP_ENABLED=0", "IOT_MTLS_ENABLED=0", // each would open a port of its own
 				"AWS_LAMBDA_LOG_FORMAT=JSON", // the functions inherit it: it does not tell them the template's LoggingConfig
 			)

@@ -3,8 +3,9 @@ only listen on a port, and answers everybody who reaches that. Who stands in fro
 is at GATEWAY_PORT.
 
 Functions get their events from servers on ports of their own (Lambda's runtime API).
-Those ask for the second argument, a secret, as the first part of the path, and refuse
-browsers. Functions have it in AWS_LAMBDA_RUNTIME_API."""
+Those ask for the secret in RUNTIME_API_SECRET as the first part of the path, and refuse
+browsers. It is no argument, for every user of the machine sees those. Functions have it in
+AWS_LAMBDA_RUNTIME_API."""
 
 import asyncio
 import http.server
@@ -13,7 +14,7 @@ import resource
 import subprocess
 import sys
 
-socket, secret = sys.argv[1:]
+socket, secret = sys.argv[1], os.environ.pop("RUNTIME_API_SECRET")
 
 start_program = subprocess.Popen.__init__
 
