@@ -90,7 +90,7 @@ func bill(u usage) ([]charge, error) {
 				reads += units
 			case "S3 PutObject":
 				puts += units
-			case "S3 GetObject":
+			case "S3 GetObject", "S3 HEAD": // one price
 				gets += units
 			case "SQS SendMessage", "SQS ChangeMessageVisibility":
 				queue += units
