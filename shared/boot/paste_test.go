@@ -185,10 +185,10 @@ func TestGuessableWebhookSecrets(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
 		"wss_…": "U+2026", "wss_": "placeholder", "wss_old": "placeholder", "x": "placeholder", "wss_...": "placeholder", "wss_local": "placeholder",
-		"wss_fifteen15fiftee": "fewer than 16", "wss_abcdefghijklmnöp": "U+00F6",
+		"wss_seven77": "fewer than 8", "wss_abcdefghijklmnöp": "U+00F6",
 		"wss_sample_for_events": "samples", "wss_8fKq2LxVnB7rTzYw4HsJd6McPe1uGa9o": "samples",
-		"wss_your_signing_secret": "placeholder", "wss_before_the_rotation": "placeholder", "YOUR-WEBHOOK-SECRET": "placeholder", "wss_Paste-The-Secret-Here": "placeholder",
-		"wss_xxxxxxxxxxxxxxxxxxxxxxxx": "placeholder", "wss_1234512345123451234512345": "placeholder", "wss_0000000000000000": "placeholder",
+		"wss_your_signing_secret": "placeholder", "YOUR-WEBHOOK-SECRET": "placeholder", "wss_Paste-The-Secret-Here": "placeholder",
+		"wss_xxxxxxxxxxxxxxxxxxxxxxxx": "placeholder", "wss_1234123412341234123412341": "placeholder", "wss_0000000000000000": "placeholder",
 	} {
 		_, s := newVault(t, fmt.Sprintf(`{"apiKey": "sk_1", "webhookSecrets": [%q]}`, given), nil)
 		_, byEnv := newVault(t, `{}`, map[string]string{"EXTEND_WEBHOOK_SECRETS": given})
