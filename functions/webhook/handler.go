@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
@@ -118,6 +120,12 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 		return h.otherVersion(ctx, log, other, body)
 	}
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
+		if metadata, ok := h.ours(event); ok { // a run of ours by another name: it is a hint, and no more
+			result, err := h.recorder.Ask(ctx, metadata, body)
+			log.With("document_id", result.DocumentID, metric.OtherApiVersion.One()).With(result.Metrics...).
+				WarnContext(ctx, "event type is not stored, though it is about a run of ours: Extend is asked", "verdict", result.Verdict, "error", err)
+			return nil
+		}
 		log.InfoContext(ctx, "ignored", "reason", "event type is not stored")
 		return nil
 	}
@@ -170,6 +178,19 @@ func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webh
 		return errNotShown
 	}
 	return nil
+}
+
+// ours reports whether a delivery of a type that is not stored is about something that has a tag
+// of this stack: then it is a run of ours by another name.
+func (h *Handler) ours(event *webhook.Event) (metadata json.RawMessage, ok bool) {
+	var payload struct {
+		Metadata json.RawMessage `json:"metadata"`
+	}
+	if json.Unmarshal(event.Payload, &payload) != nil {
+		return nil, false
+	}
+	tag, err := document.ParseTag(payload.Metadata)
+	return payload.Metadata, err == nil && tag.Stack == h.recorder.Stack
 }
 
 // documentIDs finds ids of documents in a text that can't be read otherwise.

@@ -686,3 +686,17 @@ func TestAFailureOfTheFake(t *testing.T) {
 		t.Errorf("%d requeued, record %+v", len(e.requeued), rec)
 	}
 }
+
+// A signed delivery of a type that nobody knows, about a run of ours, says that something has
+// happened to the run: Extend is asked, and what the delivery says itself is not stored.
+func TestADeliveryOfAnUnknownTypeAboutOurRun(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"PROCESSOR_RUN.PROCESSED", "processor_run_processed", "processor_run.reviewed", "extractRun.processed"} {
+		e := newEndpoint(t)
+		run := e.run(tag(stack, 1))
+		e.submitted(run.ID)
+		e.deliver(`{"eventId":"event_1","eventType":"`+kind+`","payload":{"id":"x","output":{"value":{"forged":true}},"metadata":`+string(must(json.Marshal(tag(stack, 1))))+`}}`, 200)
+		e.want(docID, ledger.Processed, 1)
+		e.wantLog("WARN event type is not stored", "OtherApiVersion=1")
+	}
+}

@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 
 	"extend-intake/shared/boot"
@@ -450,6 +451,19 @@ var terminal = map[extend.Status]ledger.State{
 	extend.StatusCancelled: ledger.Cancelled,
 }
 
+// nothing is what an output is without its blanks when there is nothing in it yet: none, an
+// empty value of any type, or an extraction whose value is that.
+var nothing = regexp.MustCompile(`^(|null|false|""|\[\]|\{\}|\{"value":(null|""|\[\]|\{\})(,"metadata":(null|\{\}))?\})$`)
+
+// saysNothing reports whether an output has no result in it.
+func saysNothing(output []byte) bool {
+	const longest = 200 // longer texts say something
+	if len(output) > longest {
+		return false
+	}
+	return nothing.Match(bytes.Join(bytes.Fields(output), nil))
+}
+
 // under reports whether a run of this status is under way, as the API's documentation has it.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/get-processor-run
 func under(s extend.Status) bool { return s == extend.StatusPending || s == extend.StatusProcessing }
@@ -481,7 +495,7 @@ func runEnded(run *extend.Run, seen asOf) (f ledger.RunEnded, err error) {
 		if text == nil {
 			text = json.RawMessage("null")
 		}
-		f.Empty = len(bytes.TrimSpace(text)) == 0 || string(text) == "null" || string(bytes.Join(bytes.Fields(text), nil)) == "{}"
+		f.Empty = saysNothing(text)
 		if f.Output, err = ledger.NewOutput(text); err != nil {
 			return f, fmt.Errorf("run %s: output: %w", run.ID, err)
 		}

@@ -783,3 +783,15 @@ func TestADeliveryWithoutItsContent(t *testing.T) {
 	d.at = d.at.Add(ledger.DefaultRules.ConfirmWindow)
 	told(d, "2", "of nothing new", ledger.Unchanged)
 }
+
+func TestSaysNothing(t *testing.T) {
+	t.Parallel()
+	for output, want := range map[string]bool{
+		"": true, "null": true, " { } ": true, "[]": true, `""`: true, "false": true, `{"value": null}`: true, `{"value":{},"metadata":{}}`: true, `{"value": []}`: true,
+		"0": false, "true": false, `{"value":0}`: false, `{"value":{"a":null}}`: false, `{"values":{}}`: false, `[{}]`: false, `"a"`: false, `{"value":{},"metadata":{"a":1}}`: false,
+	} {
+		if got := saysNothing([]byte(output)); got != want {
+			t.Errorf("%s: %t", output, got)
+		}
+	}
+}
