@@ -65,6 +65,15 @@ func TestCredentialsAreCut(t *testing.T) {
 		{"X\u2011Amz\u2011Signature=5ecre7", "X\u2011Amz\u2011Signature=…"},
 		{"Ｘ－Ａｍｚ－Signature＝5ecre7", "Ｘ－Ａｍｚ－Signature＝…"},
 
+		// In a way that nobody thought of, or wrapped over several lines.
+		{"X-Amz-Signature\t5ecre7", "X-Amz-Signature…"},
+		{"X-Amz-Credential is 5ecre7/20260714 and wrong", "X-Amz-Credential…"},
+		{"X-Amz-Security-Token=IQo1\n5ecre7\n5ecre7aa and so on", "X-Amz-Security-Token=… and so on"},
+		{`X-Amz-Security-Token=IQo1\n5ecre7`, "X-Amz-Security-Token=…"},
+		{"x-api-key: 5ecre7", "x-api-key: …"},
+		{"set-cookie: sid=5ecre7; Path=/", "set-cookie: … Path=/"},
+		{"/a?token=5ecre7&secret=5ecre7&pwd=5ecre7&x=1", "/a?token=…&secret=…&pwd=…&x=1"},
+
 		// What shows by itself what it is.
 		{"no such key: sk_5ecre75ecre7.", "no such key: …."},
 		{"signed with wss_5ecre75ecre7", "signed with …"},
@@ -129,7 +138,7 @@ func TestLink(t *testing.T) {
 		{"https://dashboard.extend.ai/runs?id=dpr_1&tab=output#page=2", "https://dashboard.extend.ai/runs?id=dpr_1&tab=output#page=2"},
 		{"https://b.s3.test/a.pdf?x=1&X-Amz-Signature=5ecre7", "https://b.s3.test/a.pdf?…"},
 		{"https://me:5ecre7@dashboard.extend.ai/", "https://…@dashboard.extend.ai/"},
-		{"javascript:alert(1)?token=5ecre7", "javascript:alert(1)?token=5ecre7"},
+		{"javascript:alert(1)?token=5ecre7", "javascript:alert(1)?token=…"},
 		{"ftp://a/b?c=5", "ftp://a/b?…"},
 		{"", ""},
 	} {

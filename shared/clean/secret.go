@@ -13,12 +13,18 @@ import (
 // unescaped.
 var namePattern = regexp.MustCompile(`(?:x[-_](?:amz|goog|ms)|\bx(?:amz|goog))[-_]?[a-z0-9_-]*|(?:aws|google)[-_]?access[-_]?(?:key[-_]?)?id`)
 
+// gravePattern finds the names of those that are all that it takes.
+var gravePattern = regexp.MustCompile(`x[-_]?(?:amz|goog)[-_]?(?:signature|security[-_]?token|credential)`)
+
+// wrappedPattern is the next line of a value.
+var wrappedPattern = regexp.MustCompile(`^(?:\s|\\[nr])+([a-z0-9+/=_-]{4,})`)
+
 // wordPattern finds names that are words as well: people say "signature: not readable".
 var wordPattern = regexp.MustCompile(`(?:\b|_)(?:[a-z]*signature(?:provided)?|sig|credential|expires|key[-_]?pair[-_]?id|pass(?:word|wd)|` +
-	`client[-_]?secret|secret[-_]?(?:access[-_]?)?key|api[-_]?key|(?:auth|access|refresh|id|security|session)[-_]?token)`)
+	`client[-_]?secret|secret[-_]?(?:access[-_]?)?key|api[-_]?key|(?:auth|access|refresh|id|security|session)?[-_]?token|secret|pwd|policy|ossaccesskeyid)`)
 
 var (
-	authorizationPattern = regexp.MustCompile(`authorization`)
+	authorizationPattern = regexp.MustCompile(`authorization|\bx-api-key|\b(?:set-)?cookie`)
 	bearerPattern        = regexp.MustCompile(`\bbearer[\s+]+([a-z0-9._~+/=-]{4,})`)
 	keyPattern           = regexp.MustCompile(`\b(?:sk|wss)_[a-z0-9_-]{8,}|\b(?:akia|asia)[a-z0-9]{12,}|\beyj[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}(?:\.[a-z0-9_-]*)?`)
 	userPattern          = regexp.MustCompile(`://([^\s/"'<>@?]+)@`)
@@ -50,6 +56,23 @@ func cut(s string, queries bool) string {
 		}
 	}
 	named(namePattern, func(i int) (int, int) { return t.value(i, false) })
+	for _, m := range gravePattern.FindAllStringIndex(t.plain, -1) {
+		start, end := t.value(m[1], false)
+		if start >= end { // it is written in a way that nobody thought of, or these are words
+			if strings.ContainsAny(t.plain[m[1]:], "0123456789") {
+				add(m[1], len(t.plain))
+			}
+			continue
+		}
+		for end < len(t.plain) { // one that is wrapped over several lines
+			more := wrappedPattern.FindStringSubmatchIndex(t.plain[end:])
+			if more == nil || !strings.ContainsAny(t.plain[end+more[2]:end+more[3]], "0123456789") {
+				break
+			}
+			add(end, end+more[1])
+			end += more[1]
+		}
+	}
 	named(wordPattern, func(i int) (int, int) { return t.value(i, true) })
 	named(authorizationPattern, func(i int) (int, int) { return t.header(t.value(i, false)) })
 	for _, m := range bearerPattern.FindAllStringSubmatchIndex(t.plain, -1) {
