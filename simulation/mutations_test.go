@@ -51,8 +51,10 @@ var mutations = []struct {
 		`if hmac.Equal([]byte(signature), []byte(sign(key, stack, documentID, attempt))) {`,
 		`if _ = sign(key, stack, documentID, attempt); true {`}}},
 	{"take a found run whose tag is not signed", []edit{{"functions/submit/search.go",
-		`case !signed || rec.OtherProcessor(run.ProcessorID):`,
-		`case signed && rec.OtherProcessor(run.ProcessorID):`}}},
+		`	case rec.TagSigned:
+		return copied, nil
+`,
+		``}}},
 	{"store a run of another processor", []edit{{"shared/ledger/transitions.go",
 		`case f.Attempt == rec.Attempt && rec.OtherProcessor(f.ProcessorID):`,
 		`case false:`}}},
