@@ -80,7 +80,9 @@ func (b *s3Bucket) Current(ctx context.Context, src document.Source) (versionID,
 }
 
 // checksum is the first of the whole object's checksums, the strongest first. One of
-// the parts of an upload (COMPOSITE) depends on how it was cut, and says nothing.
+// the parts of an upload (COMPOSITE) depends on how it was cut, and says nothing. AWS's
+// SDKs send a CRC32 by default: two contents of one key and of one size have the same by
+// accident once in four billion.
 func checksum(out *s3.HeadObjectOutput) string {
 	if out.ChecksumType == types.ChecksumTypeComposite {
 		return ""
@@ -90,6 +92,7 @@ func checksum(out *s3.HeadObjectOutput) string {
 		value     *string
 	}{
 		{"SHA256", out.ChecksumSHA256}, {"SHA1", out.ChecksumSHA1}, {"CRC64NVME", out.ChecksumCRC64NVME},
+		{"CRC32C", out.ChecksumCRC32C}, {"CRC32", out.ChecksumCRC32},
 	} {
 		// A part count in the value ("…-3") is how older objects show a composite one.
 		if v := aws.ToString(c.value); v != "" && !strings.Contains(v, "-") {

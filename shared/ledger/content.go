@@ -23,7 +23,7 @@ type Content struct {
 func (c Content) same(other Content) bool {
 	algorithm, _, _ := strings.Cut(c.Checksum, ":")
 	if c.Checksum != "" && strings.HasPrefix(other.Checksum, algorithm+":") {
-		return c.Checksum == other.Checksum
+		return c.Checksum == other.Checksum && c.Size == other.Size
 	}
 	return c.ETag == other.ETag && c.Size == other.Size
 }
