@@ -52,11 +52,12 @@ func valueSurvives(d *json.Decoder, depth int) bool {
 			if t == '{' {
 				token, err := d.Token()
 				name, ok := token.(string)
-				// Of two members with one name, most parsers keep one.
-				if err != nil || !ok || names[name] || !queue.Takes(name) {
+				// Of two members with one name, most parsers keep one, and some ignore case, such as
+				// PowerShell's. An empty name is refused by some, and is no attribute in DynamoDB.
+				if err != nil || !ok || name == "" || names[folded(name)] || !queue.Takes(name) {
 					return false
 				}
-				names[name] = true
+				names[folded(name)] = true
 			}
 			if !valueSurvives(d, depth+1) {
 				return false
@@ -67,6 +68,10 @@ func valueSurvives(d *json.Decoder, depth int) bool {
 	}
 	return true
 }
+
+// folded is the same for names that differ in case only. Both ways, for some letters have
+// a sibling in one direction alone, such as the Kelvin sign.
+func folded(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
 // maxWhole is the largest whole number that no other is read as: JavaScript's
 // MAX_SAFE_INTEGER. 2^53 itself is what a float64 makes of 2^53+1.

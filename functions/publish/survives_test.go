@@ -73,6 +73,13 @@ func TestSurvives(t *testing.T) {
 		`{"\uD83E":1}`:                                      false,
 		`{"a":1,"a":1}`:                                     false,
 		`{"a":1,"\u0061":2}`:                                false,
+		`{"a":1,"A":2}`:                                     false, // PowerShell, and Go's and .NET's readers into types
+		`{"straße":1,"STRASSE":2,"ſ":3}`:                    true,
+		`{"s":1,"ſ":2}`:                                     false,
+		`{"k":1,"\u212a":2}`:                                false,
+		`{"a":{"B":1},"b":1}`:                               true,
+		`{"":1}`:                                            false,
+		`[{"a":{"":null}}]`:                                 false,
 		`[{"b":{"c":1,"d":2,"c":3}}]`:                       false,
 		"\"\xff\"":                                          false,
 	} {
