@@ -281,6 +281,7 @@ func TestAnswersOfAnotherVersionAreTold(t *testing.T) {
 		said, want string
 	}{
 		{200, "2026-02-09", "2026-02-09"}, {404, "2024-12-23", "2024-12-23"}, {200, Version, ""}, {200, "", ""},
+		{200, "v2025-4-21", ""}, {404, `"2025-04-21"`, ""},
 	} {
 		told := ""
 		c := newFakeClient(t, func(*http.Request) (*http.Response, error) {

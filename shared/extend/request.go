@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"extend-intake/shared/extend/internal/loose"
 )
 
 // A request is one call of the API.
@@ -161,7 +163,7 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 		return nil, &callError{method: p.method, path: p.path, err: err, notSent: conn.notSent(err), brokenOff: brokenOff}
 	}
 	defer res.Body.Close()
-	if said := header(res, versionHeader); said != "" && said != Version && c.otherVersion != nil {
+	if said := header(res, versionHeader); said != "" && loose.Version(said) != Version && c.otherVersion != nil {
 		c.otherVersion(ctx, said)
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {

@@ -125,7 +125,7 @@ type OtherVersion struct {
 // https://docs.extend.ai/developers/migrations/2026-02-09/webhooks
 func (e *Event) OtherVersion() (OtherVersion, bool) {
 	kind, _, _ := strings.Cut(e.Type, ".")
-	said := e.APIVersion != "" && e.APIVersion != extend.Version
+	said := e.APIVersion != "" && loose.Version(e.APIVersion) != extend.Version
 	if !said && !newKind(kind) {
 		return OtherVersion{}, false
 	}

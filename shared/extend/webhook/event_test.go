@@ -187,6 +187,9 @@ func TestOtherVersion(t *testing.T) {
 		{"no payload", "", "extract_run.processed", `null`, &OtherVersion{}},
 		{"ours, from an endpoint of an older version", "2024-12-23", "processor_run.processed", `{"id":"dpr_1","status":"PROCESSED","metadata":` + metadata + `}`, &OtherVersion{"2024-12-23", "dpr_1", []byte(metadata)}},
 		{"workflow, by the header", "2026-02-09", "workflow_run.completed", `{"object":"workflow_run","id":"workflow_run_1"}`, &OtherVersion{"2026-02-09", "", nil}},
+		{"ours, in another spelling", "v2025-4-21", "processor_run.processed", `{"id":"dpr_1","status":"PROCESSED"}`, nil},
+		{"ours, in quotes", `"2025-04-21"`, "processor_run.processed", `{"id":"dpr_1","status":"PROCESSED"}`, nil},
+		{"another, in quotes", `"2026-2-9"`, "processor_run.processed", `{"id":"dpr_1","status":"PROCESSED"}`, &OtherVersion{`"2026-2-9"`, "dpr_1", nil}},
 		{"the newer version's, said to be of ours", extend.Version, "extract_run.processed", `{"id":"exr_1"}`, &OtherVersion{"", "exr_1", nil}},
 
 		{"ours", "", RunProcessed, `{"id":"dpr_1","status":"PROCESSED"}`, nil},
