@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,27 +23,36 @@ const form = `{"apiKey": "…", "webhookSecrets": ["…"]}`
 
 // parseSecret reads the text of the secret. Its error is about the whole; what is wrong
 // with a single key is in the result.
-func parseSecret(text string) (reading, error) {
+func parseSecret(text string) (reading, error) { return parseWrapped(text, maxWraps) }
+
+// maxWraps is how often a secret may be in another object: `aws secretsmanager
+// get-secret-value` prints it as the text SecretString.
+const maxWraps = 3
+
+func parseWrapped(text string, wraps int) (reading, error) {
 	members, err := secretMembers(text)
 	if err != nil {
 		return reading{}, err
 	}
 	var r reading
+	ours, exact := false, false
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		raw := members[name]
-		if string(raw) == "null" {
-			continue
-		}
 		switch letters(name) {
 		case "apikey", "extendapikey":
+			ours = true
 			var key string
 			if json.Unmarshal(raw, &key) != nil {
 				return reading{}, fmt.Errorf("it is not of the form %s: the key is not a text", form)
 			}
-			if r.APIKey == "" || name == "apiKey" {
-				r.APIKey, r.keyError = apiKey(key)
+			key, err := apiKey(key)
+			switch {
+			case key == "" && err == nil || exact: // not filled in, or another is meant
+			case r.APIKey == "" || name == "apiKey":
+				r.APIKey, r.keyError, exact = key, err, name == "apiKey"
 			}
 		case "webhooksecrets", "webhooksecret", "extendwebhooksecrets", "extendwebhooksecret":
+			ours = true
 			given, err := webhookList(raw)
 			if err != nil {
 				return reading{}, fmt.Errorf("it is not of the form %s: %w", form, err)
@@ -52,7 +62,31 @@ func parseSecret(text string) (reading, error) {
 			r.webhookError = errors.Join(r.webhookError, err)
 		}
 	}
-	return r, nil
+	if ours || len(members) == 0 {
+		return r, nil
+	}
+	return unwrapSecret(members, wraps)
+}
+
+// unwrapSecret reads a secret that is the value of one member of another object.
+func unwrapSecret(members map[string]json.RawMessage, wraps int) (reading, error) {
+	var found []reading
+	for _, raw := range members {
+		var inner string
+		if json.Unmarshal(raw, &inner) != nil {
+			inner = string(raw)
+		}
+		if wraps == 0 || !strings.HasPrefix(strings.TrimFunc(inner, unseen), "{") {
+			continue
+		}
+		if r, err := parseWrapped(inner, wraps-1); err == nil {
+			found = append(found, r)
+		}
+	}
+	if len(found) != 1 { // names are not said: one may be the key
+		return reading{}, fmt.Errorf("it is not of the form %s: it has members, but none of these names", form)
+	}
+	return found[0], nil
 }
 
 // secretMembers takes the text apart, also when quotes became typographic ones, or
@@ -102,33 +136,75 @@ func letters(name string) string {
 	}, name)
 }
 
-// webhookList reads the list, or a text in its place.
-func webhookList(raw json.RawMessage) ([]string, error) {
-	var list []string
-	if json.Unmarshal(raw, &list) == nil {
-		return list, nil
-	}
+// webhookList reads the list, or a text in its place. A list within the list counts as
+// part of it.
+func webhookList(raw json.RawMessage) (list []string, _ error) {
+	var elements []json.RawMessage
 	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		return nil, errors.New("the webhook secrets are not a list of texts")
+	switch {
+	case json.Unmarshal(raw, &elements) == nil:
+		for _, element := range elements {
+			if json.Unmarshal(element, &text) == nil {
+				list = append(list, several(text)...)
+				continue
+			}
+			within, err := webhookList(element)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, within...)
+		}
+		return list, nil
+	case json.Unmarshal(raw, &text) == nil:
+		return splitSecrets(text), nil
 	}
-	return splitSecrets(text), nil
+	return nil, errors.New("the webhook secrets are not a list of texts")
 }
 
 // splitSecrets reads a list that is written as a text: as JSON, which is what the key/value
-// form of Secrets Manager's console makes of it, or separated by commas or space.
+// form of Secrets Manager's console makes of it, as Python and YAML write lists, or separated
+// by commas, bars or space.
 func splitSecrets(text string) []string {
+	text = strings.TrimFunc(text, unseen)
 	var list []string
-	if json.Unmarshal([]byte(strings.TrimFunc(text, unseen)), &list) == nil {
+	if json.Unmarshal([]byte(text), &list) == nil {
 		return list
 	}
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") || strings.HasPrefix(text, "(") && strings.HasSuffix(text, ")") {
+		text = text[1 : len(text)-1]
+	}
+	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(",;|", r) || unicode.IsSpace(r) })
 }
 
+// anotherSecret is where one webhook secret ends and the next begins.
+var anotherSecret = regexp.MustCompile(`["'\s]*[,;|\n]["'\s]*(?:wss_)`)
+
+// several returns the webhook secrets that were pasted into one element of the list.
+func several(text string) []string {
+	var list []string
+	for m := anotherSecret.FindStringIndex(text); m != nil; m = anotherSecret.FindStringIndex(text) {
+		next := m[1] - len("wss_")
+		list, text = append(list, text[:m[0]]), text[next:]
+	}
+	return append(list, text)
+}
+
+// noKeys are what programs write in the place of a key that they were not given, and what
+// people put there for a while.
+var noKeys = regexp.MustCompile(`(?i)^(?:undefined|null|none|nil|nan|true|false|string|secret|(?:api[_-]?)?key|token|test|example|dummy|n/a|sk_?)$`)
+
 func apiKey(pasted string) (string, error) {
-	key, err := unwrap(pasted)
-	if err == nil && strings.HasPrefix(key, "wss_") {
+	key, err := unwrap(pasted, "sk_")
+	switch foreign := strings.IndexFunc(key, notInKey); {
+	case err != nil:
+	case strings.HasPrefix(key, "wss_"):
 		err = errors.New("begins with wss_: that is a webhook secret; an API key begins with sk_")
+	case foreign >= 0:
+		r := rune(key[foreign])
+		position := utf8.RuneCountInString(pasted[:strings.LastIndex(pasted, key)]) + foreign + 1
+		err = fmt.Errorf("holds %s at position %d: paste the key itself, and nothing else", character(r), position)
+	case noKeys.MatchString(key), placeholders.MatchString(strings.TrimPrefix(key, "sk_")) && !strings.ContainsAny(key, "0123456789"):
+		err = errors.New("is a placeholder: paste the key of your Extend workspace")
 	}
 	if err != nil {
 		return "", fmt.Errorf("the API key %w", err)
@@ -136,11 +212,17 @@ func apiKey(pasted string) (string, error) {
 	return key, nil
 }
 
+// notInKey reports whether a character cannot be sent after "Bearer".
+// https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+func notInKey(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r))
+}
+
 // webhookSecrets returns those that can be used, and what is wrong with the others.
 func webhookSecrets(pasted []string) (secrets []string, _ error) {
 	var errs []error
 	for i, p := range pasted {
-		secret, err := unwrap(p)
+		secret, err := unwrap(p, "wss_")
 		if err == nil && strings.HasPrefix(secret, "sk_") {
 			err = errors.New("begins with sk_: that is an API key; a webhook secret begins with wss_")
 		}
@@ -201,12 +283,27 @@ func unseen(r rune) bool {
 // label is what a key is called where it is copied from.
 var label = regexp.MustCompile(`(?i)^(?:export[\s\pZ]+)?(?:(?:authorization|(?:extend[_-]?)?(?:api[_-]?key|webhook[_-]?secrets?))["'\s\pZ\p{Cf}]*[:=]|bearer(?:[\s\pZ\p{Cf}:]+|$))`)
 
-// unwrap returns the secret that was pasted, "" where there is none. Its error names the
+// escaped are blanks, quotes and line breaks as text, and what closes around a key that
+// was copied out of something larger.
+var (
+	escapedAhead = regexp.MustCompile(`^(?:\\[nrt"']|%(?:0[aAdD9]|2[027]))+`)
+	escapedAfter = regexp.MustCompile(`(?:\\[nrt"']?|%(?:0[aAdD9]|2[027])|["'}\])>|.,;\s])+$`)
+)
+
+// unwrap returns the secret that was pasted, "" where there is none. A secret of the kind
+// that begins with prefix begins there, whatever label is ahead of it. Its error names the
 // first character that cannot be part of one.
-func unwrap(pasted string) (string, error) {
+func unwrap(pasted, prefix string) (string, error) {
 	secret := strings.TrimFunc(pasted, around)
 	for name := label.FindString(secret); name != ""; name = label.FindString(secret) {
 		secret = strings.TrimFunc(secret[len(name):], around)
+	}
+	secret = strings.TrimFunc(strings.TrimPrefix(secret, escapedAhead.FindString(secret)), around)
+	if at := strings.Index(secret, prefix); at > 0 && labels(secret[:at]) {
+		secret = secret[at:]
+	}
+	if strings.HasPrefix(secret, prefix) {
+		secret = strings.TrimSuffix(secret, escapedAfter.FindString(secret))
 	}
 	offset := utf8.RuneCountInString(pasted[:strings.LastIndex(pasted, secret)])
 	position := 0
@@ -220,6 +317,17 @@ func unwrap(pasted string) (string, error) {
 		return "", fmt.Errorf("begins with %q: paste the key itself, and nothing else", secret[0])
 	}
 	return secret, nil
+}
+
+// labelEnd is what stands between a label and a key: something else than the letters,
+// digits and dashes that a key is made of, or "%20" or "+", which were a blank.
+var labelEnd = regexp.MustCompile(`(?:[\s:="'*$>]|%(?:20|22|3[aAdD])|\+)$`)
+
+// labels reports whether what is ahead of a key is its label: one line of plain text, with no
+// other secret in it, and no bracket, for then it is the rest of something larger.
+func labels(ahead string) bool {
+	return labelEnd.MatchString(ahead) && !strings.Contains(ahead, "wss_") && !strings.Contains(ahead, "sk_") &&
+		!strings.ContainsFunc(ahead, func(r rune) bool { return r != ' ' && (r < ' ' || r > '~') || strings.ContainsRune("{[<(", r) })
 }
 
 // characters are the names of those that are pasted by mistake.
@@ -247,6 +355,9 @@ func character(r rune) string {
 				name = "of the script " + script
 			}
 		}
+	}
+	if ' ' < r && r <= '~' {
+		name = strconv.QuoteRune(r)
 	}
 	return strings.TrimSpace(fmt.Sprintf("U+%04X %s", r, name))
 }

@@ -45,6 +45,23 @@ func TestPastedKeys(t *testing.T) {
 		{`"apiKey": "sk_hush"`, "sk_hush"},
 		{"api-key: sk_hush;", "sk_hush"},
 		{"sk_a=b/c+d~e.f-g_h", "sk_a=b/c+d~e.f-g_h"},
+		{"Bearer%20sk_hush", "sk_hush"},
+		{"Bearer+sk_hush", "sk_hush"},
+		{"Basic sk_hush", "sk_hush"},
+		{"x-api-key: sk_hush", "sk_hush"},
+		{"X-API-Key=sk_hush", "sk_hush"},
+		{"Extend API key: sk_hush", "sk_hush"},
+		{"- sk_hush", "sk_hush"},
+		{`$env:EXTEND_API_KEY="sk_hush"`, "sk_hush"},
+		{"set EXTEND_API_KEY=sk_hush", "sk_hush"},
+		{`curl -H "Authorization: Bearer sk_hush"`, "sk_hush"},
+		{`sk_hush\n`, "sk_hush"},
+		{`sk_hush\r\n`, "sk_hush"},
+		{"sk_hush%0A", "sk_hush"},
+		{`sk_hush"}`, "sk_hush"},
+		{"sk_hush|", "sk_hush"},
+		{"sk_hush.", "sk_hush"},
+		{"sk_todo7", "sk_todo7"},
 		{"sk_bearer_authorization", "sk_bearer_authorization"},
 		{"", ""}, {" \n", ""}, {`""`, ""}, {"\ufeff\u200b", ""}, {"Bearer ", ""},
 	} {
@@ -87,6 +104,17 @@ func TestKeysThatAreNone(t *testing.T) {
 		{"wss_hush", "begins with wss_: that is a webhook secret"},
 		{`{"apiKey": "sk_hush"}`, ""},
 		{"<hush>", `begins with '<'`},
+		{"sk_****", "U+002A '*' at position 4"},
+		{"sk_hush&x=1", "U+0026 '&' at position 8"},
+		{"${EXTEND_API_KEY}", "U+0024 '$' at position 1"},
+		{"sk_hush # production", "U+0020 SPACE at position 8"},
+		{"wss_1 sk_hush", "U+0020 SPACE at position 6"},
+		{"[key](sk_hush)", "begins with '['"},
+		{"sk_...", "is a placeholder"},
+		{"undefined", "is a placeholder"},
+		{"Null", "is a placeholder"},
+		{"your-api-key", "is a placeholder"},
+		{"sk_your_key", "is a placeholder"},
 	} {
 		t.Run(fmt.Sprintf("%+q", tt.pasted), func(t *testing.T) {
 			t.Parallel()
@@ -128,6 +156,13 @@ func TestPastedSecrets(t *testing.T) {
 		{`{"EXTEND_API_KEY":"sk_1","EXTEND_WEBHOOK_SECRETS":"wss_5trongEnough4Tests1"}`, []string{"wss_5trongEnough4Tests1"}},
 		{`{"\ufeffapiKey":"sk_1","webhookSecret":"wss_5trongEnough4Tests1"}`, []string{"wss_5trongEnough4Tests1"}},
 		{`{"API_KEY":"sk_old","apiKey":"sk_1","webhookSecrets":[]}`, nil},
+		{`{"apiKey":"","API Key":"sk_1"}`, nil},
+		{`{"apiKey":"sk_1","api-key":"sk_old"}`, nil},
+		{`{"API Key":"hu sh","apikey":"sk_1"}`, nil},
+
+		// Inside of something else.
+		{`{"ARN":"arn:aws:x","Name":"intake","SecretString":"{\"apiKey\":\"sk_1\",\"webhookSecrets\":[\"wss_5trongEnough4Tests1\"]}","VersionStages":["AWSCURRENT"]}`, []string{"wss_5trongEnough4Tests1"}},
+		{`{"secret":{"apiKey":"sk_1","webhookSecrets":["wss_5trongEnough4Tests1"]}}`, []string{"wss_5trongEnough4Tests1"}},
 
 		// A text in place of the list.
 		{`{"apiKey":"sk_1","webhookSecrets":"[\"wss_5trongEnough4Tests1\"]"}`, []string{"wss_5trongEnough4Tests1"}}, // the console's key/value form
@@ -136,6 +171,13 @@ func TestPastedSecrets(t *testing.T) {
 		{`{"apiKey":"sk_1","webhookSecrets":"wss_5trongEnough4Tests1, wss_5trongEnough4Tests2"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
 		{`{"apiKey":"sk_1","webhookSecrets":"wss_5trongEnough4Tests1\nwss_5trongEnough4Tests2\n"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
 		{`{"apiKey":"sk_1","webhookSecrets":"'wss_5trongEnough4Tests1';'wss_5trongEnough4Tests2'"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
+		{`{"apiKey":"sk_1","webhookSecrets":"wss_5trongEnough4Tests1|wss_5trongEnough4Tests2"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
+		{`{"apiKey":"sk_1","webhookSecrets":"['wss_5trongEnough4Tests1', 'wss_5trongEnough4Tests2']"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}}, // Python's form
+		{`{"apiKey":"sk_1","webhookSecrets":"[wss_5trongEnough4Tests1, wss_5trongEnough4Tests2]"}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},     // YAML's
+		{`{"apiKey":"sk_1","webhookSecrets":["wss_5trongEnough4Tests1,wss_5trongEnough4Tests2"]}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2"}},
+		{`{"apiKey":"sk_1","webhookSecrets":["wss_5trongEnough4Tests1'; 'wss_5trongEnough4Tests2\nwss_5trongEnough4Tests3"]}`, []string{"wss_5trongEnough4Tests1", "wss_5trongEnough4Tests2", "wss_5trongEnough4Tests3"}},
+		{`{"apiKey":"sk_1","webhookSecrets":[["wss_5trongEnough4Tests1"]]}`, []string{"wss_5trongEnough4Tests1"}},
+		{`{"apiKey":"sk_1","webhookSecrets":["WEBHOOK_SECRET=wss_5trongEnough4Tests1","whsec_a/b,c+d9r8GK"]}`, []string{"wss_5trongEnough4Tests1", "whsec_a/b,c+d9r8GK"}},
 		{`{"apiKey":"sk_1","webhookSecrets":""}`, nil},
 		{`{"apiKey":"sk_1","webhookSecrets":"[]"}`, nil},
 		{`{"apiKey":"sk_1","webhookSecrets":null}`, nil},
@@ -202,6 +244,17 @@ func TestGuessableWebhookSecrets(t *testing.T) {
 	for _, good := range []string{"wss_c8Tq1nVb5XrK2mZd", "c8tq1nvb5xrk2mzd", "wss_qjzkwvxmplrtbghd", "wss_7b7f0d3f4e0a1c9b", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} {
 		_, s := newVault(t, fmt.Sprintf(`{"webhookSecrets": ["wss_old", %q]}`, good), nil)
 		wantSecrets(t, s, false, good)
+	}
+}
+
+// A secret with members, none of which is ours, is no empty one: somebody has filled it in.
+func TestSecretOfOtherMembers(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{`{"apiToken":"sk_hush"}`, `{"sk_hush":""}`, `{"username":"a","password":"sk_hush"}`, `{"a":{"apiKey":"sk_hush"},"b":{"apiKey":"sk_hush2"}}`, `{"a":{"a":{"a":{"a":{"apiKey":"sk_hush"}}}}}`} {
+		_, s := newVault(t, secret, nil)
+		if _, err := s.APIKey(t.Context()); !errors.Is(err, ErrSecretUnusable) || errors.Is(err, ErrSecretEmpty) || !strings.Contains(err.Error(), "none of these names") || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", secret, err)
+		}
 	}
 }
 

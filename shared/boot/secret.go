@@ -17,8 +17,9 @@ import (
 //
 // More than one webhook secret is there during a rotation. Other ways to write it are
 // understood where they can only mean one thing: a text in place of the list, with the
-// secrets separated by commas or as JSON, which the console's key/value form makes of
-// it; and keys with blanks, quotes, a byte order mark, "Bearer " or their name around them.
+// secrets separated by commas or bars, as Python writes a list, or as JSON, which the
+// console's key/value form makes of it; keys with blanks, quotes, a byte order mark,
+// "Bearer ", their name or escapes around them; and the object inside of another one.
 type Secret struct {
 	APIKey         string   `json:"apiKey"`
 	WebhookSecrets []string `json:"webhookSecrets"`
