@@ -90,5 +90,9 @@ func (b *s3Bucket) Open(ctx context.Context, s document.Source) (io.ReadCloser, 
 	if err != nil {
 		return nil, 0, objectError(s, err)
 	}
+	if err := fromS3(s, object.ResultMetadata); err != nil {
+		_ = object.Body.Close() // nobody wants it
+		return nil, 0, err
+	}
 	return object.Body, aws.ToInt64(object.ContentLength), nil
 }

@@ -28,6 +28,7 @@ func TestSend(t *testing.T) {
 		status int
 		code   string
 		gone   bool
+		proxy  bool // it is not S3 that answers
 	}{
 		{name: "a version", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1", ETag: "e"}, status: 200},
 		{name: "without versions", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", ETag: "e"}, status: 200},
@@ -37,6 +38,8 @@ func TestSend(t *testing.T) {
 		{name: "no right", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "AccessDenied"},
 		{name: "in an archive", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 403, code: "InvalidObjectState"},
 		{name: "S3 is away", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 503, code: "SlowDown"},
+		{name: "404 of a proxy", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 404, proxy: true},
+		{name: "200 of a proxy", source: document.Source{Bucket: bucket, Key: "in/a b.pdf", VersionID: "v1"}, status: 200, proxy: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +59,9 @@ func TestSend(t *testing.T) {
 				if r.URL.Path != "/"+bucket+"/in/a b.pdf" || r.URL.Query().Get("versionId") != c.source.VersionID || c.source.VersionID == "" && r.Header.Get("If-Match") != `"e"` || r.Header.Get("X-Amz-Expected-Bucket-Owner") != "123456789012" {
 					t.Errorf("%s, If-Match %s", r.URL, r.Header.Get("If-Match"))
 				}
+				if !c.proxy {
+					w.Header().Set("X-Amz-Request-Id", "C3D13FE58DE4C810")
+				}
 				w.WriteHeader(c.status)
 				if c.status != 200 {
 					fmt.Fprintf(w, `<Error><Code>%s</Code></Error>`, c.code)
@@ -72,7 +78,7 @@ func TestSend(t *testing.T) {
 				Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 				Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 			}, "123456789012"), client.Files)(t.Context(), c.source, "a.token.pdf", time.Minute)
-			if c.status != 200 {
+			if c.status != 200 || c.proxy {
 				e, _ := errors.AsType[*ObjectError](err)
 				if err == nil || (e != nil && e.Code == "OBJECT_GONE") != c.gone || (e != nil && e.Code == "OBJECT_ARCHIVED") != (c.code == "InvalidObjectState") || sent != "" {
 					t.Errorf("%v, %v; sent %q", f, err, sent)

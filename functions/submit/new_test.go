@@ -38,6 +38,7 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
 	if target == "" { // S3 has none
 		f.calls = append(f.calls, "S3 "+r.Method+" "+r.URL.Path)
+		w.Header().Set("X-Amz-Request-Id", "C3D13FE58DE4C810")
 		if r.Method == http.MethodHead {
 			w.Header().Set("Content-Length", "1024")
 			w.Header().Set("X-Amz-Version-Id", "v1")

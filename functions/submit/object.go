@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"extend-intake/shared/document"
@@ -62,6 +64,9 @@ func (b *s3Bucket) Head(ctx context.Context, src document.Source) (Object, error
 	if err != nil {
 		return Object{}, objectError(src, err)
 	}
+	if err := fromS3(src, out.ResultMetadata); err != nil {
+		return Object{}, err
+	}
 	if out.StorageClass == types.StorageClassGlacier || out.StorageClass == types.StorageClassDeepArchive || out.ArchiveStatus != "" {
 		if restore := aws.ToString(out.Restore); !strings.Contains(restore, `ongoing-request="false"`) {
 			return Object{}, &ObjectError{Code: "OBJECT_ARCHIVED", Message: fmt.Sprintf("%s is archived: restore it, and reprocess the document", src), Final: true}
@@ -102,14 +107,29 @@ func checksum(out *s3.HeadObjectOutput) string {
 	return ""
 }
 
-// objectError says what a failed call of S3 means for a document. Final is only what
-// depends on the object or the bucket and nothing else, by S3's own code or by a status that
-// has one meaning. Anything else may be over in a while: expired credentials, a clock that is
-// wrong and a disabled KMS key are 400 too.
+// requestIDHeader is in every answer of S3. A proxy or a firewall on the way has none to give.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html
+const requestIDHeader = "X-Amz-Request-Id"
+
+// fromS3 is an error where a success is not S3's: its size and its content are another's.
+func fromS3(src document.Source, answer middleware.Metadata) error {
+	if _, ok := awsmiddleware.GetRequestIDMetadata(answer); !ok {
+		return fmt.Errorf("read %s: something before S3 answers in its place", src)
+	}
+	return nil
+}
+
+// objectError says what a failed call of S3 means for a document. Final is only what S3 itself
+// says, and what depends on the object or the bucket and nothing else, by S3's own code or by a
+// status that has one meaning. Anything else may be over in a while: expired credentials, a clock
+// that is wrong and a disabled KMS key are 400 too.
 func objectError(src document.Source, err error) error {
 	status := 0
 	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		status = r.HTTPStatusCode()
+		if r.Response.Header.Get(requestIDHeader) == "" {
+			return fmt.Errorf("read %s: something before S3 answers %d: %w", src, status, err)
+		}
 	}
 	code := ""
 	if e, ok := errors.AsType[smithy.APIError](err); ok {

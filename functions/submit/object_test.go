@@ -29,6 +29,7 @@ func TestHead(t *testing.T) {
 		final  bool
 		denied bool
 		get    string // S3's code in the answer to a GET of the first byte
+		proxy  bool   // it is not S3 that answers
 	}{
 		{name: "as uploaded", status: 200, header: header{"Content-Length": "7", "Content-Type": "application/pdf", "X-Amz-Checksum-Sha256": "abc=", "X-Amz-Checksum-Type": "FULL_OBJECT"},
 			want: Object{Size: 7, ContentType: "application/pdf", Checksum: "SHA256:abc="}},
@@ -58,6 +59,13 @@ func TestHead(t *testing.T) {
 		{name: "S3 is down", status: 503},
 		{name: "too many", status: 429},
 		{name: "slow", status: 408},
+		{name: "200 of a proxy", status: 200, header: header{"Content-Length": "0"}, proxy: true},
+		{name: "404 of a proxy", status: 404, proxy: true},
+		{name: "405 of a proxy", status: 405, proxy: true},
+		{name: "412 of a proxy", status: 412, proxy: true},
+		{name: "301 of a proxy", status: 301, header: header{"Location": "https://proxy.example/login"}, proxy: true},
+		{name: "403 of a proxy", status: 403, proxy: true},
+		{name: "400 of a proxy that writes as S3 does", status: 400, get: "InvalidRequest", proxy: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -67,6 +75,9 @@ func TestHead(t *testing.T) {
 				}
 				for name, value := range tt.header {
 					w.Header().Set(name, value)
+				}
+				if !tt.proxy {
+					w.Header().Set("X-Amz-Request-Id", "C3D13FE58DE4C810")
 				}
 				w.WriteHeader(tt.status)
 				if r.Method == http.MethodGet && tt.get != "" {
@@ -79,7 +90,7 @@ func TestHead(t *testing.T) {
 			got, err := (&s3Bucket{client: client}).Head(t.Context(), document.Source{Bucket: "in", Key: "a b.pdf", VersionID: "v1", ETag: "e1"})
 			e, ok := errors.AsType[*ObjectError](err)
 			switch {
-			case tt.code == "" && tt.status == 200:
+			case tt.code == "" && tt.status == 200 && !tt.proxy:
 				if err != nil || got != tt.want {
 					t.Errorf("%v, %v", err, cmp.Diff(tt.want, got))
 				}
@@ -131,6 +142,7 @@ func TestOpen(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Amz-Request-Id", "C3D13FE58DE4C810")
 				w.WriteHeader(tt.status)
 				if tt.s3 != "" {
 					fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>m</Message><RequestId>1</RequestId></Error>`, tt.s3)
