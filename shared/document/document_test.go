@@ -364,18 +364,24 @@ func TestDocumentID(t *testing.T) {
 func TestFileName(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{
-		"Invoice 42.pdf":                  "Invoice 42.TOKEN.pdf",
-		"a/b/scan":                        "scan-TOKEN",
-		"v1. final version":               "v1. final version-TOKEN",
-		"a/b/":                            "b-TOKEN",
-		"invoice.pdf ":                    "invoice.TOKEN.pdf",
-		"invoice .pdf":                    "invoice.TOKEN.pdf",
-		"file.pdf?download=1":             "file.TOKEN.pdf",
-		"page.html#top":                   "page.TOKEN.html",
-		"what?":                           "what?-TOKEN",
-		"ends with a dot.":                "ends with a dot-TOKEN",
-		"in\u202evoice.pdf":               "in_voice.TOKEN.pdf",
-		".pdf":                            ".TOKEN.pdf",
+		"Invoice 42.pdf":                         "Invoice 42.TOKEN.pdf",
+		"a/b/scan":                               "scan-TOKEN",
+		"v1. final version":                      "v1. final version-TOKEN",
+		"a/b/":                                   "b-TOKEN",
+		"invoice.pdf ":                           "invoice.TOKEN.pdf",
+		"invoice .pdf":                           "invoice.TOKEN.pdf",
+		"file.pdf?download=1":                    "file.TOKEN.pdf",
+		"page.html#top":                          "page.TOKEN.html",
+		"what?":                                  "what?-TOKEN",
+		"ends with a dot.":                       "ends with a dot-TOKEN",
+		"in\u202evoice.pdf":                      "in_voice.TOKEN.pdf",
+		".pdf":                                   "TOKEN.pdf",
+		"in/..":                                  "TOKEN",
+		"-rf.pdf":                                "rf.TOKEN.pdf",
+		"- .pdf":                                 "TOKEN.pdf",
+		"x.doc_rqsfnoxsp5sm2uyvtaoicq4ati-1.pdf": "x.TOKEN.pdf",
+		"doc_rqsfnoxsp5sm2uyvtaoicq4ati-1.pdf":   "TOKEN.pdf",
+		"doc_rqsfnoxsp5sm2uyvtdoc_rqsfnoxsp5sm2uyvtaoicq4ati-1aoicq4ati-2.pdf": "TOKEN.pdf",
 		"x\n\t.PDF":                       "x__.TOKEN.PDF",
 		strings.Repeat("é", 200) + ".tif": strings.Repeat("é", 60) + ".TOKEN.tif",
 	} {
@@ -383,6 +389,34 @@ func TestFileName(t *testing.T) {
 		want = strings.ReplaceAll(want, "TOKEN", Token(s.DocumentID(), 3))
 		if got := s.FileName(3, ""); got != want {
 			t.Errorf("FileName of %q = %q, want %q", key, got, want)
+		}
+	}
+}
+
+// A short end of a name is an extension only if it can be one: Extend goes by it.
+func TestFileNameExtension(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ key, contentType, want string }{
+		{"Rechnung Nr.5", "application/pdf", "Rechnung Nr.5-TOKEN.pdf"},
+		{"v1.0", "application/pdf", "v1.0-TOKEN.pdf"},
+		{"scan.001", "application/pdf; charset=binary", "scan.001-TOKEN.pdf"},
+		{"report.final", "application/pdf", "report.final-TOKEN.pdf"},
+		{"a.2026", "", "a.2026-TOKEN"},
+		{"scan.001", "binary/octet-stream", "scan.001-TOKEN"},
+		{"report.final", "", "report.TOKEN.final"}, // nothing says anything better
+		{"plan.dwg", "binary/octet-stream", "plan.TOKEN.dwg"},
+		{"plan.dwg", "image/x-dwg", "plan.TOKEN.dwg"},
+		{"photo.JPEG", "image/jpeg", "photo.TOKEN.JPEG"},
+		{"invoice.pdf", "binary/octet-stream", "invoice.TOKEN.pdf"},
+		{"invoice.pdf", "text/plain", "invoice.TOKEN.pdf"}, // what a tool guessed
+		{"file.pdf?v=1.0", "", "file.TOKEN.pdf"},
+		{"scan", "application/pdf", "scan-TOKEN.pdf"},
+		{"in/..", "application/pdf", "TOKEN.pdf"},
+	} {
+		s := Source{Bucket: "in", Key: c.key, VersionID: "v"}
+		want := strings.ReplaceAll(c.want, "TOKEN", Token(s.DocumentID(), 3))
+		if got := s.FileName(3, c.contentType); got != want {
+			t.Errorf("FileName of %q, %q = %q, want %q", c.key, c.contentType, got, want)
 		}
 	}
 }

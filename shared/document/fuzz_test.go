@@ -68,7 +68,7 @@ func FuzzParseToken(f *testing.F) {
 
 func FuzzFileName(f *testing.F) {
 	for _, key := range []string{
-		"Invoice 42.pdf", "a/b/scan", "v1. final", "a/b/", "/", ".", "..", "....", ".pdf", "invoice.pdf ", "file.pdf?download=1", "?.pdf", "x\n\t.PDF",
+		"Invoice 42.pdf", "a/b/scan", "v1. final", "a/b/", "/", ".", "..", "....", ".pdf", ".\u00a0a", "invoice.pdf ", "file.pdf?download=1", "?.pdf", "x\n\t.PDF",
 		"in\u202evoice.pdf", "a.\u00a0", "a .", strings.Repeat("é", 500) + ".tif", strings.Repeat("a", 119) + "é.", "a\xff.pdf", "a\\b.pdf",
 		"scan.doc_" + strings.Repeat("a", 26) + "-1.pdf", "doc_" + strings.Repeat("a", 26),
 	} {
@@ -87,16 +87,12 @@ func FuzzFileName(f *testing.F) {
 			t.Fatalf("%q has no token", name)
 		case !utf8.ValidString(name) || len(name) > 200:
 			t.Fatalf("%q has %d bytes, or is not UTF-8", name, len(name))
-		case strings.ContainsAny(name, "/\\") || strings.TrimSpace(name) != name || strings.HasSuffix(name, "."):
+		case strings.ContainsAny(name, "/\\") || strings.TrimSpace(name) != name || strings.HasSuffix(name, ".") || strings.HasPrefix(name, "-"):
 			t.Fatalf("%q is rewritten by whoever stores it", name)
 		case ext == "" && strings.HasSuffix(before, "."):
 			t.Fatalf("%q: the token is its extension", name)
 		case ext != "" && path.Ext(name) != ext:
 			t.Fatalf("%q ends with %q, and its extension is %q", name, ext, path.Ext(name))
-		}
-		// A key with a token in it makes a name with two, which names no document for certain.
-		if strings.Contains(strings.Replace(name, token, "", 1), "doc_") {
-			return
 		}
 		if got, ok := ParseToken(name); !ok || got.DocumentID != s.DocumentID() || got.Attempt != attempt || got.Signature != "" {
 			t.Fatalf("%q: %+v, %t", name, got, ok)

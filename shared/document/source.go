@@ -120,9 +120,10 @@ const (
 
 // FileName is the name under which Extend sees the file: the object's own name with
 // the attempt's token before the extension, by which Extend tells the file's type.
-// "Invoice 42.pdf" becomes "Invoice 42.doc_…-1.pdf". A name without an extension gets
-// that of the content type, if it is known ("scan-doc_…-1.pdf"), else none: no dot
-// comes before the token there, which would make an extension of it.
+// "Invoice 42.pdf" becomes "Invoice 42.doc_…-1.pdf". What has no extension gets that of
+// the content type, if it is known ("scan.001-doc_…-1.pdf"), else none: no dot comes
+// before the token there, which would make an extension of it. Tokens that the object's
+// own name has, of a file that was downloaded from Extend, are left out: ours is the only one.
 func (s Source) FileName(attempt int, contentType string) string {
 	return s.fileName(Token(s.DocumentID(), attempt), contentType)
 }
@@ -134,26 +135,53 @@ func (s Source) fileName(token, contentType string) string {
 		}
 		return r
 	}, path.Base("/"+s.Key))
-	name = strings.TrimSpace(name)
-	ext := path.Ext(name)
-	if !plainExtension(ext) {
-		// "file.pdf?download=1": what comes behind belongs to the address that it was copied from.
-		if i := strings.IndexAny(name, "?#"); i > 0 && plainExtension(path.Ext(name[:i])) {
-			name, ext = name[:i], path.Ext(name[:i])
-		} else {
-			ext = ""
-		}
+	for tokens.MatchString(name) { // what is left can make another
+		name = tokens.ReplaceAllString(name, "")
 	}
+	name, ext := cutExtension(strings.TrimSpace(name), mediaType(contentType))
 	separator := "."
-	if name = strings.TrimSuffix(name, ext); ext == "" {
+	if ext == "" {
 		separator, ext = "-", extensions[mediaType(contentType)]
 	}
 	for len(name) > maxNameBytes {
 		_, last := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-last]
 	}
-	name = strings.TrimRight(name, " .")
+	// A name that begins with a dot is hidden, and one that begins with a dash is an option.
+	name = strings.TrimRightFunc(name, func(r rune) bool { return r == '.' || unicode.IsSpace(r) })
+	name = strings.TrimLeftFunc(name, func(r rune) bool { return r == '.' || r == '-' || unicode.IsSpace(r) })
+	if name == "" {
+		separator = ""
+	}
 	return name + separator + token + ext
+}
+
+// cutExtension cuts the extension off a name, "" where it has none.
+func cutExtension(name, contentType string) (stem, ext string) {
+	if ext := path.Ext(name); isExtension(ext, contentType) {
+		return strings.TrimSuffix(name, ext), ext
+	}
+	// "file.pdf?download=1": what comes behind belongs to the address that it was copied from.
+	if i := strings.IndexAny(name, "?#"); i > 0 && isExtension(path.Ext(name[:i]), contentType) {
+		return cutExtension(name[:i], contentType)
+	}
+	return name, ""
+}
+
+// isExtension reports whether the end of a name, with its dot, says what is in the file:
+// that of "invoice.pdf" does, those of "v1.0", "Nr.5" and "scan.001" don't. One that is not
+// known, as in "report.final", does if the content type has the same name or says nothing.
+func isExtension(ext, contentType string) bool {
+	if !plainExtension(ext) {
+		return false
+	}
+	lower := strings.ToLower(ext)
+	if knownExtensions[lower] {
+		return true
+	}
+	_, subtype, _ := strings.Cut(contentType, "/")
+	return "."+strings.TrimPrefix(subtype, "x-") == lower ||
+		extensions[contentType] == "" && strings.ContainsAny(lower, "abcdefghijklmnopqrstuvwxyz")
 }
 
 // mediaType is a content type without its parameters, in lower case.
@@ -174,6 +202,21 @@ var extensions = map[string]string{
 	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         ".xlsx",
 	"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
 }
+
+// knownExtensions are those of files that people send to be read, whatever their content
+// type is: that is what the uploading tool guessed.
+var knownExtensions = func() map[string]bool {
+	known := map[string]bool{}
+	for ext := range strings.FieldsSeq(`
+		pdf ps eps xps djvu doc docx docm dot dotx odt rtf txt md log wpd pages tex
+		xls xlsx xlsm xlsb ods csv tsv numbers ppt pptx pptm odp key
+		html htm xhtml mht mhtml xml json jsonl yaml yml eml msg mbox p7m p7s edi x12 hl7 ofx qif
+		png jpg jpeg jpe jfif gif bmp dib tif tiff webp heic heif avif svg jp2 psd ico
+		zip gz tar tgz 7z rar`) {
+		known["."+ext] = true
+	}
+	return known
+}()
 
 // Linkable reports whether HTTP clients keep the path of a link to the object as it
 // is. Most of them rewrite "." and ".." segments, and some a leading slash, before the
