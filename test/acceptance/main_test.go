@@ -173,7 +173,7 @@ var stuck atomic.Bool
 // eventually waits until a condition is true.
 func (s *deployment) eventually(t *testing.T, what string, condition func() (bool, error)) {
 	t.Helper()
-	patience := 2 * time.Minute // longer than a lease
+	patience := 4 * time.Minute // longer than a lease, on a busy machine too
 	if stuck.Load() {
 		patience = 5 * time.Second
 	}
