@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -207,8 +208,9 @@ func (l *samLocal) try(ctx context.Context, out io.Writer, through caller, name 
 	if functionOf(name) == "SubmitFunction" { // which reads no event of another region
 		event = []byte(strings.NewReplacer(append(l.samples, "eu-west-1", emulator.Region)...).Replace(string(event)))
 	}
+	l.tries++
 	if functionOf(name) == "WebhookFunction" {
-		if event, err = signAnew(event, l.WebhookSecret, time.Now()); err != nil {
+		if event, err = signAnew(event, l.WebhookSecret, time.Now(), l.tries); err != nil {
 			return false, fmt.Errorf("events/%s.json: %w", name, err)
 		}
 	}
@@ -306,9 +308,9 @@ func (l *samLocal) putSamples(ctx context.Context) error {
 }
 
 // signAnew signs a delivery as of now with a secret that functions take, which the samples'
-// is not. One that was not signed, or not with the
-// sample secret, stays as it is.
-func signAnew(event []byte, secret string, now time.Time) ([]byte, error) {
+// is not. One that was not signed, or not with the sample secret, stays as it is. A body gets
+// so many blanks, by which webhook tells it from one that it has just answered.
+func signAnew(event []byte, secret string, now time.Time, blanks int) ([]byte, error) {
 	var e events.APIGatewayV2HTTPRequest
 	if err := json.Unmarshal(event, &e); err != nil {
 		return nil, err
@@ -324,6 +326,10 @@ func signAnew(event []byte, secret string, now time.Time) ([]byte, error) {
 	_, err = webhook.Verifier{Secrets: []string{sampleSecret}, MaxAge: -1}.Open(header, body)
 	if errors.Is(err, webhook.ErrHeader) || errors.Is(err, webhook.ErrSignature) {
 		return event, nil
+	}
+	body = append(body, bytes.Repeat([]byte(" "), blanks)...)
+	if e.Body = string(body); e.IsBase64Encoded {
+		e.Body = base64.StdEncoding.EncodeToString(body)
 	}
 	for name, values := range webhook.Sign(secret, now, body) {
 		e.Headers[strings.ToLower(name)] = values[0]

@@ -89,7 +89,7 @@ func TestSignAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if event, err = signAnew(event, secret, now); err != nil {
+		if event, err = signAnew(event, secret, now, 3); err != nil {
 			t.Fatal(err)
 		}
 		var e events.APIGatewayV2HTTPRequest

@@ -36,7 +36,8 @@ import (
 type samLocal struct {
 	*stack.Stack
 	variables map[string]map[string]string // by function
-	samples   []string                     // what the events say of objects, each followed by what is true of them here
+	tries     int
+	samples   []string // what the events say of objects, each followed by what is true of them here
 	args      []string
 	env       []string
 }
