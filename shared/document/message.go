@@ -101,10 +101,15 @@ func parseMessage(text []byte, version int) (UploadEvent, error) {
 const reprocessForm = `{"extendIntake": 1, "reprocess": {"documentId": "doc_…", "attempt": 2}}`
 
 // unreadable is the error of JSON that does not fit. encoding/json's own words for a
-// wrong type show Go's types.
+// wrong type show Go's types. A member of S3's that has another type was changed on the
+// way, and cannot be turned back: the ETag 7 may have been "007".
 func unreadable(err error) error {
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("%w: %s where something else belongs (%s, byte %d)", ErrUploadEvent, t.Value, cmp.Or(t.Field, "the whole body"), t.Offset)
+		hint := ""
+		if strings.HasPrefix(t.Field, "s3.") || strings.HasPrefix(t.Field, "detail") {
+			hint = ": S3 does not write this, so something on the way has changed the event; let it arrive as S3 sends it"
+		}
+		return fmt.Errorf("%w: %s where something else belongs (%s, byte %d)%s", ErrUploadEvent, t.Value, cmp.Or(t.Field, "the whole body"), t.Offset, hint)
 	}
 	return fmt.Errorf("%w: %v", ErrUploadEvent, err)
 }

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,14 +61,43 @@ const maxWraps = 3
 // an SNS notification, any of these in a record in which Lambda hands messages of SNS and
 // SQS to a function, or a message of our own: see [RequeueMessage] and
 // [ReprocessMessage]. The same JSON arrives bare, when S3 or EventBridge invokes a
-// function, and as the body of an SQS message.
+// function, and as the body of an SQS message. What lies on the way may have put it into
+// a list, as EventBridge Pipes does, or into a JSON text, or taken a record out of its
+// event.
 //
 // The error wraps [ErrUploadEvent] and concerns the whole body; what concerns one
 // entry is in that entry, so that the others can still be handled.
 func ParseUploadEvents(body []byte) ([]UploadEvent, error) { return parseUploadEvents(body, maxWraps) }
 
-// parseUploadEvents unwraps what SNS has wrapped, at most so many times.
+// parseUploadEvents unwraps what SNS and others have wrapped, at most so many times.
 func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
+	var list []json.RawMessage
+	var inner string
+	switch {
+	case len(body) == 0:
+		return nil, fmt.Errorf("%w: it is empty", ErrUploadEvent)
+	case wraps == 0:
+	case body[0] == '[' && json.Unmarshal(body, &list) == nil:
+		var uploads []UploadEvent
+		for _, element := range list {
+			events, err := parseUploadEvents(element, wraps-1)
+			if err != nil {
+				events = []UploadEvent{{Err: fmt.Errorf("%w (in a list)", err)}}
+			}
+			uploads = append(uploads, events...)
+		}
+		if len(uploads) == 0 {
+			return []UploadEvent{{Ignore: "no records"}}, nil
+		}
+		return uploads, nil
+	case body[0] == '"' && json.Unmarshal(body, &inner) == nil:
+		uploads, err := parseUploadEvents([]byte(inner), wraps-1)
+		if err != nil {
+			err = fmt.Errorf("%w (in a JSON text: send the event itself, not its text as JSON)", err)
+		}
+		return uploads, err
+	}
 	var shape struct {
 		Records    *[]json.RawMessage `json:"Records"`
 		Event      string             `json:"Event"`
@@ -79,6 +109,10 @@ func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
 		Version    *int               `json:"extendIntake"`
 		Reprocess  json.RawMessage    `json:"reprocess"`
 		Invocation optional           `json:"invocationSchemaVersion"`
+		// EventSource is that of a record without its event.
+		EventSource optional        `json:"eventSource"`
+		Bucket      json.RawMessage `json:"bucket"`
+		Object      json.RawMessage `json:"object"`
 		notification
 	}
 	if err := json.Unmarshal(body, &shape); err != nil {
@@ -112,8 +146,12 @@ func parseUploadEvents(body []byte, wraps int) ([]UploadEvent, error) {
 			return []UploadEvent{{Ignore: "not a creation: " + shape.DetailType}}, nil
 		}
 		return []UploadEvent{shape.Detail.event(string(shape.Time), string(shape.Region))}, nil
+	case shape.EventSource != "":
+		return parseRecord(body, wraps), nil
 	case shape.Type != "":
 		return shape.notification.unwrap(wraps)
+	case shape.Bucket != nil && shape.Object != nil:
+		return nil, fmt.Errorf("%w: it is the detail of an event of EventBridge without the rest, which says what happened to the object: let the rule's target be sent the whole event, without an input path", ErrUploadEvent)
 	}
 	if shape.Invocation != "" {
 		return nil, fmt.Errorf("%w: it is a task of S3 Batch Operations, not an upload: let the job copy each object onto itself instead, so that S3 sends an event", ErrUploadEvent)
@@ -265,7 +303,7 @@ func (r s3Record) event() UploadEvent {
 		return UploadEvent{Err: fmt.Errorf("%w: a record has no eventName", ErrUploadEvent)}
 	}
 	// The names in the configuration of a notification have the s3: that those in events have not.
-	if !strings.HasPrefix(strings.TrimPrefix(r.EventName, "s3:"), "ObjectCreated:") {
+	if !strings.HasPrefix(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(r.EventName)), "s3:"), "objectcreated:") {
 		return UploadEvent{Ignore: "not a creation: " + clip(r.EventName)}
 	}
 	// S3 writes keys as HTML forms do: + for a space, % for everything odd.
