@@ -237,17 +237,16 @@ func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err er
 	if answered {
 		fact.Reason += ": " + strconv.Itoa(e.StatusCode)
 	}
-	if status, ok := errors.AsType[*recorder.StatusError](err); ok {
-		fact.Reason = status.Error()
-	}
 	if answer, ok := errors.AsType[*extend.AnswerError](err); ok {
 		fact.Reason = "Extend's answer about the run can't be read"
-		location, putErr := in.put(ctx, "unreadable/"+rec.RunID+".json", answer.Body)
-		if putErr != nil {
-			log.ErrorContext(ctx, "answer not kept", "error", putErr)
-		}
-		fact.Location = location
+		fact.Location = in.keep(ctx, log, rec, answer.Body)
 		log = log.With(metric.Unreadable.One())
+	}
+	if status, ok := errors.AsType[*recorder.StatusError](err); ok {
+		// It can be read, and may be a new name for a run that is under way: it is not given up as soon.
+		location := in.keep(ctx, log, rec, status.Body)
+		fact.Reason = status.Error()
+		log = log.With("location", location, metric.Unreadable.One())
 	}
 	d, ledgerErr := in.ledger.Apply(ctx, rec.DocumentID, fact)
 	if ledgerErr == nil && d.Written && d.Record.State.Terminal() {
@@ -256,6 +255,15 @@ func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err er
 	}
 	log.ErrorContext(ctx, "not reconciled", "error", errors.Join(err, ledgerErr))
 	return nil
+}
+
+// keep stores an answer that is of no use, for a person, and returns where it is.
+func (in *invocation) keep(ctx context.Context, log *slog.Logger, rec *ledger.Record, answer []byte) (location string) {
+	location, err := in.put(ctx, "unreadable/"+rec.RunID+".json", answer)
+	if err != nil {
+		log.ErrorContext(ctx, "answer not kept", "error", err)
+	}
+	return location
 }
 
 // missing records that Extend itself says that it knows no such run.

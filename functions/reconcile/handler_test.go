@@ -276,6 +276,48 @@ func TestErrorsOfExtend(t *testing.T) {
 }
 
 // One run that Extend forbids to see pauses nobody and comes to an end, though no webhook comes.
+// A status that nobody knows is no news of a run: it is said, kept, and not asked about for ever.
+func TestAnUnknownStatus(t *testing.T) {
+	for name, change := range map[string]fakeextend.Change{
+		"COMPLETED": fakeextend.Set("status", `"COMPLETED"`), "processed": fakeextend.Set("status", `"processed"`), "null": fakeextend.Set("status", `null`), "absent": fakeextend.Drop("status"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, fakeextend.Options{Fault: func(c fakeextend.Call) fakeextend.Fault {
+				if c.Route == fakeextend.RouteGet {
+					return fakeextend.Fault{ChangeRuns: change}
+				}
+				return fakeextend.Fault{}
+			}})
+			kept := ""
+			w.put = func(_ context.Context, name string, body []byte) (string, error) {
+				kept = string(body)
+				return "s3://results/" + name, nil
+			}
+			s, run := w.submitted(1)
+			if err := w.fake.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.now = w.now.Add(time.Hour)
+			log := fmt.Sprint(lines(t, func() { w.handle() }))
+			if !strings.Contains(log, "is not one of Extend's documented ones") || !strings.Contains(log, "s3://results/unreadable/"+run.ID+".json") || !strings.Contains(log, "Unreadable") {
+				t.Error(log)
+			}
+			if !strings.Contains(kept, run.ID) || !strings.Contains(kept, `"output"`) {
+				t.Errorf("kept %.100s", kept)
+			}
+			for start := w.now; !w.state(s).State.Terminal(); w.now = w.now.Add(time.Hour) {
+				if w.now.Sub(start) > 8*24*time.Hour {
+					t.Fatalf("after %v: %+v", w.now.Sub(start), w.state(s))
+				}
+				w.handle()
+			}
+			if rec := w.state(s); rec.State != ledger.Failed || rec.FailureReason != ledger.NoAnswer || !strings.Contains(rec.FailureMessage, "documented") {
+				t.Errorf("record %+v", rec)
+			}
+		})
+	}
+}
+
 func TestOneRunThatIsForbidden(t *testing.T) {
 	t.Parallel()
 	sick := ""

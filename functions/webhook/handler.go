@@ -141,6 +141,9 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 			result, err = h.recorder.Delivered(ctx, run)
 		}
 		log = log.With("document_id", result.DocumentID, "run_id", run.ID).With(result.Metrics...)
+		if _, ok := errors.AsType[*recorder.StatusError](err); ok { // nor does Extend say anything else of it
+			return h.unreadable(ctx, log, body, fmt.Errorf("%w: %w", webhook.ErrMalformed, err))
+		}
 	}
 	if rec := result.Record; rec != nil {
 		log = log.With("object", rec.Object, "state", rec.State, "attempt", rec.Attempt, "revision", rec.Revision)

@@ -616,6 +616,37 @@ func TestADeliveryThatCantBeRead(t *testing.T) {
 	}
 }
 
+// A status that nobody knows says nothing: where Extend does not know better, the delivery is one
+// that can't be read.
+func TestADeliveryOfAnUnknownStatus(t *testing.T) {
+	t.Parallel()
+	for _, status := range []any{"COMPLETED", "processed", "REJECTED", nil} {
+		e := newEndpoint(t, func(o *fakeextend.Options) {
+			o.Fault = func(c fakeextend.Call) fakeextend.Fault {
+				if c.Route != fakeextend.RouteGet {
+					return fakeextend.Fault{}
+				}
+				return fakeextend.Fault{ChangeRuns: fakeextend.Set("status", string(must(json.Marshal(status))))}
+			}
+		})
+		run := e.run(tag(stack, 1))
+		e.submitted(run.ID)
+		body := processed(map[string]any{"id": run.ID, "status": status})
+		e.deliver(body, 400)
+		rec := e.want(docID, ledger.Processing, 0)
+		if len(e.unreadable) != 1 || e.unreadable[0] != body || rec.UnreadableLocation == "" || rec.NextCheckAt.After(e.clock.now()) {
+			t.Errorf("%v: %d kept, record %+v", status, len(e.unreadable), rec)
+		}
+		e.wantLog("ERROR delivery can't be read", "Unreadable=1", "status")
+	}
+
+	e := newEndpoint(t)
+	run := e.run(tag(stack, 1))
+	e.submitted(run.ID)
+	e.deliver(processed(map[string]any{"id": run.ID, "status": "COMPLETED"}), 200) // Extend knows better
+	e.want(docID, ledger.Processed, 1)
+}
+
 // A review that can't be read as it is delivered is asked about: nobody else would.
 func TestAReviewThatCantBeRead(t *testing.T) {
 	t.Parallel()

@@ -412,11 +412,11 @@ func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Resul
 		if fact, err = r.place(ctx, o.id, f); err != nil {
 			return Result{}, err
 		}
-	} else if !under(run.Status) {
-		return result, &StatusError{RunID: run.ID, Status: run.Status}
 	} else if !seen.fetched { // a delivery is about what has ended
 		result.Verdict = ledger.Confirm
 		return result, nil
+	} else if !under(run.Status) {
+		return result, &StatusError{RunID: run.ID, Status: run.Status, Body: run.Raw}
 	}
 	d, err := r.Ledger.Apply(ctx, o.id, fact)
 	if err != nil {
@@ -473,6 +473,7 @@ func under(s extend.Status) bool { return s == extend.StatusPending || s == exte
 type StatusError struct {
 	RunID  string
 	Status extend.Status
+	Body   []byte // the run as received. Never log it.
 }
 
 // Error names the status.

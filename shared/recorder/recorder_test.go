@@ -308,6 +308,14 @@ func TestARunThatHasNotEnded(t *testing.T) {
 			t.Errorf("%v: it is neither under way nor ended", err)
 		}
 	})
+	t.Run("a delivery says a status that we do not know, and Extend another", func(t *testing.T) {
+		t.Parallel()
+		d := newDesk(t)
+		d.submitted()
+		d.answers = []any{processed(`{"n": 1}`)}
+		d.record(with(pending(), func(r *extend.Run) { r.Status = "COMPLETED" }), false, ledger.Stored)
+		d.wantOutput(docID, `{"n": 1}`)
+	})
 	t.Run("Extend can't be asked", func(t *testing.T) {
 		t.Parallel()
 		d := newDesk(t)
