@@ -29,7 +29,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 
 	"extend-intake/shared/boot"
@@ -451,17 +450,41 @@ var terminal = map[extend.Status]ledger.State{
 	extend.StatusCancelled: ledger.Cancelled,
 }
 
-// nothing is what an output is without its blanks when there is nothing in it yet: none, an
-// empty value of any type, or an extraction whose value is that.
-var nothing = regexp.MustCompile(`^(|null|false|""|\[\]|\{\}|\{"value":(null|""|\[\]|\{\})(,"metadata":(null|\{\}))?\})$`)
+// empty reports whether a JSON value is one that says nothing: none, or that of no content.
+func empty(value []byte) bool {
+	switch string(bytes.Join(bytes.Fields(value), nil)) {
+	case "", "null", "false", `""`, "[]", "{}":
+		return true
+	}
+	return false
+}
 
-// saysNothing reports whether an output has no result in it.
+// saysNothing reports whether an output has no result in it: it is empty, or what its kind
+// of processor writes the result to is, and there is nothing else.
 func saysNothing(output []byte) bool {
-	const longest = 200 // longer texts say something
+	const longest = 400 // longer texts say something
 	if len(output) > longest {
 		return false
 	}
-	return nothing.Match(bytes.Join(bytes.Fields(output), nil))
+	if empty(output) {
+		return true
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(output, &members) != nil {
+		return false
+	}
+	_, extraction := members["value"]
+	_, splitter := members["splits"]
+	_, classifier := members["type"]
+	if !extraction && !splitter && !classifier {
+		return false // a legacy extraction, whose members are the fields
+	}
+	for name, value := range members {
+		if !empty(value) && name != "confidence" {
+			return false
+		}
+	}
+	return true
 }
 
 // under reports whether a run of this status is under way, as the API's documentation has it.

@@ -796,6 +796,10 @@ func TestSaysNothing(t *testing.T) {
 	t.Parallel()
 	for output, want := range map[string]bool{
 		"": true, "null": true, " { } ": true, "[]": true, `""`: true, "false": true, `{"value": null}`: true, `{"value":{},"metadata":{}}`: true, `{"value": []}`: true,
+		`{"metadata":{},"value":null}`: true, `{"value":{},"metadata":[]}`: true, `{"value":false,"warnings":null}`: true,
+		`{"splits":[]}`: true, `{"splits":null,"isExternal":false}`: true, `{"id":"","type":"","confidence":0,"insights":[]}`: true, `{"type":null}`: true,
+		`{"splits":[{}]}`: false, `{"splits":[],"isExternal":true}`: false, `{"id":"a","type":"","confidence":0}`: false, `{"id":"","type":"invoice"}`: false, `{"confidence":0}`: false,
+		`{"total":null}`: false, `{"value":`: false, "{\"value\":null,\"metadata\":\"" + strings.Repeat(" ", 500) + "\"}": false,
 		"0": false, "true": false, `{"value":0}`: false, `{"value":{"a":null}}`: false, `{"values":{}}`: false, `[{}]`: false, `"a"`: false, `{"value":{},"metadata":{"a":1}}`: false,
 	} {
 		if got := saysNothing([]byte(output)); got != want {
