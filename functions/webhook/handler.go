@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -120,11 +121,14 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 		return h.otherVersion(ctx, log, other, body)
 	}
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
-		if metadata, ok := h.ours(event); ok { // a run of ours by another name: it is a hint, and no more
-			result, err := h.recorder.Ask(ctx, metadata, body)
-			log.With("document_id", result.DocumentID, metric.OtherApiVersion.One()).With(result.Metrics...).
-				WarnContext(ctx, "event type is not stored, though it is about a run of ours: Extend is asked", "verdict", result.Verdict, "error", err)
-			return nil
+		id, err := h.ours(ctx, event)
+		if err != nil || id != "" { // a run of ours by another name: it is a hint, and no more
+			return h.hint(ctx, log, "event type is not stored, though it is about a run of ours: Extend is asked", func() (recorder.Result, error) {
+				if err != nil {
+					return recorder.Result{}, err
+				}
+				return h.recorder.AskAbout(ctx, id, body)
+			})
 		}
 		log.InfoContext(ctx, "ignored", "reason", "event type is not stored")
 		return nil
@@ -168,10 +172,15 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 // endpoint is set to that version. It says nothing that could be stored, but that something
 // has happened: the document's own run is asked about at once.
 func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webhook.OtherVersion, body []byte) error {
-	log = log.With(metric.OtherApiVersion.One())
-	result, err := h.recorder.Ask(ctx, other.Metadata, body)
-	log = log.With("document_id", result.DocumentID).With(result.Metrics...)
 	const what = "delivery of another API version: set the endpoint's version to " + extend.Version + " in Extend's dashboard"
+	return h.hint(ctx, log, what, func() (recorder.Result, error) { return h.recorder.Ask(ctx, other.Metadata, body) })
+}
+
+// hint deals with a delivery that says no more than that something has happened to a run. If
+// Extend cannot be asked, or does not show yet what has happened, the delivery has to come again.
+func (h *Handler) hint(ctx context.Context, log *slog.Logger, what string, ask func() (recorder.Result, error)) error {
+	result, err := ask()
+	log = log.With("document_id", result.DocumentID, metric.OtherApiVersion.One()).With(result.Metrics...)
 	if err != nil {
 		log.ErrorContext(ctx, what, "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 		return err
@@ -183,18 +192,36 @@ func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webh
 	return nil
 }
 
-// ours reports whether a delivery of a type that is not stored is about something that has a tag
-// of this stack: then it is a run of ours by another name.
-func (h *Handler) ours(event *webhook.Event) (metadata json.RawMessage, ok bool) {
+// ours returns the document of a delivery of a type that is not stored: its payload has a tag of
+// this stack, or is a run that the ledger knows. It is "" where it is about nothing of ours.
+func (h *Handler) ours(ctx context.Context, event *webhook.Event) (documentID string, err error) {
 	var payload struct {
+		ID       json.RawMessage `json:"id"`
 		Metadata json.RawMessage `json:"metadata"`
 	}
 	if json.Unmarshal(event.Payload, &payload) != nil {
-		return nil, false
+		return "", nil
 	}
-	tag, err := document.ParseTag(payload.Metadata)
-	return payload.Metadata, err == nil && tag.Stack == h.recorder.Stack
+	if tag, err := document.ParseTag(payload.Metadata); err == nil && tag.Stack == h.recorder.Stack {
+		return tag.DocumentID, nil
+	}
+	var id string
+	if json.Unmarshal(payload.ID, &id) != nil || !strings.HasPrefix(id, runPrefix) {
+		return "", nil
+	}
+	rec, err := h.ledger.ByRun(ctx, id)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return rec.DocumentID, nil
 }
+
+// runPrefix is how the ids of processor runs begin. Other things that deliveries are about are
+// not looked up.
+const runPrefix = "dpr_"
 
 // documentIDs finds ids of documents in a text that can't be read otherwise.
 var documentIDs = regexp.MustCompile(`doc_[a-z2-7]{26}`)

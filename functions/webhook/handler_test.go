@@ -731,3 +731,35 @@ func TestADeliveryOfAnUnknownTypeAboutOurRun(t *testing.T) {
 		e.wantLog("WARN event type is not stored", "OtherApiVersion=1")
 	}
 }
+
+// What has no tag is of ours if the ledger knows the run; what Extend cannot be asked about comes
+// again, for it may be a review; and what is not of ours is ignored, without a question.
+func TestADeliveryOfAnUnknownTypeWithoutATag(t *testing.T) {
+	t.Parallel()
+	const kind = "processor_run.reviewed"
+	e := newEndpoint(t)
+	run := e.run(tag(stack, 1))
+	e.submitted(run.ID)
+	for _, other := range []string{`{"id":"dpr_other"}`, `{"id":"` + docID + `"}`, `{"id":7,"metadata":"x"}`, `{}`, `null`, `{"id":"dpr_other","metadata":` + string(must(json.Marshal(tag("another", 1)))) + `}`} {
+		e.deliver(event(kind, other), 200)
+	}
+	if e.gets() != 0 {
+		t.Errorf("%d questions about what is not of ours", e.gets())
+	}
+	e.deliver(event(kind, `{"id":"`+run.ID+`"}`), 200)
+	e.want(docID, ledger.Processed, 1)
+	e.wantLog("WARN event type is not stored", "OtherApiVersion=1")
+
+	e = newEndpoint(t, func(o *fakeextend.Options) {
+		o.Fault = func(c fakeextend.Call) fakeextend.Fault {
+			if c.Route != fakeextend.RouteGet {
+				return fakeextend.Fault{}
+			}
+			return fakeextend.Fault{Status: 503}
+		}
+	})
+	run = e.run(tag(stack, 1))
+	e.submitted(run.ID)
+	e.deliver(event(kind, `{"id":"x","metadata":`+string(must(json.Marshal(tag(stack, 1))))+`}`), 500)
+	e.wantLog("ERROR event type is not stored", "OtherApiVersion=1")
+}
