@@ -13,7 +13,10 @@
 //   - AWSAccessKeyId, Signature and Expires of the older kind of link, Credential, tokens, passwords, API keys
 //   - Authorization headers, and "Bearer" with what follows it
 //   - the query of every URL, and a user and password in one
-//   - what shows by itself that it is a key: sk_…, wss_…, AKIA…, a JSON web token
+//   - what shows by itself that it is a key: sk_…, wss_…, AKIA…, a JSON web token, base64 of a link
+//
+// Behind the name of a signature, a security token or a credential, everything that has a digit and six characters is cut,
+// however it is written; so is what follows a word such as "token" and has letters and digits.
 //
 // A text that is cut too short does little harm, so that what is in doubt is cut.
 package clean

@@ -74,7 +74,33 @@ func TestCredentialsAreCut(t *testing.T) {
 		{"set-cookie: sid=5ecre7; Path=/", "set-cookie: … Path=/"},
 		{"/a?token=5ecre7&secret=5ecre7&pwd=5ecre7&x=1", "/a?token=…&secret=…&pwd=…&x=1"},
 
+		{`[{"Key":"X-Amz-Security-Token","enabled":true,"Value":"5ecre7"}]`, `[{"Key":"X-Amz-Security-Token","…":true,"Value":"…"}]`},
+		{`{"value":"5ecre7","name":"X-Amz-Signature"}`, `{"value":"…","name":"X-Amz-Signature"}`},
+		{`{"X-Amz-Signature":["none","5ecre7"],"code":1}`, `{"X-Amz-Signature":["…","…"],"code":1}`},
+		{`{"X-Amz-Signature":{"value":"5ecre7"}}`, `{"X-Amz-Signature…`},
+		{"- X-Amz-Signature: >-\n    5ecre7\n    5ecre75\n- x", "- X-Amz-Signature…"},
+		{"X-Amz-Signature | 5ecre7", "X-Amz-Signature…"},
+		{`X\055Amz\055Signature\0755ecre7`, `X\055Amz\055Signature\075…`},
+		{`X\u{2d}Amz-Signature\u{3d}5ecre7`, `X\u{2d}Amz-Signature\u{3d}…`},
+		{"X%u002dAmz%u002dSignature%u003d5ecre7", "X%u002dAmz%u002dSignature%u003d…"},
+		{"X-Amz-Signature&#61 5ecre7", "X-Amz-Signature…"},
+		{"X-Amz-S\u0456gnature=5ecre7", "X-Amz-S\u0456gnature=…"}, // a Cyrillic letter
+		{"Х-Amz-Signatùre=5ecre7", "Х-Amz-Signatùre=…"},
+		{"X-Amz-Signa\n ture=5ecre7", "X-Amz-Signa ture=…"},
+		{"X-Oss-Signature 5ecre7", "X-Oss-Signature…"},
+		{"token aHR0cHM6Ly9iLnMzLnRlc3QvYT9YLUFtei1TaWduYXR1cmU9NWVjcmU3 is not valid", "token … is not valid"}, // a link in base64
+		{"bad url xxaHR0cHM6Ly9iLnMzLnRlc3QvYT9YLUFtei1TaWduYXR1cmU9NWVjcmU3", "bad url …"},
+		{"signature 5ecre7a", "signature …"},
+		{"refreshToken: 5ecre7a", "refreshToken: …"},
+		{"API key: 5ecre7a.", "API key: …"},
+		{"the signature does not match: 5ecre7a81b9977aa81b9977aa81b9977aa81b9977aa81b9977aa81b9977a", "the signature does not match: …"},
+		{"<StringToSign>AWS4\n5ecre7</StringToSign>", "<StringToSign>…</StringToSign>"},
+		{"me:5ecre75@proxy.test refused", "me:…@proxy.test refused"},
+		{"Basic NWVjcmU3OjVlY3JlNw==", "Basic …"},
+
 		// What shows by itself what it is.
+		{"no such key: sk-5ecre75ecre7", "no such key: …"},
+		{"push with github_pat_5ecre75ecre7", "push with …"},
 		{"no such key: sk_5ecre75ecre7.", "no such key: …."},
 		{"signed with wss_5ecre75ecre7", "signed with …"},
 		{"key ASIA5ECRE75ECRE7XX has expired", "key … has expired"},
@@ -92,7 +118,9 @@ func TestOrdinaryTextsStay(t *testing.T) {
 		"", "Processor not found.", "Expected number between 1 and 100; Path: priority", "One of `file` or `rawText` must be provided.",
 		"The file is password protected.", "PASSWORD_PROTECTED_FILE", "password: required", "signature: not readable on page 2", "50% of pages > 3 failed & more",
 		"authorization failed: check the key", "use Bearer authentication", "Rechnung für Zürich – 12 € (2×)", "می\u200cخواهم", "👩\u200d👧", "X-Amz-Signature is missing",
-		"risk_assessment_2026, desk_lamp", "https://docs.extend.ai/2025-04-21/errors", "asia pacific", "a=b c:d", "C:\\in\\new.pdf", "req_a6TfJm3UyKh0BvRc9XpWs", "100%25", "…",
+		"risk_assessment_2026, desk_lamp", "token 12 of 30 could not be parsed", "basic authentication", "the signature on page 12345678", "expires 2026-07-14", "sk-SK, sk_SK.UTF-8",
+		"invoice_2026_000123456.pdf", "doc_rqsfnoxsp5sm2uyvtaoicq4ati-1", "info@acme.com", "at 12:30:15", "9b2c1f7a8e6d5c4b3a2918273645546372819aab", "Счёт-фактура № 1234567 за июль", "C:\\055",
+		"SGVsbG8gd29ybGQsIGhvdyBhcmUgeW91IHRvZGF5PyAxMjM=", "https://docs.extend.ai/2025-04-21/errors", "asia pacific", "a=b c:d", "C:\\in\\new.pdf", "req_a6TfJm3UyKh0BvRc9XpWs", "100%25", "…",
 	} {
 		if got := Text(text, 1000); got != text {
 			t.Errorf("%q became %q", text, got)
@@ -156,10 +184,15 @@ func spell(dice *rand.Rand, name, value string) string {
 		}
 		return r
 	}, name)
-	s := fmt.Sprintf([]string{
+	formats := []string{
 		"%s=%s", "/in/a.pdf?versionId=v1&%s=%s", "https://b.s3.test/a?%s=%s&x=1", "S3://b/a?%s=%s", "%s: %s", "map[%s:[%s]]",
 		`{"%s":"%s"}`, `{'%s': '%s'}`, `{"%s"=>"%s"}`, "[('%s', '%s')]", `{"name":"%s","value":"%s"}`, "<%[1]s>%[2]s</%[1]s>",
-	}[dice.IntN(12)], mixed, value)
+	}
+	if gravePattern.MatchString(name) { // of these, whatever way will do
+		formats = append(formats, "%s | %s", "%s is %s", "%s: >-\n  %s", "%s\t%s", `{"Key":"%s","enabled":true,"Value":"%s"}`, `{"%s":["none","%s"]}`, `{"%s":{"value":"%s"}}`,
+			`{"value":"%[2]s","name":"%[1]s"}`, "%s=none\n%s")
+	}
+	s := fmt.Sprintf(formats[dice.IntN(len(formats))], mixed, value)
 	for range dice.IntN(4) {
 		switch dice.IntN(4) {
 		case 0:

@@ -1,6 +1,7 @@
 package clean
 
 import (
+	"encoding/base64"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,21 +14,53 @@ import (
 // unescaped.
 var namePattern = regexp.MustCompile(`(?:x[-_](?:amz|goog|ms)|\bx(?:amz|goog))[-_]?[a-z0-9_-]*|(?:aws|google)[-_]?access[-_]?(?:key[-_]?)?id`)
 
-// gravePattern finds the names of those that are all that it takes.
-var gravePattern = regexp.MustCompile(`x[-_]?(?:amz|goog)[-_]?(?:signature|security[-_]?token|credential)`)
+// gravePattern finds the names of those that are all that it takes, though a letter is one of another script, or a line
+// break went through the name.
+var gravePattern = regexp.MustCompile(`[x\x00] ?[-_.\x00 ]?(?:` + blurred("amz") + `|` + blurred("goog") + `|` + blurred("oss") + `|` + blurred("tos") + `|` + blurred("obs") + `|` + blurred("cos") + `)[-_.]? ?(?:` +
+	blurred("signature") + `|` + blurred("security") + `[-_.]? ?` + blurred("token") + `|` + blurred("credential") + `)`)
 
-// wrappedPattern is the next line of a value.
-var wrappedPattern = regexp.MustCompile(`^(?:\s|\\[nr])+([a-z0-9+/=_-]{4,})`)
+// maxForeign is how many letters of a name may be of another script: what has more is a word of that.
+const maxForeign = 2
+
+// blurred matches a word with blanks, and with other characters, which are 0, in place of letters.
+func blurred(word string) string {
+	var b strings.Builder
+	for i, r := range word {
+		if i > 0 {
+			b.WriteString(" ?")
+		}
+		b.WriteString("[" + string(r) + `\x00]`)
+	}
+	return b.String()
+}
+
+// What looks like a value: see looksSecret. The first is one behind a grave name, wherever; the second one in quotes ahead
+// of it, as in {"value": …, "name": …}; the third one that follows a word; the fourth one that is as long as a signature.
+var (
+	tokenPattern  = regexp.MustCompile(`[a-z0-9+/_~-][a-z0-9+/=_~-]{5,}`)
+	quotedPattern = regexp.MustCompile(`["']([a-z0-9+/=_~-]{6,})["']`)
+	nextPattern   = regexp.MustCompile(`^["'\s:=+]{1,4}([^\s"'<>,;&]{6,})`)
+	longPattern   = regexp.MustCompile(`[a-z0-9+/=_-]{40,}`)
+)
+
+// looksSecret reports whether a word is none that a person would write: it has a digit, or is very long.
+func looksSecret(word string) bool {
+	return len(word) >= 20 || strings.ContainsAny(word, "0123456789")
+}
 
 // wordPattern finds names that are words as well: people say "signature: not readable".
 var wordPattern = regexp.MustCompile(`(?:\b|_)(?:[a-z]*signature(?:provided)?|sig|credential|expires|key[-_]?pair[-_]?id|pass(?:word|wd)|` +
-	`client[-_]?secret|secret[-_]?(?:access[-_]?)?key|api[-_]?key|(?:auth|access|refresh|id|security|session)?[-_]?token|secret|pwd|policy|ossaccesskeyid)`)
+	`client[-_]?secret|secret[-_]?(?:access[-_]?)?key|api[-_ ]?key|(?:auth|access|refresh|id|security|session)?[-_]?token|secret|pwd|policy|ossaccesskeyid|stringtosign(?:bytes)?|canonicalrequest(?:bytes)?)`)
 
 var (
 	authorizationPattern = regexp.MustCompile(`authorization|\bx-api-key|\b(?:set-)?cookie`)
 	bearerPattern        = regexp.MustCompile(`\bbearer[\s+]+([a-z0-9._~+/=-]{4,})`)
-	keyPattern           = regexp.MustCompile(`\b(?:sk|wss)_[a-z0-9_-]{8,}|\b(?:akia|asia)[a-z0-9]{12,}|\beyj[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}(?:\.[a-z0-9_-]*)?`)
+	basicPattern         = regexp.MustCompile(`\bbasic[\s+]+([a-z0-9+/_-]{6,}=*)`)
+	keyPattern           = regexp.MustCompile(`\b(?:sk[_-]|wss_|gh[opsu]_|github_pat_)[a-z0-9_-]{6,}|\b(?:akia|asia)[a-z0-9]{12,}|\beyj[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}(?:\.[a-z0-9_-]*)?`)
 	userPattern          = regexp.MustCompile(`://([^\s/"'<>@?]+)@`)
+	passwordPattern      = regexp.MustCompile(`\b[a-z0-9._-]+:([^\s/"'<>@?:]{4,})@[a-z0-9-]+\.[a-z]`)
+	// base64Pattern is what may be a text in base64, which keeps the case.
+	base64Pattern = regexp.MustCompile(`[A-Za-z0-9+/_-]{24,}`)
 	// valuePattern is what stands between a name and its value in lists of {"name": …, "value": …}, and in HTML's forms.
 	valuePattern = regexp.MustCompile(`^["'\s+,;)\]]+value`)
 	queryPattern = regexp.MustCompile(`[a-z][a-z0-9+.-]*://[^\s"'<>?]+\?`)
@@ -56,21 +89,47 @@ func cut(s string, queries bool) string {
 		}
 	}
 	named(namePattern, func(i int) (int, int) { return t.value(i, false) })
+	secret := func(start, end int) {
+		if looksSecret(t.plain[start:end]) {
+			add(start, end)
+		}
+	}
+	first, last := len(t.plain), 0 // the end of the first grave name, and the start of the last one
 	for _, m := range gravePattern.FindAllStringIndex(t.plain, -1) {
-		start, end := t.value(m[1], false)
-		if start >= end { // it is written in a way that nobody thought of, or these are words
-			if strings.ContainsAny(t.plain[m[1]:], "0123456789") {
-				add(m[1], len(t.plain))
-			}
+		if strings.Count(t.plain[m[0]:m[1]], "\x00") > maxForeign {
 			continue
 		}
-		for end < len(t.plain) { // one that is wrapped over several lines
-			more := wrappedPattern.FindStringSubmatchIndex(t.plain[end:])
-			if more == nil || !strings.ContainsAny(t.plain[end+more[2]:end+more[3]], "0123456789") {
-				break
+		first, last = min(first, m[1]), m[0]
+		start, end := t.value(m[1], false)
+		if add(start, end); start >= end && strings.ContainsAny(t.plain[m[1]:], "0123456789") {
+			add(m[1], len(t.plain)) // it is written in a way that nobody thought of
+			break
+		}
+	}
+	// The value may be wrapped over lines, be one of several, or stand elsewhere in a list.
+	for _, v := range tokenPattern.FindAllStringIndex(t.plain[first:], -1) {
+		secret(first+v[0], first+v[1])
+	}
+	for _, v := range quotedPattern.FindAllStringSubmatchIndex(t.plain[:last], -1) {
+		secret(v[2], v[3])
+	}
+	words := wordPattern.FindAllStringIndex(t.plain, -1)
+	for _, m := range words {
+		if v := nextPattern.FindStringSubmatchIndex(t.plain[m[1]:]); v != nil {
+			if word := t.plain[m[1]+v[2] : m[1]+v[3]]; strings.ContainsAny(word, "0123456789") && strings.ContainsAny(word, "abcdefghijklmnopqrstuvwxyz") {
+				add(m[1]+v[2], m[1]+v[3])
 			}
-			add(end, end+more[1])
-			end += more[1]
+		}
+	}
+	if len(words) > 0 {
+		for _, m := range longPattern.FindAllStringIndex(t.plain, -1) {
+			secret(m[0], m[1])
+		}
+	}
+	ascii := t.ascii()
+	for _, m := range base64Pattern.FindAllStringIndex(ascii, -1) {
+		if hidesCredential(ascii[m[0]:m[1]]) {
+			add(m[0], m[1])
 		}
 	}
 	named(wordPattern, func(i int) (int, int) { return t.value(i, true) })
@@ -85,23 +144,56 @@ func cut(s string, queries bool) string {
 			add(m[0], m[1]) // else it is words
 		}
 	}
+	for _, m := range basicPattern.FindAllStringSubmatchIndex(t.plain, -1) {
+		if word := t.plain[m[2]:m[3]]; looksSecret(word) || strings.HasSuffix(word, "=") {
+			add(m[2], m[3]) // else it is a word, such as "authentication"
+		}
+	}
 	for _, m := range userPattern.FindAllStringSubmatchIndex(t.plain, -1) {
 		add(m[2], m[3])
+	}
+	for _, m := range passwordPattern.FindAllStringSubmatchIndex(t.plain, -1) {
+		secret(m[2], m[3])
 	}
 	if queries {
 		named(queryPattern, func(i int) (int, int) { return i, t.until(i, t.cells[i-1].level, endOfQuery) })
 	}
 	slices.SortFunc(spans, func(a, b [2]int) int { return a[0] - b[0] })
 	var b strings.Builder
-	end := 0 // of what is written or cut
+	end, last := 0, 0 // of what is written or cut, in s and in cells
 	for _, span := range spans {
 		from, to := t.cells[span[0]].start, t.cells[span[1]-1].end
-		if b.Len() == 0 || from > end {
+		if b.Len() == 0 || from > end && strings.Trim(t.plain[last:span[0]], " ") != "" {
 			b.WriteString(s[end:max(from, end)] + ellipsis)
 		}
-		end = max(end, to)
+		end, last = max(end, to), max(last, span[1])
 	}
 	return b.String() + s[end:]
+}
+
+// ascii is the text in its own case, 0 for what is not ASCII.
+func (t text) ascii() string {
+	b := make([]byte, len(t.cells))
+	for i, c := range t.cells {
+		if c.r < utf8.RuneSelf {
+			b[i] = byte(c.r)
+		}
+	}
+	return string(b)
+}
+
+// hidesCredential reports whether a text is base64 of one that has a credential in it, from any of its characters on.
+func hidesCredential(encoded string) bool {
+	encoded = strings.NewReplacer("-", "+", "_", "/").Replace(encoded)
+	for skip := range 4 {
+		part := encoded[skip:]
+		plain, _ := base64.RawStdEncoding.DecodeString(part[:len(part)/4*4])
+		low := strings.ToLower(string(plain))
+		if namePattern.MatchString(low) || strings.Contains(low, "signature=") || strings.Contains(low, "token=") || strings.Contains(low, "bearer ") {
+			return true
+		}
+	}
+	return false
 }
 
 // A text is a string as it reads once nothing in it is escaped any more.
@@ -249,6 +341,8 @@ func unescapeOnce(in []cell) []cell {
 			}
 			if r, ok := hex(in, i+n, 2); ok {
 				c.r, c.level, n = r, level, n+2
+			} else if r, ok := hex(in, i+n+1, 4); ok && (in[i+n].r == 'u' || in[i+n].r == 'U') { // JavaScript's escape()
+				c.r, c.level, n = r, level, n+5
 			} else {
 				n = 1
 			}
@@ -278,9 +372,20 @@ func unescapeBackslash(in []cell, i int) (r rune, n int) {
 		digits = 4
 	case 'x':
 		digits = 2
+	case '0', '1', '2', '3':
+		if r, ok := number(in, i+1, 3, 8); ok {
+			return r, 4
+		}
 	}
 	if r, ok := hex(in, i+2, digits); ok {
 		return r, 2 + digits
+	}
+	if digits > 0 && i+2 < len(in) && in[i+2].r == '{' { // \u{2d}
+		for n := 1; n <= 6 && i+3+n < len(in); n++ {
+			if r, ok := hex(in, i+3, n); ok && in[i+3+n].r == '}' {
+				return r, n + 4
+			}
+		}
 	}
 	return '\\', 1
 }
@@ -313,7 +418,9 @@ func unescapeEntity(in []cell, i int) (r rune, n int) {
 }
 
 // hex reads n digits at i.
-func hex(in []cell, i, n int) (rune, bool) {
+func hex(in []cell, i, n int) (rune, bool) { return number(in, i, n, 16) }
+
+func number(in []cell, i, n, base int) (rune, bool) {
 	if n == 0 || i+n > len(in) {
 		return 0, false
 	}
@@ -321,7 +428,7 @@ func hex(in []cell, i, n int) (rune, bool) {
 	for _, c := range in[i : i+n] {
 		digits.WriteRune(c.r)
 	}
-	v, err := strconv.ParseUint(digits.String(), 16, 16)
+	v, err := strconv.ParseUint(digits.String(), base, 16)
 	return rune(v), err == nil
 }
 
