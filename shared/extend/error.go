@@ -148,7 +148,7 @@ type errorBody struct {
 	retryable                        bool
 
 	said   bool // it says anything of one
-	known  bool // it has no members that the API does not write
+	known  bool // it has no members that the API does not write, and no request id that is not the API's
 	shaped bool // it has the members of one of the API's shapes, and no others
 	proof  bool // nobody but the API writes so, unless there are other members
 }
@@ -169,7 +169,7 @@ type errorBody struct {
 //   - of a text "error" beside "success": false;
 //   - of a "code" in capitals with a "message", beside a "retryable" that is true or false, a "requestId" of the API's form, or
 //     "success": false. The vendor declares all four as always present, and no gateway that we know of writes such a pair;
-//   - of both only if there is nothing else in it, such as a "path" or a "statusCode" of a framework, or the answer has the
+//   - of both only if there is nothing else in it, such as a "path" of a framework or a request id of another form, or the answer has the
 //     API's request id in its header;
 //   - of less, {"error": "text"} or code and message alone, only if nothing is in it that the API does not write, and the
 //     answer has a header of the API's ([requestIDHeader], [versionHeader]) or is a 429, for which the shape is published.
@@ -200,9 +200,10 @@ func parseErrorBody(body []byte) errorBody {
 	}
 	structured := codePattern.MatchString(f.code) && text(o["message"]) != ""
 	f.said = f.code != "" || f.message != ""
-	f.known = known
+	ours := strings.HasPrefix(f.requestID, requestIDPrefix)
+	f.known = known && (f.requestID == "" || ours)
 	f.shaped = known && (plain != "" || structured)
-	f.proof = plain != "" && failed || structured && (retryable == "true" || retryable == "false" || strings.HasPrefix(f.requestID, requestIDPrefix) || failed)
+	f.proof = plain != "" && failed || structured && (retryable == "true" || retryable == "false" || ours || failed)
 	if !f.said {
 		f.message = clean.Text(string(body), maxMessage)
 	}
