@@ -173,11 +173,12 @@ func cut(s string, queries bool) string {
 
 // ascii is the text in its own case, 0 for what is not ASCII.
 func (t text) ascii() string {
-	b := make([]byte, len(t.cells))
-	for i, c := range t.cells {
-		if c.r < utf8.RuneSelf {
-			b[i] = byte(c.r)
+	b := make([]byte, 0, len(t.cells))
+	for _, c := range t.cells {
+		if c.r >= utf8.RuneSelf {
+			c.r = 0
 		}
+		b = utf8.AppendRune(b, c.r)
 	}
 	return string(b)
 }
