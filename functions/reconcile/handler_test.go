@@ -275,7 +275,6 @@ func TestErrorsOfExtend(t *testing.T) {
 	}
 }
 
-// One run that Extend forbids to see pauses nobody and comes to an end, though no webhook comes.
 // A status that nobody knows is no news of a run: it is said, kept, and not asked about for ever.
 func TestAnUnknownStatus(t *testing.T) {
 	for name, change := range map[string]fakeextend.Change{
@@ -318,6 +317,7 @@ func TestAnUnknownStatus(t *testing.T) {
 	}
 }
 
+// One run that Extend forbids to see pauses nobody and comes to an end, though no webhook comes.
 func TestOneRunThatIsForbidden(t *testing.T) {
 	t.Parallel()
 	sick := ""
