@@ -121,17 +121,7 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 		return h.otherVersion(ctx, log, other, body)
 	}
 	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
-		id, err := h.ours(ctx, event)
-		if err != nil || id != "" { // a run of ours by another name: it is a hint, and no more
-			return h.hint(ctx, log, "event type is not stored, though it is about a run of ours: Extend is asked", func() (recorder.Result, error) {
-				if err != nil {
-					return recorder.Result{}, err
-				}
-				return h.recorder.AskAbout(ctx, id, body)
-			})
-		}
-		log.InfoContext(ctx, "ignored", "reason", "event type is not stored")
-		return nil
+		return h.unknownType(ctx, log, event, body)
 	}
 	var result recorder.Result
 	run, err := h.run(ctx, event)
@@ -159,7 +149,7 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 		log.ErrorContext(ctx, "duplicate run", "verdict", result.Verdict)
 	case result.Verdict == ledger.TagMismatch:
 		log.ErrorContext(ctx, "the run's tag contradicts the ledger, so it is not stored", "verdict", result.Verdict)
-	case result.Verdict == ledger.Later && result.Record.State.Terminal():
+	case result.NotShown:
 		err = errNotShown
 		log.WarnContext(ctx, "delivery not stored, Extend will repeat it", "status", status(err), "reason", cause(err), "verdict", result.Verdict, metric.WebhookRejected.For(cause(err)).One())
 	default:
@@ -172,23 +162,43 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 // endpoint is set to that version. It says nothing that could be stored, but that something
 // has happened: the document's own run is asked about at once.
 func (h *Handler) otherVersion(ctx context.Context, log *slog.Logger, other webhook.OtherVersion, body []byte) error {
-	const what = "delivery of another API version: set the endpoint's version to " + extend.Version + " in Extend's dashboard"
-	return h.hint(ctx, log, what, func() (recorder.Result, error) { return h.recorder.Ask(ctx, other.Metadata, body) })
+	result, err := h.recorder.Ask(ctx, other.Metadata, body)
+	err = h.asked(ctx, log, "delivery of another API version: set the endpoint's version to "+extend.Version+" in Extend's dashboard", result, err)
+	if err == nil && result.NotShown {
+		return errNotShown
+	}
+	return err
 }
 
-// hint deals with a delivery that says no more than that something has happened to a run. If
-// Extend cannot be asked, or does not show yet what has happened, the delivery has to come again.
-func (h *Handler) hint(ctx context.Context, log *slog.Logger, what string, ask func() (recorder.Result, error)) error {
-	result, err := ask()
+// unknownType deals with a delivery of a type that is not stored. If it is about a run of ours,
+// that may have been reviewed: Extend is asked. What such a type tells of is unknown, so Extend
+// need not show anything new.
+func (h *Handler) unknownType(ctx context.Context, log *slog.Logger, event *webhook.Event, body []byte) error {
+	id, err := h.ours(ctx, event)
+	if err == nil && id == "" {
+		log.InfoContext(ctx, "ignored", "reason", "event type is not stored")
+		return nil
+	}
+	var result recorder.Result
+	if err == nil {
+		result, err = h.recorder.AskAbout(ctx, id, body)
+	}
+	return h.asked(ctx, log, "event type is not stored, though it is about a run of ours: Extend is asked", result, err)
+}
+
+// asked logs what came of asking Extend about a run of which a delivery only said that something
+// has happened. If Extend could not be asked, the delivery has to come again.
+func (h *Handler) asked(ctx context.Context, log *slog.Logger, what string, result recorder.Result, err error) error {
 	log = log.With("document_id", result.DocumentID, metric.OtherApiVersion.One()).With(result.Metrics...)
+	if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound && e.FromAPI {
+		log.WarnContext(ctx, what+", and says that there is no such run", "error", err) // asking again says the same
+		return nil
+	}
 	if err != nil {
 		log.ErrorContext(ctx, what, "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
 		return err
 	}
 	log.WarnContext(ctx, what, "verdict", result.Verdict)
-	if result.Verdict == ledger.Later && result.Record.State.Terminal() {
-		return errNotShown
-	}
 	return nil
 }
 

@@ -763,3 +763,49 @@ func TestADeliveryOfAnUnknownTypeWithoutATag(t *testing.T) {
 	e.deliver(event(kind, `{"id":"x","metadata":`+string(must(json.Marshal(tag(stack, 1))))+`}`), 500)
 	e.wantLog("ERROR event type is not stored", "OtherApiVersion=1")
 }
+
+// A delivery that only points to its run says that it has ended. While Extend still shows it as
+// under way, nothing can be stored, and the run may be deleted before anybody asks again.
+func TestAPointerToARunThatExtendShowsAsUnderWay(t *testing.T) {
+	t.Parallel()
+	view := fakeextend.ViewProcessing
+	e := newEndpoint(t, func(o *fakeextend.Options) {
+		o.Fault = func(c fakeextend.Call) fakeextend.Fault {
+			if c.Route != fakeextend.RouteGet {
+				return fakeextend.Fault{}
+			}
+			return fakeextend.Fault{View: view}
+		}
+	})
+	run := e.run(tag(stack, 1))
+	e.submitted(run.ID)
+	body := event(webhook.RunProcessed, fmt.Sprintf(`{"object":"signed_data_url","id":%q,"data":"https://payloads.extend.ai/x","metadata":{}}`, run.ID))
+	e.deliver(body, 500)
+	e.wantLog("WARN delivery not stored", "not shown yet")
+	e.want(docID, ledger.Processing, 0)
+	view = fakeextend.ViewNow
+	e.deliver(body, 200)
+	e.want(docID, ledger.Processed, 1)
+	view = fakeextend.ViewProcessing
+	e.clock.advance(time.Hour) // the same delivery once more
+	e.deliver(body, 200)
+	e.want(docID, ledger.Processed, 1)
+}
+
+// What a delivery of an unknown type tells of may be the end of the run itself.
+func TestADeliveryOfAnUnknownTypeAboutARunThatIsGone(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, func(o *fakeextend.Options) {
+		o.Fault = func(c fakeextend.Call) fakeextend.Fault {
+			if c.Route != fakeextend.RouteGet {
+				return fakeextend.Fault{}
+			}
+			return fakeextend.Fault{View: fakeextend.ViewMissing}
+		}
+	})
+	run := e.run(tag(stack, 1))
+	e.submitted(run.ID)
+	e.deliver(event("processor_run.deleted", fmt.Sprintf(`{"id":%q}`, run.ID)), 200)
+	e.want(docID, ledger.Processing, 0)
+	e.wantLog("WARN event type is not stored", "no such run")
+}

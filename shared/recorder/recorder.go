@@ -81,6 +81,9 @@ type Result struct {
 	// Ended says that the document's attempt has ended by this run, and that the ledger did
 	// not know it before. It is set beside an error too, if that came after the write.
 	Ended bool
+	// NotShown says that Extend told of a content, or of an end, that it does not show yet when
+	// it is asked: the delivery has to come again.
+	NotShown bool
 	// Metrics are log attributes that count what is new: an end, or a duplicate run.
 	Metrics []any
 
@@ -88,6 +91,7 @@ type Result struct {
 	// contradicted: the run is recorded as the document's, though its tag says another.
 	contradicted bool
 	digest       string // of the content that was recorded
+	running      bool   // so Extend showed the run
 }
 
 // Foreign is the Verdict on a run whose tag names another stack.
@@ -114,11 +118,14 @@ func (r *Recorder) Delivered(ctx context.Context, run *extend.Run) (Result, erro
 	return r.record(ctx, run, asOf{})
 }
 
-// Told records a run of which a delivery told that has not the content of the run: Extend was
-// asked for it. Extend may be slow to show what it told of, and then the verdict is Later: the
-// delivery has to come again.
+// Told records a run of which a delivery told that it has ended, without its content: Extend
+// was asked for it, and may be slow to show what it told of ([Result.NotShown]).
 func (r *Recorder) Told(ctx context.Context, run *extend.Run, delivery []byte) (Result, error) {
-	return r.record(ctx, run, asOf{delivery: digestOf(delivery)})
+	result, err := r.record(ctx, run, asOf{delivery: digestOf(delivery)})
+	if err == nil && result.running && (result.Record == nil || !result.Record.State.Terminal()) {
+		result.NotShown = true // if the run were deleted before it is asked about again, its result would be lost
+	}
+	return result, err
 }
 
 func digestOf(delivery []byte) string {
@@ -168,6 +175,7 @@ func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Resu
 			result.DocumentID = tag.DocumentID
 		}
 	}
+	result.NotShown = err == nil && result.Verdict == ledger.Later && result.Record.State.Terminal()
 	return result, err
 }
 
@@ -397,7 +405,7 @@ func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Resul
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{DocumentID: o.id, contradicted: o.contradicted}
+	result := Result{DocumentID: o.id, contradicted: o.contradicted, running: under(run.Status)}
 	var fact ledger.Fact = ledger.StillRunning{RunID: run.ID}
 	if _, ended := terminal[run.Status]; ended {
 		f, err := runEnded(run, seen)
