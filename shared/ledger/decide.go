@@ -324,10 +324,8 @@ const (
 	UnreadableAnswer = "UNREADABLE_ANSWER"
 )
 
-// ours reports whether the record's end is our own conclusion.
-func (rec *Record) ours() bool {
-	return rec.FailureReason == RunNotFound || rec.FailureReason == NoAnswer || rec.FailureReason == UnreadableAnswer
-}
+// ours reports whether the record's end is our own conclusion: what Extend said has a digest.
+func (rec *Record) ours() bool { return rec.State.Terminal() && rec.Digest == "" }
 
 // newerThan reports whether what the record has of a run shows by itself that it is newer
 // than what the run says.

@@ -513,7 +513,7 @@ func TestDecide(t *testing.T) {
 		{name: "check failed, often in a short time", rec: at(Processing, failing(maxFailedChecks-1, time.Hour)), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Stored, state: Processing},
 		{name: "check failed, and a delivery could not be read: the answer is another matter", rec: at(Processing, failing(maxUnreadable-1, minUnreadable), func(r *Record) { r.UnreadableLocation = "s3://results/x" }), fact: CheckFailed{"dpr_1", "503", ""}, verdict: Stored, state: Processing},
 		{name: "check failed, but it has ended", rec: at(Processed), fact: CheckFailed{"dpr_1", "500", ""}, verdict: Unchanged},
-		{name: "processed, once given up: the delivery is all there is", rec: at(Failed, func(r *Record) { r.FailureReason = UnreadableAnswer }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
+		{name: "processed, once given up: the delivery is all there is", rec: at(Failed, func(r *Record) { r.FailureReason, r.Digest = UnreadableAnswer, "" }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
 		{name: "check started", rec: at(Processing), fact: CheckStarted{"dpr_1"}, now: t0.Add(time.Hour), verdict: Stored, state: Processing, also: nextCheck(2 * time.Hour)},
 
 		// Not read on purpose.
@@ -589,7 +589,7 @@ func TestDecide(t *testing.T) {
 		{name: "another content, reviewed long ago", rec: at(Processed, func(r *Record) { r.Reviewed = true }), now: t0.Add(rules.ConfirmWindow), fact: confirmed(processed("dpr_1", "d2")), verdict: Stored, state: Processed},
 		{name: "failed, transient, once failed for good, confirmed", rec: at(Failed), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
 		{name: "failed, transient, once cancelled, confirmed", rec: at(Cancelled), fact: confirmed(failed("dpr_1", "INTERNAL_ERROR")), verdict: Stored, state: Failed, also: firstAttempt(2)},
-		{name: "failed, transient, once gone", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
+		{name: "failed, transient, once gone", rec: at(Cancelled, func(r *Record) { r.FailureReason, r.Digest = RunNotFound, "" }), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
 		{name: "failed, transient, once refused", rec: at(Refused), fact: failed("dpr_1", "INTERNAL_ERROR"), verdict: Stored, state: Failed, also: firstAttempt(2)},
 		{name: "cancelled", rec: at(Processing), fact: RunEnded{Source: src, Attempt: 1, RunID: "dpr_1", State: Cancelled, Digest: "c1", Fetched: true, AsOf: 5}, verdict: Stored, state: Cancelled},
 		{name: "processed, once cancelled", rec: at(Cancelled), fact: processed("dpr_1", "d1"), verdict: Confirm},
@@ -608,7 +608,8 @@ func TestDecide(t *testing.T) {
 			}
 		}},
 		{name: "gone, but it has ended", rec: at(Processed), fact: RunMissing{RunID: "dpr_1"}, verdict: Unchanged},
-		{name: "processed, once gone: the delivery is all there is", rec: at(Cancelled, func(r *Record) { r.FailureReason = RunNotFound }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
+		{name: "processed, once gone: the delivery is all there is", rec: at(Cancelled, func(r *Record) { r.FailureReason, r.Digest = RunNotFound, "" }), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed},
+		{name: "processed, once failed for a reason of Extend's that is spelled as ours", rec: at(Failed, func(r *Record) { r.FailureReason = NoAnswer }), fact: processed("dpr_1", "d9"), verdict: Confirm},
 		{name: "check started, young", rec: at(Processing), fact: CheckStarted{RunID: "dpr_1"}, verdict: Stored, state: Processing, also: nextCheck(time.Second + rules.ReconcileAfter)},
 		{name: "check started, a week old", rec: at(Processing), fact: CheckStarted{RunID: "dpr_1"}, now: t0.Add(7 * 24 * time.Hour), verdict: Stored, state: Processing, also: nextCheck(7*24*time.Hour + maxCheckInterval)},
 		{name: "still running", rec: at(Processing), fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},

@@ -197,8 +197,8 @@ type PastRun struct {
 // bytes may still be there as a copy. Any other end is about the bytes, or is left to a person.
 func (r *Record) ObjectLost() bool {
 	switch r.State {
-	case Refused:
-		return r.OutputRunID == "" && (strings.HasPrefix(r.FailureReason, "OBJECT_") || strings.HasPrefix(r.FailureReason, "S3_"))
+	case Refused: // with a request id, the code is Extend's
+		return r.OutputRunID == "" && r.RequestID == "" && (strings.HasPrefix(r.FailureReason, "OBJECT_") || strings.HasPrefix(r.FailureReason, "S3_"))
 	case Skipped:
 		return r.OutputRunID == "" && r.DuplicateOf == ""
 	}
