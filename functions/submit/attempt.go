@@ -75,7 +75,7 @@ func (a *attempt) read(s document.Source) {
 
 // reprocess begins the attempt that a person asks for, unless it has begun.
 func (a *attempt) reprocess(ctx context.Context, asked document.Reprocess) disposition {
-	d, err := a.apply(ctx, ledger.Reprocess{Attempt: asked.Attempt, Reason: "asked for", Bucket: a.h.config.Bucket})
+	d, err := a.apply(ctx, ledger.Reprocess{Attempt: asked.Attempt, Reason: asked.Reason(), Bucket: a.h.config.Bucket})
 	switch {
 	case err != nil:
 		return a.ledgerError(ctx, err)

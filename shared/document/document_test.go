@@ -482,14 +482,26 @@ func TestRequeueMessageIsReadBack(t *testing.T) {
 
 func TestReprocessMessageIsReadBack(t *testing.T) {
 	t.Parallel()
-	want := Reprocess{DocumentID: Source{Bucket: "in", Key: "a", ETag: "e"}.DocumentID(), Attempt: 3}
-	text := ReprocessMessage(want)
-	if form := `{"extendIntake":1,"reprocess":{"documentId":"` + want.DocumentID + `","attempt":3}}`; text != form {
-		t.Errorf("%s, want %s", text, form)
-	}
-	got, err := ParseUploadEvents([]byte(text))
-	if err != nil || len(got) != 1 || got[0] != (UploadEvent{Reprocess: want}) {
-		t.Errorf("%+v, %v", got, err)
+	id := Source{Bucket: "in", Key: "a", ETag: "e"}.DocumentID()
+	for _, tt := range []struct {
+		wish         Reprocess
+		form, reason string
+	}{
+		{Reprocess{DocumentID: id, Attempt: 3}, `"attempt":3}}`, "asked for"},
+		{Reprocess{DocumentID: id, Attempt: 3, By: "arn:aws:iam::1:user/kim", Why: "scanner\nmended"}, `"attempt":3,"by":"arn:aws:iam::1:user/kim","why":"scanner\nmended"}}`, "asked for by arn:aws:iam::1:user/kim: scanner mended"},
+		{Reprocess{DocumentID: id, Attempt: 3, Why: strings.Repeat("x", 500)}, `"attempt":3,"why":"` + strings.Repeat("x", 500) + `"}}`, "asked for: " + strings.Repeat("x", 189) + "…"},
+	} {
+		text := ReprocessMessage(tt.wish)
+		if form := `{"extendIntake":1,"reprocess":{"documentId":"` + id + `",` + tt.form; text != form {
+			t.Errorf("%s, want %s", text, form)
+		}
+		got, err := ParseUploadEvents([]byte(text))
+		if err != nil || len(got) != 1 || got[0] != (UploadEvent{Reprocess: tt.wish}) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if reason := tt.wish.Reason(); reason != tt.reason {
+			t.Errorf("reason %q, want %q", reason, tt.reason)
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"extend-intake/shared/clean"
 )
 
 // Messages of our own to the upload queue are private: nobody but this product and its
@@ -42,7 +44,25 @@ type Reprocess struct {
 	DocumentID string `json:"documentId"`
 	// Attempt is the number of the new attempt: one more than the document's last.
 	Attempt int `json:"attempt"`
+	// By and Why say who asks for it, and what for: for people who look at the record. Both may
+	// be empty.
+	By  string `json:"by,omitempty"`
+	Why string `json:"why,omitempty"`
 }
+
+// Reason says in a few words that somebody asks for the attempt, and who and why.
+func (r Reprocess) Reason() string {
+	reason := "asked for"
+	if r.By != "" {
+		reason += " by " + r.By
+	}
+	if r.Why != "" {
+		reason += ": " + r.Why
+	}
+	return clean.Text(reason, maxReason)
+}
+
+const maxReason = 200
 
 // RequeueMessage is the body of a message that puts a document into the upload queue
 // once more. [ParseUploadEvents] reads it back as the same Source.
