@@ -352,9 +352,10 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 			case rec.newerThan(f) && !rec.ours() && now.Sub(rec.FinishedAt) < r.ConfirmWindow:
 				// Extend may be slow to show what the ledger has already.
 				return unchanged(Later)
-			case !slices.Contains(rec.PastDigests, f.Digest):
+			case !f.Empty && !slices.Contains(rec.PastDigests, f.Digest):
 			case rec.PendingDigest != f.Digest:
-				// It was there before: a review was taken back, or Extend is slow to show the newer one.
+				// It has no result, or was there before: a review was taken back, or Extend is slow to
+				// show the newer one.
 				next.PendingDigest, next.PendingSince = f.Digest, now
 				return write(Later)
 			case now.Sub(rec.PendingSince) < recheck:

@@ -412,6 +412,12 @@ func TestDecide(t *testing.T) {
 		}},
 		{name: "processed, empty, fetched at once again", rec: at(Processing, pending("e1")), fact: empty(RunEnded{Fetched: true, AsOf: 5}), verdict: Later, state: Processing},
 		{name: "processed, empty, fetched again", rec: at(Processing, pending("e1")), fact: empty(RunEnded{Fetched: true, AsOf: 5}), now: t0.Add(recheck), verdict: Stored, state: Processed},
+		{name: "processed, empty, and there is a result: Extend is slow to show it", rec: at(Processed), now: t0.Add(rules.ConfirmWindow), fact: empty(RunEnded{Fetched: true, AsOf: 5}), verdict: Later, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.Digest != "d1" || r.OutputRunID == "" || r.PendingDigest != "e1" || r.Revision != 1 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "processed, empty, and there is a result: so it stays", rec: at(Processed, pending("e1")), now: t0.Add(recheck), fact: empty(RunEnded{Fetched: true, AsOf: 5}), verdict: Stored, state: Processed},
 		{name: "processed, empty before", rec: at(Processing, pending("e1")), fact: processed("dpr_1", "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
 			if r.PendingDigest != "" || !r.PendingSince.IsZero() {
 				t.Errorf("%+v", r)
