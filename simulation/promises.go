@@ -131,14 +131,16 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 			}
 		}
 	}
-	undecidable := ""
+	undecidable, endedWell := "", false
 	for attempt := 1; attempt <= rec.Attempt || attempt <= len(made); attempt++ {
 		runs := made[attempt]
+		afterAll := endedWell && len(runs) == 0 // an earlier attempt ended well after all
+		endedWell = endedWell || slices.ContainsFunc(runs, func(r fakeextend.RunInfo) bool { return r.Status == "PROCESSED" })
 		want := 1
 		if attempt > rec.Attempt || w.refused(rec, attempt) {
 			want = 0
 		}
-		if len(runs) == want || len(runs) == 0 && slices.ContainsFunc(made[attempt-1], func(r fakeextend.RunInfo) bool { return r.Status == "PROCESSED" }) { // an earlier attempt ended well after all
+		if len(runs) == want || afterAll {
 			continue
 		}
 		if len(runs) > want {
@@ -238,10 +240,14 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 	outputs := w.outputs[rec.OutputRunID]
 	if rec.OutputRunID == rec.RunID && accepted(info[rec.OutputRunID], len(outputs)) {
 		newest := outputs[len(outputs)-1]
-		if info[rec.OutputRunID].Deleted && !same(newest, stored) {
+		switch {
+		case same(newest, stored):
+		case info[rec.OutputRunID].Deleted:
 			// Deliveries have no order, and there is no run to ask any more.
 			w.undecidable = append(w.undecidable, undecided{name, "the run was deleted before anybody could confirm its review"})
-		} else {
+		case pointed(info[rec.OutputRunID]):
+			w.undecidable = append(w.undecidable, undecided{name, "Extend told of a review without its content, and showed an older one when it was asked"})
+		default:
 			outputs = []json.RawMessage{newest}
 		}
 	}
@@ -303,6 +309,13 @@ func (w *world) skippedRightly(name string, rec *ledger.Record) {
 func accepted(r fakeextend.RunInfo, n int) bool {
 	return len(r.Deliveries) == n && n > 0 && slices.ContainsFunc(r.Deliveries[n-1].Tries, func(t fakeextend.Try) bool {
 		return t.Status == 200 && strings.Contains(string(t.Body), `"processor_run.processed"`)
+	})
+}
+
+// pointed reports whether a delivery of the run's newest content was taken that only points to it.
+func pointed(r fakeextend.RunInfo) bool {
+	return slices.ContainsFunc(r.Deliveries[len(r.Deliveries)-1].Tries, func(t fakeextend.Try) bool {
+		return t.Status == 200 && strings.Contains(string(t.Body), `"signed_data_url"`)
 	})
 }
 
