@@ -110,7 +110,7 @@ var mutations = []struct {
 		`if err != nil || owner == a.id {`,
 		`if true {`}}},
 	{"answer 200 to a content that Extend does not show yet", []edit{{"functions/webhook/handler.go",
-		`case result.Verdict == ledger.Later && result.Record.State.Terminal():`,
+		`case result.NotShown:`,
 		`case false:`}}},
 	{"take what can't be read for \"no run\"", []edit{{"functions/submit/postresult.go",
 		`		return unknown("outcome unknown", "outcome unknown")`,
