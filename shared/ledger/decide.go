@@ -275,6 +275,20 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		next.startAttempt(f.Reason, now)
 		return write(Resubmit)
 
+	case Withdraw:
+		if rec.State != Waiting || rec.Attempt != f.Attempt {
+			return unchanged(Unchanged)
+		}
+		next.endBecause(Cancelled, Withdrawn, f.Reason, now)
+		return write(Stored)
+
+	case Announce:
+		if !rec.State.Terminal() || rec.State == Skipped || rec.Revision != f.Revision {
+			return unchanged(Unchanged)
+		}
+		next.Revision++
+		return write(Stored)
+
 	case Requeued:
 		if rec.State.Terminal() || rec.State == Processing {
 			return unchanged(Unchanged)
@@ -323,6 +337,9 @@ const (
 	// UnreadableAnswer: Extend's answers about the run can't be read.
 	UnreadableAnswer = "UNREADABLE_ANSWER"
 )
+
+// Withdrawn is the FailureReason of a document that a person withdrew before it was sent.
+const Withdrawn = "WITHDRAWN"
 
 // ours reports whether the record's end is our own conclusion: what Extend said has a digest.
 func (rec *Record) ours() bool { return rec.State.Terminal() && rec.Digest == "" }

@@ -654,6 +654,27 @@ func TestDecide(t *testing.T) {
 		{name: "reprocess, but it is under way", rec: at(Processing), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Unchanged},
 		{name: "reprocess, but there is no object", rec: at(Processed, func(r *Record) { r.Bucket = "" }), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Unchanged},
 
+		// What persons ask for beside.
+		{name: "withdraw", rec: at(Waiting), fact: Withdraw{Attempt: 1, Reason: "not ours"}, verdict: Stored, state: Cancelled, also: func(t *testing.T, r *Record) {
+			if r.FailureReason != Withdrawn || r.FailureMessage != "not ours" || r.Revision != 1 || !r.NextCheckAt.IsZero() {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "withdraw the second attempt, though the first turned out well", rec: at(Waiting, late), fact: Withdraw{Attempt: 2}, verdict: Stored, state: Processed},
+		{name: "withdraw, but it may have been sent", rec: at(Unconfirmed), fact: Withdraw{Attempt: 1}, verdict: Unchanged},
+		{name: "withdraw, but it is being sent", rec: at(Submitting), fact: Withdraw{Attempt: 1}, now: leaseOver, verdict: Unchanged},
+		{name: "withdraw, but it runs", rec: at(Processing), fact: Withdraw{Attempt: 1}, verdict: Unchanged},
+		{name: "withdraw, but the next attempt has begun", rec: at(Waiting, second), fact: Withdraw{Attempt: 1}, verdict: Unchanged},
+		{name: "withdraw, for the second time", rec: at(Cancelled), fact: Withdraw{Attempt: 1}, verdict: Unchanged},
+		{name: "announce", rec: at(Failed), fact: Announce{Revision: 1}, verdict: Stored, state: Failed, also: func(t *testing.T, r *Record) {
+			if r.Revision != 2 || r.RunID != "dpr_1" {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "announce, for the second time", rec: at(Failed, func(r *Record) { r.Revision = 2 }), fact: Announce{Revision: 1}, verdict: Unchanged},
+		{name: "announce, but it is under way", rec: at(Waiting, second), fact: Announce{Revision: 1}, verdict: Unchanged},
+		{name: "announce, but nobody is told of it", rec: at(Skipped), fact: Announce{Revision: 0}, verdict: Unchanged},
+
 		// No record.
 		{name: "accepted, no record", fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
 		{name: "still running, no record", fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},

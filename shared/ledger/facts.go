@@ -154,6 +154,17 @@ type Reprocess struct {
 	Bucket string
 }
 
+// Withdraw: somebody does not want the document sent any more. It counts while this attempt is
+// WAITING, so that nothing has been paid for it: else it is too late, or may be.
+type Withdraw struct {
+	Attempt int
+	Reason  string
+}
+
+// Announce: somebody wants the document announced once more. The revision is the one that it
+// has: it makes the same wish twice one announcement.
+type Announce struct{ Revision int }
+
 // Requeued: the document was sent to the upload queue once more.
 type Requeued struct{}
 
@@ -168,6 +179,8 @@ func (RunEnded) fact()       {}
 func (RunMissing) fact()     {}
 func (StillRunning) fact()   {}
 func (Reprocess) fact()      {}
+func (Withdraw) fact()       {}
+func (Announce) fact()       {}
 func (Requeued) fact()       {}
 func (CheckStarted) fact()   {}
 func (CheckFailed) fact()    {}

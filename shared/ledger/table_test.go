@@ -124,6 +124,7 @@ func TestTableAndMemoryAgree(t *testing.T) {
 					Refusal{ClaimNumber: int64(n), Code: "OBJECT_GONE", Message: "m"}, Skip{ClaimNumber: int64(n), Code: "SAME_CONTENT", DuplicateOf: docs[0].DocumentID()},
 					Copied{Sequencer: "0C", DocumentID: docs[1].DocumentID()},
 					RunMissing{RunID: run()}, StillRunning{RunID: run()}, Reprocess{Bucket: "in", Attempt: n + 1, Reason: "asked for"}, Requeued{},
+					Withdraw{Attempt: n, Reason: "asked for"}, Announce{Revision: n},
 				}).Draw(rt, "fact")
 				got, gotErr := real.Apply(ctx, s.DocumentID(), f)
 				want, wantErr := model.Apply(ctx, s.DocumentID(), f)
