@@ -100,6 +100,8 @@ const (
 	// People.
 	reviewed
 	reprocessed
+	withdrawn
+	announcedAgain
 	deletedLater
 	forged
 	replayed
@@ -198,15 +200,17 @@ var kinds = [nKinds]struct {
 	gatewayLost:           {"gateway loses the webhook", 0.1},
 	gatewayAnswerLost:     {"gateway loses the answer", 0.1},
 
-	reviewed:     {"person reviews the output", 0.3},
-	reprocessed:  {"person wants the document read again", 0.2},
-	deletedLater: {"person deletes a run that ended", 0.1},
-	forged:       {"stranger forges a webhook", 0.7},
-	replayed:     {"stranger replays an old webhook", 0.7},
-	foreignRun:   {"another stack's run of the same file", 0.6},
-	untaggedRun:  {"run from the dashboard", 0.6},
-	handWritten:  {"item written by hand that nobody understands", 0.3},
-	insider:      {"somebody else in the workspace copies tags, invents attempts, deletes runs", 0.6},
+	reviewed:       {"person reviews the output", 0.3},
+	reprocessed:    {"person wants the document read again", 0.2},
+	withdrawn:      {"person withdraws a document", 0.2},
+	announcedAgain: {"person has a document announced once more", 0.2},
+	deletedLater:   {"person deletes a run that ended", 0.1},
+	forged:         {"stranger forges a webhook", 0.7},
+	replayed:       {"stranger replays an old webhook", 0.7},
+	foreignRun:     {"another stack's run of the same file", 0.6},
+	untaggedRun:    {"run from the dashboard", 0.6},
+	handWritten:    {"item written by hand that nobody understands", 0.3},
+	insider:        {"somebody else in the workspace copies tags, invents attempts, deletes runs", 0.6},
 }
 
 // faults says how often each kind strikes in one schedule, and counts.

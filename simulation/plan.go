@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"extend-intake/dev/fakeextend"
 	"extend-intake/shared/document"
 	"extend-intake/shared/extend"
+	"extend-intake/shared/ledger"
 )
 
 // forgery is in everything that a stranger makes up.
@@ -90,6 +92,12 @@ func (w *world) plan() {
 		}
 		if w.strike(dice, reprocessed) {
 			sometime(w.reprocess)
+		}
+		if w.strike(dice, withdrawn) {
+			sometime(w.withdraw)
+		}
+		if w.strike(dice, announcedAgain) {
+			sometime(w.announceAgain)
 		}
 	}
 	for range 5 {
@@ -298,5 +306,51 @@ func (w *world) reprocess(dice *rand.Rand) {
 	w.tell("person", id, "wants attempt %d", wish.Attempt)
 	for range 1 + dice.IntN(2) {
 		w.later(between(dice, 0, 10*time.Minute), func() { w.queue.send(document.ReprocessMessage(wish)) })
+	}
+}
+
+// withdraw is a person who does not want a document sent that waits.
+func (w *world) withdraw(*rand.Rand) {
+	rec := w.someRecord(func(r *ledger.Record) bool { return r.State == ledger.Waiting })
+	if rec == nil {
+		return
+	}
+	w.mu.Lock()
+	w.withdrawn[rec.DocumentID] = true
+	w.mu.Unlock()
+	w.person(rec.DocumentID, "withdraws it", ledger.Withdraw{Attempt: rec.Attempt, Reason: "not wanted"})
+}
+
+// announceAgain is a person who wants consumers told once more, and may say so twice.
+func (w *world) announceAgain(*rand.Rand) {
+	rec := w.someRecord(func(r *ledger.Record) bool { return r.State.Terminal() })
+	if rec == nil {
+		return
+	}
+	for range 2 {
+		w.person(rec.DocumentID, "has it announced once more", ledger.Announce{Revision: rec.Revision})
+	}
+}
+
+// someRecord is that of the first document, by its id, of which ok is true; nil when there is none.
+func (w *world) someRecord(ok func(*ledger.Record) bool) *ledger.Record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(w.expected)) {
+		if rec, known := w.records[id]; known && ok(&rec) {
+			return &rec
+		}
+	}
+	return nil
+}
+
+// person does something to a document's record, as the command of an operator would.
+func (w *world) person(id, what string, f ledger.Fact) {
+	w.tell("person", id, "%s", what)
+	l := w.table.Through(w.stack.submit.Rules, time.Now, func(ctx context.Context, a ledger.Access, do func(context.Context) error) error {
+		return w.access(ctx, "person", a, do)
+	})
+	if _, err := l.Apply(context.Background(), id, f); err != nil {
+		panic(err)
 	}
 }

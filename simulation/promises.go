@@ -185,12 +185,13 @@ func (w *world) paidOncePerContent() {
 
 // refused reports whether an attempt ended without a run.
 func (w *world) refused(rec *ledger.Record, attempt int) bool {
-	if attempt == rec.Attempt {
-		return rec.State == ledger.Refused || rec.State == ledger.Skipped
+	without := func(runID string, s ledger.State) bool {
+		return runID == "" && (s == ledger.Refused || s == ledger.Skipped || s == ledger.Cancelled && w.withdrawn[rec.DocumentID])
 	}
-	return slices.ContainsFunc(rec.Runs, func(n ledger.PastRun) bool {
-		return n.Attempt == attempt && n.RunID == "" && (n.State == ledger.Refused || n.State == ledger.Skipped)
-	})
+	if attempt == rec.Attempt {
+		return without(rec.RunID, rec.State)
+	}
+	return slices.ContainsFunc(rec.Runs, func(n ledger.PastRun) bool { return n.Attempt == attempt && without(n.RunID, n.State) })
 }
 
 // says: the record says of its run what Extend says of it.
@@ -201,6 +202,12 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 		return
 	case ledger.Skipped:
 		w.skippedRightly(name, rec)
+		return
+	}
+	if rec.State == ledger.Cancelled && rec.FailureReason == ledger.Withdrawn {
+		if !w.withdrawn[rec.DocumentID] || rec.RunID != "" {
+			w.violate("%s: withdrawn, with run %q", name, rec.RunID)
+		}
 		return
 	}
 	r, ok := info[rec.RunID]

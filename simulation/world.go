@@ -59,6 +59,7 @@ type world struct {
 	made       int                          // runs
 	outputs    map[string][]json.RawMessage // of runs, the newest last
 	hidden     map[string]string            // file names of runs that no search could find, and why
+	withdrawn  map[string]bool              // documents that a person withdrew
 	wishes     map[document.Reprocess]bool  // what persons wanted reprocessed
 	results    map[string][]byte            // the results bucket
 	deliveries int
@@ -267,6 +268,9 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 	if next.State.Terminal() && next.State != ledger.Skipped && visible(next) != visible(&was) {
 		seen = 1
 	}
+	if actor == "person" && was.State.Terminal() && next.State == was.State { // consumers are told once more
+		seen++
+	}
 	if next.Revision != was.Revision+seen {
 		w.broken("%s: revision goes from %d to %d with %d visible changes", w.nameOf(next.DocumentID), was.Revision, next.Revision, seen)
 	}
@@ -366,7 +370,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 	w := &world{
 		seed: seed, start: time.Now(),
 		records: map[string]ledger.Record{}, expected: map[string]*upload{}, names: map[string]string{},
-		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, claims: map[attemptOf]int{}, drifts: map[string]bool{}, results: map[string][]byte{},
+		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, withdrawn: map[string]bool{}, claims: map[attemptOf]int{}, drifts: map[string]bool{}, results: map[string][]byte{},
 		revisions: map[string][]*ledger.Record{}, others: map[string]bool{}, copied: map[string]bool{},
 	}
 	dice := w.dice("settings")
