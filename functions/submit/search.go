@@ -112,7 +112,7 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 	if err := a.h.limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
 		return nil, err
 	}
-	var found []*extend.Run
+	var found, contradicting []*extend.Run
 	candidates := 0
 	var doubtful error
 	for s, err := range a.h.Runs.All(ctx, extend.ListRunsRequest{
@@ -138,16 +138,28 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 			return nil, err
 		case whose == ours:
 			found = append(found, run)
+		case whose == contradicted:
+			contradicting = append(contradicting, run)
 		case whose == unidentified:
 			doubtful = fmt.Errorf("run %s: %w", run.ID, errUnidentified)
 		case whose == copied:
-			a.log.ErrorContext(ctx, "the run's tag contradicts the ledger, so it is not the document's", "run_id", run.ID, "attempt", rec.Attempt, metric.TagMismatches.One())
+			a.mismatch(ctx, rec, run)
 		}
 	}
-	if len(found) == 0 {
-		return nil, doubtful
+	switch {
+	case len(found) > 0: // it needs no tag that was changed on its way
+		for _, run := range contradicting {
+			a.mismatch(ctx, rec, run)
+		}
+		return found, nil
+	case len(contradicting) > 0:
+		return contradicting, nil
 	}
-	return found, nil
+	return nil, doubtful
+}
+
+func (a *attempt) mismatch(ctx context.Context, rec *ledger.Record, run *extend.Run) {
+	a.log.ErrorContext(ctx, "the run's tag contradicts the ledger, so it is not the document's", "run_id", run.ID, "attempt", rec.Attempt, metric.TagMismatches.One())
 }
 
 type whose int
@@ -155,6 +167,7 @@ type whose int
 const (
 	another      whose = iota // another stack's, or another attempt's
 	ours                      // this attempt's
+	contradicted              // this attempt's by the name of its file, and its tag says otherwise
 	unidentified              // it has our token, and nobody can say whose it is
 	copied                    // it looks like this attempt's, and somebody else made it
 )
@@ -190,6 +203,8 @@ func (a *attempt) whose(ctx context.Context, rec *ledger.Record, run *extend.Run
 	switch {
 	case signed && rec.OtherProcessor(run.ProcessorID):
 		return copied, nil
+	case signed && tagged && !matches:
+		return contradicted, nil
 	case signed: // whatever became of the rest on its way
 		return ours, nil
 	case tagged && tag.Stack != a.h.config.Stack:

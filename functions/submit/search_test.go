@@ -281,6 +281,28 @@ func TestASearchThatFindsTwoRunsSaysSo(t *testing.T) {
 	in.wantLog("ERROR duplicate run", "current_run_id="+rec.RunID, "run_id="+rec.Runs[0].RunID)
 }
 
+// Of two runs whose file has the signed name, that one is ours whose tag says the same: the
+// name of a file is seen by everybody in the workspace.
+func TestASearchPrefersTheRunWhoseTagAgrees(t *testing.T) {
+	t.Parallel()
+	in := newIntake(t, onCreate(fakeextend.Fault{Cut: true, After: true}))
+	m, u := put("a")
+	in.want(in.receive(m), returns("a", firstSearch))
+	own := in.fake.Runs()[0].ID
+	signed := documenttest.Tag(stack, u.source(), 1)
+	if _, err := in.client.Runs.Create(t.Context(), extend.CreateRunRequest{
+		ProcessorID: processor, File: &extend.RunFile{FileName: signed.FileName(""), FileURL: linkTo(u.source())}, Metadata: documenttest.Tag(stack, u.source(), 2).Metadata(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	in.clock.advance(firstSearch)
+	in.want(in.receive(m), allDone)
+	if rec := in.record(u); rec.RunID != own || len(rec.Runs) != 0 {
+		t.Errorf("record %+v, own run %s", rec, own)
+	}
+	in.wantLog("ERROR the run's tag contradicts the ledger", in.fake.Runs()[1].ID)
+}
+
 // The line that an alarm is made of says which refusal it was, also when a search met it.
 func TestAPauseByASearchSaysWhy(t *testing.T) {
 	t.Parallel()
