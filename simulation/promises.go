@@ -242,6 +242,9 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 			w.violate("%s: what is stored at %s is not, byte for byte, what run %s had", name, rec.OutputLocation, rec.OutputRunID)
 		}
 	}
+	if w.copied[rec.DocumentID] {
+		return // see paidOnce
+	}
 	// A review whose delivery never got through is not known, nor is one of a run
 	// that is not the record's any more. One that was answered with 200 is.
 	outputs := w.outputs[rec.OutputRunID]
@@ -283,7 +286,7 @@ func (w *world) refusedRightly(name string, rec *ledger.Record) {
 		}
 	case rec.FailureReason == "OBJECT_REPLACED" && u.deleted && !u.versioned:
 	case rec.FailureReason == "OBJECT_REPLACED":
-		if o := w.bucket.objects[rec.Key+"?"]; u.versioned || o == nil || o.eTag == rec.ETag {
+		if o := w.bucket.objects[rec.Key+"?"]; u.versioned || o == nil || o.eTag == rec.ETag && u.again == 0 { // else it was put back
 			w.violate("%s: REFUSED as replaced, and is still there", name)
 		}
 	case rec.FailureReason == "NO_ANSWER":
