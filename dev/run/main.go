@@ -242,18 +242,18 @@ Upload, from anywhere on this machine:
   curl -T your.pdf --user %s:%s --aws-sigv4 aws:amz:%s:s3 -H x-amz-content-sha256:UNSIGNED-PAYLOAD %s/%s/
 (nobody is answered without this run's access key; curl 7.75 or newer can sign with it)
 
-With the AWS command line, after this:
+With intake (make intake) or the AWS command line, after this:
   export %s
   aws s3 cp your.pdf s3://%s/
-  aws dynamodb scan --table-name %s
-  aws sqs receive-message --message-attribute-names All --queue-url %s
-  aws logs tail /aws/lambda/%s/submit
+  bin/intake status
+  bin/intake ls
+  bin/intake logs -f
 (uploads wait in %s; Extend is %s)
 
 What happens is printed here, until Ctrl-C.
 
-`, emulator.Key.ID, emulator.Key.Secret, emulator.Region, s.AWS.URL, bucket, strings.Join(emulator.Environ(s.AWS.URL)[:5], " "), bucket, s.Outputs["DocumentsTableName"],
-		s.Outputs["DeadLetterQueueUrl"], stack.Name, s.Outputs["UploadQueueUrl"], s.ExtendURL)
+`, emulator.Key.ID, emulator.Key.Secret, emulator.Region, s.AWS.URL, bucket, strings.Join(s.Exports(), " "), bucket,
+		s.Outputs["UploadQueueUrl"], s.ExtendURL)
 
 	w := newWatcher(s, out, func(t time.Time) string { return t.Format("15:04:05.000") }, true)
 	if file != nil {

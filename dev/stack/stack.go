@@ -252,6 +252,11 @@ func (s *Stack) fillSecret(ctx context.Context, client *secretsmanager.Client) e
 	return err
 }
 
+// Exports are the variables with which the AWS command line and intake work on the stack.
+func (s *Stack) Exports() []string {
+	return append(emulator.Environ(s.AWS.URL)[:5:5], "INTAKE_STACK="+Name, "INTAKE_WEBHOOK_URL="+s.WebhookURL)
+}
+
 // Relative names a file of the stack as a person would, from the repository.
 func (s *Stack) Relative(path string) string {
 	if r, err := filepath.Rel(s.Root, path); err == nil && filepath.IsLocal(r) {
