@@ -120,8 +120,8 @@ type Column[T any] struct {
 	Short func(T) string
 	// Wide: it is only shown with -o wide and in CSV.
 	Wide bool
-	// Flexible: it may be cut where the terminal is too narrow.
-	Flexible bool
+	// Flexible: it is cut first where the terminal is too narrow. Keep: it is not left out then.
+	Flexible, Keep bool
 	// Color is that of the value on a terminal; nil is none.
 	Color func(T) Color
 }

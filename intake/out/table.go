@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -206,17 +207,18 @@ const (
 
 // layout is the width of each column; a column that there is no room for has none. Where the
 // terminal is too narrow, the flexible columns are cut, then columns are left out from the
-// right, but for the first and the flexible ones.
+// right, but for those to keep, and these are cut too, the first one last.
 func layout[T any](columns []Column[T], rows [][]string, width int) []int {
 	if width <= 0 {
 		width = defaultWidth
 	}
-	widths := make([]int, len(columns))
+	whole := make([]int, len(columns))
 	for _, row := range rows {
 		for i, cell := range row {
-			widths[i] = max(widths[i], displaywidth.String(cell))
+			whole[i] = max(whole[i], displaywidth.String(cell))
 		}
 	}
+	widths := slices.Clone(whole)
 	excess := func() int {
 		sum := -gap
 		for _, w := range widths {
@@ -226,30 +228,28 @@ func layout[T any](columns []Column[T], rows [][]string, width int) []int {
 		}
 		return sum - width
 	}
-	for i, c := range columns {
-		if e := excess(); c.Flexible && e > 0 && widths[i] > leastWidth {
+	cut := func(i int) {
+		if e := excess(); e > 0 && widths[i] > leastWidth {
 			widths[i] = max(leastWidth, widths[i]-e)
 		}
 	}
-	for i := len(columns) - 1; i > 0 && excess() > 0; i-- {
-		if !columns[i].Flexible {
-			widths[i] = 0
+	for i, c := range columns {
+		if c.Flexible {
+			cut(i)
 		}
 	}
 	for i := len(columns) - 1; i > 0 && excess() > 0; i-- {
-		widths[i] = 0
+		if !columns[i].Keep {
+			widths[i] = 0
+		}
 	}
-	if excess() > 0 {
-		widths[0] = width
+	for i := range slices.Backward(columns) {
+		cut(i)
 	}
-	// What the columns that were left out have freed goes to the first one that was cut.
-	for i, c := range columns {
-		if free := -excess(); c.Flexible && free > 0 && widths[i] > 0 {
-			whole := 0
-			for _, row := range rows {
-				whole = max(whole, displaywidth.String(row[i]))
-			}
-			widths[i] = min(whole, widths[i]+free)
+	// What the columns that were left out have freed goes to those that were cut.
+	for i := range columns {
+		if free := -excess(); free > 0 && widths[i] > 0 {
+			widths[i] = min(whole[i], widths[i]+free)
 		}
 	}
 	return widths

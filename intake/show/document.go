@@ -195,6 +195,7 @@ func List(p *out.Printer) out.List[Document] {
 	id := text("DOCUMENT", false, func(d Document) string { return d.DocumentID })
 	state := text("STATE", false, func(d Document) string { return cmp.Or(d.State, "-") })
 	state.Color = func(d Document) out.Color { return StateColor(d.State) }
+	state.Keep = true
 	key := text("OBJECT", false, object(func(o *Object) string { return o.Key }))
 	key.Flexible = true
 	why := text("WHY", false, Document.Why)

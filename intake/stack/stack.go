@@ -157,7 +157,7 @@ func describe(ctx context.Context, client *cloudformation.Client, region string,
 		return types.Stack{}, fmt.Errorf("stack %s in %s: %w", named.name, region, err)
 	}
 	if found := out.Stacks[0]; !ours(found) {
-		return types.Stack{}, exit.New(exit.Usage, "stack %q (named by %s) in %s is not one of Extend Intake: its description does not begin with %q", named.name, named.by, region, descriptionPrefix)
+		return types.Stack{}, exit.New(exit.Usage, "stack %q (named by %s) in %s is not one of Extend Intake: its description does not begin with %q, and it has not its outputs", named.name, named.by, region, descriptionPrefix)
 	}
 	return out.Stacks[0], nil
 }
@@ -207,8 +207,16 @@ func names(stacks []types.Stack) (names []string) {
 	return names
 }
 
+// ours reports whether a stack is one of Extend Intake: by its description or, where that is
+// lost, as in a copy of the template, by its outputs.
 func ours(s types.Stack) bool {
-	return strings.HasPrefix(strings.TrimSpace(aws.ToString(s.Description)), descriptionPrefix)
+	if strings.HasPrefix(strings.TrimSpace(aws.ToString(s.Description)), descriptionPrefix) {
+		return true
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(s.Outputs, func(o types.Output) bool { return aws.ToString(o.OutputKey) == name })
+	}
+	return has("UploadQueueUrl") && has("DocumentsTableName") && has("ExtendSecretArn")
 }
 
 func newStack(ctx context.Context, cfg aws.Config, client *cloudformation.Client, found types.Stack) (*Stack, error) {
