@@ -54,6 +54,7 @@ through --jq too.`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
+	asGroup(root)
 	root.SetIn(e.Stdin)
 	root.SetOut(e.Stdout)
 	root.SetErr(e.Stderr)
@@ -156,18 +157,26 @@ func (e *Env) leaf(s spec) *cobra.Command {
 
 // group makes a command that only has others below it.
 func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: use, Short: short, Long: long,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return exit.New(exit.Usage, "%s has no command %q", cmd.CommandPath(), args[0]).Next("%s --help", cmd.CommandPath())
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := &cobra.Command{Use: use, Short: short, Long: long}
+	asGroup(cmd)
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// asGroup has a command show its help, and refuse what is none of its commands.
+func asGroup(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		err := exit.New(exit.Usage, "%s has no command %q", cmd.CommandPath(), args[0])
+		for _, similar := range cmd.SuggestionsFor(args[0]) {
+			err = err.Next("%s %s", cmd.CommandPath(), similar)
+		}
+		return err.Next("%s --help", cmd.CommandPath())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.SuggestionsMinimumDistance = 2
 }
 
 // selects adds the filters to a command, with their completions.

@@ -15,10 +15,11 @@ func Time(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// When is an instant as people read it: the local time, and how long ago it is.
+// When is an instant as people read it: the local time, and how long ago it is. In a pipe it
+// is that of [Time].
 func (p *Printer) When(t time.Time) string {
-	if t.IsZero() {
-		return ""
+	if t.IsZero() || !p.TTY {
+		return Time(t)
 	}
 	now := p.Now()
 	local, today := t.In(p.Location), now.In(p.Location)

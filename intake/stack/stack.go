@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
@@ -136,6 +137,9 @@ func configure(ctx context.Context, opts Options) (aws.Config, name, error) {
 	if cfg.Region == "" {
 		return aws.Config{}, name{}, exit.New(exit.Usage, "no region: neither --region, nor AWS_REGION, nor samconfig.toml, nor the profile says one").
 			Next("add --region eu-west-1, or whichever the stack is in")
+	}
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
 	cfg.HTTPClient = boot.PlainBodies(cfg.HTTPClient)
 	if opts.Trace != nil {
