@@ -119,13 +119,16 @@ type spec struct {
 	class                     Class
 	// output is a value of the type that --json writes; nil is for commands that write no JSON.
 	output any
+	// calls are the rights of AWS that it needs, besides those with which the stack is found. A
+	// test holds them to what the command calls.
+	calls []string
 	// args checks the arguments; nil takes none.
 	args cobra.PositionalArgs
 	run  func(ctx context.Context, args []string) error
 }
 
-// outputs are the types of commands, by command.
-var outputs = map[*cobra.Command]any{}
+// specs are what the commands are that do something.
+var specs = map[*cobra.Command]spec{}
 
 // leaf makes a command that does something. A command that changes something gets the flags
 // of its class.
@@ -136,7 +139,6 @@ func (e *Env) leaf(s spec) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use: s.use, Short: s.short, Long: s.long, Example: s.example, DisableFlagsInUseLine: true,
-		Annotations: map[string]string{"class": string(s.class)},
 		Args: func(cmd *cobra.Command, given []string) error {
 			if err := args(cmd, given); err != nil {
 				return exit.New(exit.Usage, "%w", err).Next("%s --help", cmd.CommandPath())
@@ -150,7 +152,7 @@ func (e *Env) leaf(s spec) *cobra.Command {
 			return s.run(cmd.Context(), args)
 		},
 	}
-	outputs[cmd] = s.output
+	specs[cmd] = s
 	e.changes.register(cmd.Flags(), s.class)
 	return cmd
 }
