@@ -705,3 +705,22 @@ func TestNamesThatAreTooLong(t *testing.T) {
 		t.Errorf("a key of 1,024 bytes: %v, %v", events, err)
 	}
 }
+
+func TestListedMessageIsReadBack(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 25, 8, 0, 0, 5e6, time.UTC)
+	rapid.Check(t, func(t *rapid.T) {
+		s := sources(t)
+		want := s
+		want.UploadedAt = now
+		want.Sequencer = sequencer(s.UploadedAt)
+		got, err := ParseUploadEvents([]byte(ListedMessage(s, now)))
+		if err != nil || len(got) != 1 || got[0] != (UploadEvent{Source: want}) || want.DocumentID() != s.DocumentID() {
+			t.Fatalf("%+v came back as %+v, %v", s, got, err)
+		}
+	})
+	// As S3 writes them: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+	if s := sequencer(time.Date(2015, 7, 21, 23, 33, 48, 0, time.UTC)); s != "0055AED6DC" || s >= "0055AED6DCD90281E5" {
+		t.Errorf("%s does not come right before S3's of the same second", s)
+	}
+}

@@ -85,7 +85,7 @@ func ReprocessMessage(r Reprocess) string {
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 var unsendable = strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`)
 
-func encode(m message) string {
+func encode(m any) string {
 	text, err := json.Marshal(m)
 	if err != nil {
 		panic(err) // texts and numbers: it can't fail

@@ -274,6 +274,9 @@ func (s *size) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// MarshalJSON writes the number of bytes.
+func (s size) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, s.bytes, 10), nil }
+
 // s3Record is a record of an S3 event. Versions 2.x and 3.x have the same members here.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 type s3Record struct {
