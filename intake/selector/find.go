@@ -88,7 +88,7 @@ func (f *Finder) Find(ctx context.Context, s Selection, after string) iter.Seq2[
 				if !s.Keeps(item.Record, f.Now(), f.StalledAfter) {
 					continue
 				}
-			} else if !s.Filter.none() {
+			} else if !s.Filter.None() {
 				continue
 			}
 			if !yield(item, nil) {
@@ -138,7 +138,7 @@ func (f *Finder) named(ctx context.Context, s Selection) iter.Seq2[Item, error] 
 			}
 		}
 		for _, prefix := range s.Prefixes {
-			for item, err := range f.prefix(ctx, prefix, s.AllVersions) {
+			for item, err := range f.Below(ctx, prefix, s.AllVersions) {
 				if !yield(item, err) || err != nil {
 					return
 				}
@@ -193,8 +193,9 @@ func quoted(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// prefix yields the objects under a prefix as S3 lists them, with their documents.
-func (f *Finder) prefix(ctx context.Context, p Prefix, allVersions bool) iter.Seq2[Item, error] {
+// Below yields the objects of the stack's bucket under a prefix, as S3 lists them, with their
+// documents.
+func (f *Finder) Below(ctx context.Context, p Prefix, allVersions bool) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		if p.Bucket != f.Bucket {
 			yield(Item{}, exit.New(exit.Usage, "s3://%s is not the bucket of this stack, which is s3://%s", p.Bucket, f.Bucket))

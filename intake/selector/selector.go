@@ -245,8 +245,8 @@ func (f Filter) Keeps(r *ledger.Record, now time.Time, stalledAfter time.Duratio
 		(!f.Stalled || !r.State.Terminal() && !r.Since().IsZero() && now.Sub(r.Since()) > stalledAfter)
 }
 
-// none reports whether the filter lets everything pass.
-func (f Filter) none() bool {
+// None reports whether the filter lets everything pass.
+func (f Filter) None() bool {
 	return len(f.States) == 0 && f.Since.IsZero() && f.Until.IsZero() && f.Route == "" && f.Processor == "" &&
 		f.Version == "" && f.Reason == "" && f.Attempt == 0 && !f.Stalled
 }

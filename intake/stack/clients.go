@@ -66,7 +66,12 @@ func (s *Stack) Secret() *boot.Secrets {
 // the client is first used. One call takes 20 seconds at most.
 func (s *Stack) Extend() (*extend.Client, error) {
 	secret := s.Secret()
-	return extend.NewClient(func(ctx context.Context) (string, error) { return secret.APIKey(ctx) },
+	return s.ExtendWith(func(ctx context.Context) (string, error) { return secret.APIKey(ctx) })
+}
+
+// ExtendWith is Extend with another key.
+func (s *Stack) ExtendWith(key func(context.Context) (string, error)) (*extend.Client, error) {
+	return extend.NewClient(key,
 		extend.WithBaseURL(s.Parameters["ExtendBaseUrl"]), extend.WithWorkspace(s.Parameters["ExtendWorkspaceId"]),
 		extend.WithHTTPClient(&http.Client{Timeout: 20 * time.Second}))
 }

@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 
 	"extend-intake/shared/document"
 )
@@ -21,3 +23,17 @@ func (s *Stack) Routes() (document.Routes, error) {
 	}
 	return routes, nil
 }
+
+// FilesPerMinute is how many files submit sends in a minute: the plan's, less what it leaves to
+// others. A test holds the share to submit's.
+func (s *Stack) FilesPerMinute() (float64, error) {
+	text := cmp.Or(s.Parameters["FilesPerMinute"], "80")
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("the parameter FilesPerMinute of stack %s is %q, not a number", s.Name, text)
+	}
+	return n * fileShare, nil
+}
+
+// fileShare is submit's share of the plan's files.
+const fileShare = 0.98
