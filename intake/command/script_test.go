@@ -17,6 +17,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"extend-intake/dev/fakeextend"
@@ -38,6 +40,8 @@ import (
 //	upload KEY [TEXT]         upload a file; $ID is its document from then on
 //	await ID STATE…           wait until the document is in one of the states
 //	exits CODE intake …       run it, and compare the exit status
+//	queue MESSAGE             send a message to the upload queue
+//	dead NUMBER               wait until so many messages are in its dead-letter queue
 //	item FILE                 put an item of DynamoDB JSON into the table
 //	stdin, stdout, stderr, cmp … of testscript; $BUCKET, $TABLE, $DEAD_LETTERS are the stack's
 var startOnce = sync.OnceValues(func() (*stack.Stack, error) {
@@ -172,6 +176,19 @@ func scriptCommands(s *stack.Stack) map[string]func(ts *testscript.TestScript, n
 				ts.Fatalf("exit status %s, want %s", code, args[0])
 			}
 		},
+		"queue": func(ts *testscript.TestScript, _ bool, args []string) {
+			if len(args) != 1 {
+				ts.Fatalf("usage: queue MESSAGE")
+			}
+			_, err := s.SQS.SendMessage(context.Background(), &sqs.SendMessageInput{QueueUrl: aws.String(s.Outputs["UploadQueueUrl"]), MessageBody: &args[0]})
+			ts.Check(err)
+		},
+		"dead": func(ts *testscript.TestScript, _ bool, args []string) {
+			if len(args) != 1 {
+				ts.Fatalf("usage: dead NUMBER")
+			}
+			ts.Check(awaitDead(context.Background(), s, args[0]))
+		},
 		"item": func(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(putItem(s, ts.ReadFile(args[0])))
 		},
@@ -205,6 +222,23 @@ func await(ctx context.Context, s *stack.Stack, id string, states []string) erro
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not %s in time: %w", id, strings.Join(states, " or "), err)
+		case <-tick.C:
+		}
+	}
+}
+
+func awaitDead(ctx context.Context, s *stack.Stack, want string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		const name = sqstypes.QueueAttributeNameApproximateNumberOfMessages
+		out, err := s.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(s.Outputs["DeadLetterQueueUrl"]), AttributeNames: []sqstypes.QueueAttributeName{name}})
+		if err == nil && out.Attributes[string(name)] == want {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("there are not %s dead letters in time: %v, %w", want, out, errors.Join(err, ctx.Err()))
 		case <-tick.C:
 		}
 	}
