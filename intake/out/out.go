@@ -189,6 +189,12 @@ func (l List[T]) writer(p *Printer) rowWriter[T] {
 	}
 }
 
+// Streams reports whether results can be written as they come, without an end.
+func (p *Printer) Streams() bool { return p.format != JSON }
+
+// Line writes a line as it is: of texts that were made [Visible].
+func (p *Printer) Line(text string) error { return p.line(text) }
+
 // line writes a line.
 func (p *Printer) line(text string) error {
 	_, err := io.WriteString(p.Out, text+"\n")

@@ -34,7 +34,9 @@ type Flags struct {
 	since, until                      string
 	route, processor, version, reason string
 	attempt                           int
-	stalled, allVersions              bool
+	stalled                           bool
+	// AllVersions: all uploads of an object, not only the newest.
+	AllVersions bool
 }
 
 // Register adds the filters to a command's flags.
@@ -48,7 +50,7 @@ func (f *Flags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.reason, "reason", "", "only with this `reason` of failing or waiting, such as CORRUPT_FILE")
 	fs.IntVar(&f.attempt, "attempt", 0, "only those whose last attempt is this `number`")
 	fs.BoolVar(&f.stalled, "stalled", false, "only those on the way for longer than StalledAfterSeconds")
-	fs.BoolVar(&f.allVersions, "all-versions", false, "all uploads of an object, not only the newest")
+	fs.BoolVar(&f.AllVersions, "all-versions", false, "all uploads of an object, not only the newest")
 }
 
 // Selection is what a command line selects.
@@ -85,7 +87,7 @@ var (
 
 // Parse reads names and filters. Stdin is read where one of the names is "-".
 func Parse(args []string, f Flags, stdin io.Reader, now time.Time) (Selection, error) {
-	s := Selection{AllVersions: f.allVersions, Filter: Filter{
+	s := Selection{AllVersions: f.AllVersions, Filter: Filter{
 		Route: f.route, Processor: f.processor, Version: f.version, Reason: f.reason, Attempt: f.attempt, Stalled: f.stalled,
 	}}
 	for _, arg := range args {
