@@ -45,6 +45,9 @@ type DeadLetter struct {
 	receipt string
 }
 
+// peekCalls are those of a look into a queue.
+var peekCalls = []string{"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"}
+
 // The queues.
 const (
 	uploadsQueue       = "uploads"
@@ -74,7 +77,7 @@ func newDlq(e *Env) *cobra.Command {
 could not be announced. A look hides a message from others for half a minute, and changes
 nothing else.`,
 		choose(e.leaf(spec{
-			use: "ls [flags]", short: "List dead letters", class: Read, output: []DeadLetter{},
+			use: "ls [flags]", short: "List dead letters", calls: peekCalls, class: Read, output: []DeadLetter{},
 			example: "  intake dlq ls\n  intake dlq ls --queue uploads --reason 'given up'",
 			run: func(ctx context.Context, _ []string) error {
 				return e.deadLetters(ctx, flags, nil, func(s *stack.Stack, found []DeadLetter) error {
@@ -87,7 +90,7 @@ nothing else.`,
 			},
 		}), false),
 		choose(e.leaf(spec{
-			use: "show ID [flags]", short: "Show a dead letter with its body", class: Read, output: DeadLetter{}, args: cobra.ExactArgs(1),
+			use: "show ID [flags]", calls: peekCalls, short: "Show a dead letter with its body", class: Read, output: DeadLetter{}, args: cobra.ExactArgs(1),
 			run: func(ctx context.Context, args []string) error {
 				return e.deadLetters(ctx, flags, args, func(s *stack.Stack, found []DeadLetter) error {
 					d := found[0]
@@ -101,7 +104,7 @@ nothing else.`,
 			},
 		}), false),
 		choose(e.leaf(spec{
-			use: "redrive [ID…] [flags]", short: "Try dead letters again, after what was wrong is mended", class: Write, output: DlqResult{}, args: cobra.ArbitraryArgs,
+			use: "redrive [ID…] [flags]", calls: append([]string{"sqs:DeleteMessage", "sqs:SendMessage", "sts:GetCallerIdentity", "lambda:InvokeFunction", "s3:GetObject", "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}, peekCalls...), short: "Try dead letters again, after what was wrong is mended", class: Write, output: DlqResult{}, args: cobra.ArbitraryArgs,
 			long: `redrive sends dead letters of uploads to the upload queue once more, and announces once more what
 could not be announced. An upload whose document has a run costs nothing again. What fails
 again comes back here.`,
@@ -111,7 +114,7 @@ again comes back here.`,
 			},
 		}), true),
 		choose(e.leaf(spec{
-			use: "delete [ID…] [flags]", short: "Delete dead letters", class: Destroy, output: DlqResult{}, args: cobra.ArbitraryArgs,
+			use: "delete [ID…] [flags]", calls: append([]string{"sqs:DeleteMessage", "sts:GetCallerIdentity"}, peekCalls...), short: "Delete dead letters", class: Destroy, output: DlqResult{}, args: cobra.ArbitraryArgs,
 			long: `delete deletes dead letters. The file of an upload stays in the bucket, and the document's record,
 if there is one, as it is: intake backfill finds files without a record.`,
 			example: "  intake dlq delete 7c1d",

@@ -29,7 +29,8 @@ func newGet(e *Env) *cobra.Command {
 	var timeout string
 	cmd := e.selects(e.leaf(spec{
 		use: "get DOCUMENT… [flags]", short: "Show documents, or what was read from them", class: Read, output: []show.Document{},
-		args: cobra.MinimumNArgs(1),
+		args:  cobra.MinimumNArgs(1),
+		calls: []string{"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:GetItem", "s3:ListBucketVersions", "s3:GetObject"},
 		long: `get shows what the table has of documents. With --output it writes the extracted JSON instead,
 each with the digits that Extend sent; on a terminal as a tree.
 

@@ -19,6 +19,7 @@ func newLs(e *Env) *cobra.Command {
 	var after string
 	cmd := e.selects(e.leaf(spec{
 		use: "ls [DOCUMENT…] [flags]", short: "List documents", class: Read, output: []show.Document{}, args: cobra.ArbitraryArgs,
+		calls: []string{"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:GetItem", "s3:ListBucketVersions", "s3:GetObject"},
 		long: `ls lists documents: those on the way first, the most overdue at the top, then those that have
 ended, the latest at the top.
 

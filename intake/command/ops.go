@@ -59,7 +59,7 @@ extend-intake.`,
 			},
 		}),
 		e.leaf(spec{
-			use: "resume OPERATION [flags]", short: "Go on with an operation that was stopped", class: Spend, output: BulkResult{}, args: cobra.ExactArgs(1),
+			use: "resume OPERATION [flags]", calls: []string{"sqs:GetQueueAttributes", "sqs:SendMessage"}, short: "Go on with an operation that was stopped", class: Spend, output: BulkResult{}, args: cobra.ExactArgs(1),
 			long: `resume goes on where an operation was stopped. It was confirmed when it began, so nobody is
 asked again; --max-credits sets a new limit for the whole of it.`,
 			run: func(ctx context.Context, args []string) error {

@@ -19,6 +19,9 @@ func init() {
 	register(newResume)
 }
 
+// sourceCalls are those that pause and resume make.
+var sourceCalls = []string{"lambda:ListEventSourceMappings", "lambda:UpdateEventSourceMapping", "sqs:GetQueueAttributes", "sts:GetCallerIdentity"}
+
 // PauseResult is what `pause` and `resume` write.
 type PauseResult struct {
 	State   string `json:"state" jsonschema:"The state of submit's event source, as Lambda says it: Enabled, Disabled, Enabling or Disabling."`
@@ -32,6 +35,7 @@ func newPause(e *Env) *cobra.Command {
 wait in the queue, which keeps them for fourteen days. What is on its way at Extend still
 comes in. intake resume goes on, and so does the next deployment of the stack.`,
 		example: `  intake pause --why "the processor is being changed"`,
+		calls:   sourceCalls,
 		run:     func(ctx context.Context, _ []string) error { return e.setSource(ctx, false) },
 	})
 }
@@ -41,7 +45,8 @@ func newResume(e *Env) *cobra.Command {
 		use: "resume [flags]", short: "Send files to Extend again", class: Write, output: PauseResult{},
 		long: `resume enables submit's event source, which intake pause has disabled. It says how long the
 uploads that have waited take.`,
-		run: func(ctx context.Context, _ []string) error { return e.setSource(ctx, true) },
+		calls: sourceCalls,
+		run:   func(ctx context.Context, _ []string) error { return e.setSource(ctx, true) },
 	})
 }
 

@@ -122,6 +122,8 @@ type spec struct {
 	// calls are the rights of AWS that it needs, besides those with which the stack is found. A
 	// test holds them to what the command calls.
 	calls []string
+	// valid are the arguments that can be given; nil are any.
+	valid []string
 	// args checks the arguments; nil takes none.
 	args cobra.PositionalArgs
 	run  func(ctx context.Context, args []string) error
@@ -138,7 +140,7 @@ func (e *Env) leaf(s spec) *cobra.Command {
 		args = cobra.NoArgs
 	}
 	cmd := &cobra.Command{
-		Use: s.use, Short: s.short, Long: s.long, Example: s.example, DisableFlagsInUseLine: true,
+		Use: s.use, Short: s.short, Long: s.long, Example: s.example, DisableFlagsInUseLine: true, ValidArgs: s.valid,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if err := args(cmd, given); err != nil {
 				return exit.New(exit.Usage, "%w", err).Next("%s --help", cmd.CommandPath())
