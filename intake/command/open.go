@@ -24,8 +24,9 @@ type Links struct {
 func newOpen(e *Env) *cobra.Command {
 	return e.leaf(spec{
 		use: "open DOCUMENT [flags]", short: "Print where a document is seen in a browser", class: Read, output: Links{}, args: cobra.ExactArgs(1),
-		calls:   []string{"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "s3:GetObject", "s3:ListBucketVersions"},
-		long:    "open prints links to the run in Extend's dashboard, to the upload in the console of S3, and to the item in that of DynamoDB.",
+		calls: []string{"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "s3:GetObject", "s3:ListBucketVersions"},
+		long: `open prints links to the run in Extend's dashboard, to the upload in the console of S3, and to the
+item in that of DynamoDB.`,
 		example: "  intake open s3://my-bucket/invoices/42.pdf\n  xdg-open \"$(intake open doc_… --jq .extend)\"",
 		run: func(ctx context.Context, args []string) error {
 			sel, err := e.Select(args, selector.Flags{})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"extend-intake/dev/stack"
 	"extend-intake/intake/exit"
 	"extend-intake/shared/document"
 )
@@ -19,18 +20,7 @@ func TestAResumedReprocessPaysNothingTwice(t *testing.T) {
 	t.Parallel()
 	s := theStack(t)
 	state := t.TempDir()
-	run := func(args ...string) (string, string, exit.Code) {
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var stdout, stderr strings.Builder
-		cmd := &exec.Cmd{Path: self, Args: append([]string{"intake"}, args...), Stdout: &stdout, Stderr: &stderr, Env: append(scriptEnv(s), "XDG_STATE_HOME="+state)}
-		if err := cmd.Run(); cmd.ProcessState == nil {
-			t.Fatal(err)
-		}
-		return stdout.String(), stderr.String(), exit.Code(cmd.ProcessState.ExitCode())
-	}
+	run := func(args ...string) (string, string, exit.Code) { return process(t, s, state, args...) }
 	const n = 25
 	var ids []string
 	for i := range n {
@@ -90,4 +80,19 @@ func TestAResumedReprocessPaysNothingTwice(t *testing.T) {
 			t.Errorf("%s: %d runs of attempt 2", id, runs)
 		}
 	}
+}
+
+// process runs a command line in a process of its own, which keeps its operations in a directory.
+func process(t *testing.T, s *stack.Stack, state string, args ...string) (stdout, stderr string, code exit.Code) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o, e strings.Builder
+	cmd := &exec.Cmd{Path: self, Args: append([]string{"intake"}, args...), Stdout: &o, Stderr: &e, Env: append(scriptEnv(s), "XDG_STATE_HOME="+state)}
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return o.String(), e.String(), exit.Code(cmd.ProcessState.ExitCode())
 }
