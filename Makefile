@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run up invoke test scan vulnerabilities bench simulate replay mutations build deploy package verify delete fuzz clean tools
+.PHONY: help run up intake invoke test scan vulnerabilities bench simulate replay mutations build deploy package verify delete fuzz clean tools
 
 SAM := .tools/sam/bin/sam
 PYTHON := .tools/sam/bin/python
@@ -36,6 +36,9 @@ run: ## send one file through the real template, on a local AWS (FILE=path/to/yo
 up: ## the same, and keep running: upload what you like, until Ctrl-C (docs/development.md: with the real Extend)
 	@$(RUN) --stay
 
+intake: ## build bin/intake, the command for whoever operates a stack (docs/intake.md)
+	@$(BUILD) go build -o bin/ ./cmd/intake && echo "bin/intake is built: bin/intake --help"
+
 invoke: ## run the files of events/ through the real sam local, in containers (EVENT=submit-s3-put for one)
 	@$(BUILD) dev/invoke/invoke.sh $(if $(filter command,$(origin EVENT)),$(EVENT))
 
@@ -63,8 +66,14 @@ deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for
 	@$(DEPLOYED) check $(call quote,$(call stack_of,$(ENVIRONMENT)))
 	$(SAM) deploy $(SAM_OPTIONS) --tags "$$($(PYTHON) dev/tools/parameters.py tags $(call quote,$(ENVIRONMENT)))" $(SAM_DEPLOY)
 
-package: build ## make a package that can be deployed without Go: dist/extend-intake-<version>-<architecture>.zip
+# Those that intake is released for.
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+package: build ## make a package that can be deployed without Go: dist/extend-intake-<version>-<architecture>.zip, and intake
 	@$(PYTHON) dev/tools/package.py $(BUILT) $(or $(call given,DIST),dist)
+	@for platform in $(PLATFORMS); do \
+		GOOS=$${platform%%/*} GOARCH=$${platform##*/} $(BUILD) go build -o $(or $(call given,DIST),dist)/intake-$${platform%%/*}-$${platform##*/}$$(test $${platform%%/*} = windows && echo .exe) ./cmd/intake || exit 1; \
+	done; echo "$(or $(call given,DIST),dist): intake for $(PLATFORMS)"
 
 verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
 	@$(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call quote,$(STACK_NAME))
