@@ -71,6 +71,9 @@ func (e *Env) explained(x Explained) []out.Field {
 	p := e.Out()
 	fields := show.Fields(p, x.Document)
 	why := x.Why
+	if why == x.Document.Why() {
+		why = "" // the fields of the document say so
+	}
 	if !x.Next.IsZero() {
 		why += "; next about " + p.When(x.Next)
 	}
