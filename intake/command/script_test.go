@@ -23,7 +23,6 @@ import (
 
 	"extend-intake/dev/fakeextend"
 	"extend-intake/dev/stack"
-	"extend-intake/intake/exit"
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
 )
@@ -251,23 +250,4 @@ func putItem(s *stack.Stack, item string) error {
 		return err
 	}
 	return dynamoCall(s, "PutItem", fmt.Sprintf(`{"TableName": %q, "Item": %s}`, s.Outputs["DocumentsTableName"], parsed))
-}
-
-// inProcess runs a command line in this process, as on a terminal of a width or, with 0, in a
-// pipe.
-func inProcess(t *testing.T, s *stack.Stack, width int, args ...string) (stdout, stderr string, code exit.Code) {
-	t.Helper()
-	vars := make(map[string]string)
-	if s != nil {
-		for _, v := range scriptEnv(s) {
-			name, value, _ := strings.Cut(v, "=")
-			vars[name] = value
-		}
-	}
-	var o, e bytes.Buffer
-	code = Main(t.Context(), &Env{
-		Stdin: strings.NewReader(""), Stdout: &o, Stderr: &e, Now: time.Now, Location: time.UTC, Dir: t.TempDir(), TTY: width > 0, Width: width,
-		Getenv: func(name string) string { return vars[name] },
-	}, args)
-	return o.String(), e.String(), code
 }
