@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"extend-intake/shared/document"
 )
 
@@ -156,8 +154,8 @@ type Record struct {
 	// Output is set on a Record that is to be written with a new inline output.
 	// Records that are read do not carry it: see [Ledger.Output].
 	Output json.RawMessage `dynamodbav:"-"`
-	// attribute is Output as the table has it.
-	attribute types.AttributeValue
+	// attribute is Output in DynamoDB's JSON.
+	attribute []byte
 	// Digest is the same for the same result: see recorder.
 	Digest string `dynamodbav:"digest,omitempty"`
 

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,8 +94,11 @@ func (d *dynamo) write(ctx context.Context, old, next *Record) error {
 	if err != nil {
 		return err
 	}
+	var options []func(*dynamodb.Options)
 	if next.attribute != nil {
-		item[outputAttribute] = next.attribute
+		placeholder := rand.Text()
+		item[outputAttribute] = &types.AttributeValueMemberS{Value: placeholder}
+		options = append(options, inPlaceOf(placeholder, next.attribute))
 	}
 	if old == nil {
 		e, err := expression.NewBuilder().WithCondition(expression.AttributeNotExists(expression.Name("documentId"))).Build()
@@ -104,7 +108,7 @@ func (d *dynamo) write(ctx context.Context, old, next *Record) error {
 		_, err = d.client.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: &d.name, Item: item,
 			ConditionExpression: e.Condition(), ExpressionAttributeNames: e.Names(), ExpressionAttributeValues: e.Values(),
-		})
+		}, options...)
 		return err
 	}
 
@@ -136,7 +140,7 @@ func (d *dynamo) write(ctx context.Context, old, next *Record) error {
 	_, err = d.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &d.name, Key: d.key(next.DocumentID), UpdateExpression: e.Update(),
 		ConditionExpression: e.Condition(), ExpressionAttributeNames: e.Names(), ExpressionAttributeValues: e.Values(),
-	})
+	}, options...)
 	return err
 }
 

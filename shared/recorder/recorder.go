@@ -538,7 +538,7 @@ func runEnded(run *extend.Run, seen asOf) (f ledger.RunEnded, err error) {
 	return f, nil
 }
 
-// digest is the same for the same content: see [ledger.Output.Canonical].
+// digest is the same for the same content: see [ledger.Output.WriteCanonical].
 func digest(f ledger.RunEnded) (string, error) {
 	text, err := json.Marshal([]any{f.State, f.Type, f.Reviewed, f.Edited, f.FailureReason, f.FailureMessage, nil})
 	if err != nil {
@@ -549,7 +549,9 @@ func digest(f ledger.RunEnded) (string, error) {
 		h.Write(text)
 	} else { // its text takes the place of the null at the end
 		h.Write(bytes.TrimSuffix(text, []byte("null]")))
-		h.Write(f.Output.Canonical())
+		if err := f.Output.WriteCanonical(h); err != nil {
+			return "", err
+		}
 		h.Write([]byte("]"))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
