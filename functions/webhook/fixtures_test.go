@@ -42,7 +42,7 @@ func TestFixtures(t *testing.T) {
 			t.Parallel()
 			e := newEndpoint(t)
 			e.runs = vendorRuns(t)
-			response, err := e.Handle(e.ctx, e.request(string(fixtures.Read(t, fixture))))
+			response, err := invoke(e.ctx, e.Handler, e.request(string(fixtures.Read(t, fixture))))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"extend-intake/shared/extend/webhook"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/metric"
+	"extend-intake/shared/rawjson"
 	"extend-intake/shared/recorder"
 )
 
@@ -41,9 +43,30 @@ type Handler struct {
 	done     recent
 }
 
+// Invoke is [Handler.Handle] on the request's JSON, as Lambda hands it on.
+func (h *Handler) Invoke(ctx context.Context, request []byte) (response []byte, err error) {
+	var r events.APIGatewayV2HTTPRequest
+	var body []byte
+	// The body is nearly all of it. encoding/json would read it three times.
+	if from, to, ok := rawjson.Member(request, "body"); ok && request[from] == '"' {
+		body = rawjson.AppendText(nil, request[from:to])
+		request = slices.Concat(request[:from], []byte("null"), request[to:])
+	}
+	if err := json.Unmarshal(request, &r); err != nil {
+		return nil, err
+	}
+	answer := h.handle(ctx, r, body)
+	return json.Marshal(answer)
+}
+
 // Handle answers one delivery, and logs it on one line. It never returns an error: the
 // answer says all.
-func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) (response events.APIGatewayV2HTTPResponse, _ error) {
+func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+	return h.handle(ctx, r, []byte(r.Body)), nil
+}
+
+// handle is Handle with the request's body apart, as the gateway has it.
+func (h *Handler) handle(ctx context.Context, r events.APIGatewayV2HTTPRequest, body []byte) (response events.APIGatewayV2HTTPResponse) {
 	defer func() {
 		if p := recover(); p != nil {
 			err := fmt.Errorf("panic: %v", p)
@@ -53,11 +76,11 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 	}()
 	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
 	defer cancel()
-	body, err := rawBody(r)
+	body, err := rawBody(body, r.IsBase64Encoded)
 	var event *webhook.Event
 	if err == nil {
 		if event, err = h.open(ctx, r.Headers, body); errors.Is(err, webhook.ErrMalformed) {
-			return respond(h.unreadable(ctx, slog.Default(), body, err)), nil
+			return respond(h.unreadable(ctx, slog.Default(), body, err))
 		}
 	}
 	if err != nil {
@@ -66,26 +89,25 @@ func (h *Handler) Handle(ctx context.Context, r events.APIGatewayV2HTTPRequest) 
 			level = slog.LevelError // not the sender's doing: results are lost until somebody repairs it
 		}
 		slog.Log(ctx, level, "delivery refused", "status", status(err), "reason", cause(err), "error", err, metric.WebhookRejected.For(cause(err)).One())
-		return respond(err), nil
+		return respond(err)
 	}
 	// Without an id, two events about one run can have the same body.
 	sum, named := sha256.Sum256(body), event.ID != ""
 	if named && h.done.has(sum, h.now()) {
 		slog.InfoContext(ctx, "ignored", "event_id", clip(event.ID), "event_type", clip(event.Type), "reason", "repeated")
-		return respond(nil), nil
+		return respond(nil)
 	}
 	if err = h.store(ctx, event, body); err == nil && named {
 		h.done.add(sum, h.now())
 	}
-	return respond(err), nil
+	return respond(err)
 }
 
 // rawBody is the body as Extend sent it.
-func rawBody(r events.APIGatewayV2HTTPRequest) ([]byte, error) {
-	body := []byte(r.Body)
-	if r.IsBase64Encoded {
+func rawBody(body []byte, isBase64 bool) ([]byte, error) {
+	if isBase64 {
 		var err error
-		if body, err = base64.StdEncoding.DecodeString(r.Body); err != nil {
+		if body, err = base64.StdEncoding.AppendDecode(nil, body); err != nil {
 			return nil, fmt.Errorf("%w: the gateway's base64: %v", webhook.ErrMalformed, err)
 		}
 	}

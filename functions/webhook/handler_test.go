@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
@@ -808,4 +809,44 @@ func TestADeliveryOfAnUnknownTypeAboutARunThatIsGone(t *testing.T) {
 	e.deliver(event("processor_run.deleted", fmt.Sprintf(`{"id":%q}`, run.ID)), 200)
 	e.want(docID, ledger.Processing, 0)
 	e.wantLog("WARN event type is not stored", "no such run")
+}
+
+// TestInvoke: what Lambda hands on means what encoding/json makes of it, wherever the body is
+// and however it is written.
+func TestInvoke(t *testing.T) {
+	t.Parallel()
+	body := processed(nil)
+	headers, _ := json.Marshal(signed(secret, newEndpoint(t).clock.now(), body).Headers)
+	quoted, _ := json.Marshal(body)
+	encoded, _ := json.Marshal(base64.StdEncoding.EncodeToString([]byte(body)))
+	var escaped strings.Builder // every character
+	for _, unit := range utf16.Encode([]rune(body)) {
+		fmt.Fprintf(&escaped, `\u%04x`, unit)
+	}
+	for name, tt := range map[string]struct {
+		request string
+		status  int
+	}{
+		"last":          {`{"version":"2.0","headers":` + string(headers) + `,"body":` + string(quoted) + `}`, 200},
+		"first":         {` { "body" : ` + string(quoted) + ` , "headers" : ` + string(headers) + ` } `, 200},
+		"base64":        {`{"isBase64Encoded":true,"body":` + string(encoded) + `,"headers":` + string(headers) + `}`, 200},
+		"every escape":  {`{"headers":` + string(headers) + `,"body":"` + escaped.String() + `"}`, 200},
+		"the last of 2": {`{"body":"{}","headers":` + string(headers) + `,"body":` + string(quoted) + `}`, 200},
+		"another body":  {`{"headers":` + string(headers) + `,"body":"{}"}`, 401},
+		"null":          {`{"headers":` + string(headers) + `,"body":null}`, 401},
+		"none":          {`{"headers":` + string(headers) + `}`, 401},
+		"no text":       {`{"headers":` + string(headers) + `,"body":{}}`, 0},
+		"no object":     {`[]`, 0},
+		"no JSON":       {`{"headers":` + string(headers) + `,"body":` + string(quoted), 0},
+	} {
+		e := newEndpoint(t)
+		answer, err := e.Invoke(e.ctx, []byte(tt.request))
+		var response events.APIGatewayV2HTTPResponse
+		if err == nil {
+			err = json.Unmarshal(answer, &response)
+		}
+		if (err == nil) != (tt.status > 0) || response.StatusCode != tt.status {
+			t.Errorf("%s: %s, %v, want %d", name, answer, err, tt.status)
+		}
+	}
 }

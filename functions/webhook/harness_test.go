@@ -231,7 +231,7 @@ func signed(secret string, at time.Time, body string) events.APIGatewayV2HTTPReq
 // answer hands a request to the handler and holds its answer to the fixed words.
 func (e *endpoint) answer(r events.APIGatewayV2HTTPRequest, status int) {
 	e.t.Helper()
-	got, err := e.Handle(e.ctx, r)
+	got, err := invoke(e.ctx, e.Handler, r)
 	if err != nil {
 		e.t.Errorf("error %v: the answer must say all", err)
 	}
@@ -384,7 +384,7 @@ func (e *endpoint) serve() {
 		if in.Body = string(body); bytes.ContainsRune(body, 'ü') { // as if the gateway took it for binary
 			in.Body, in.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
 		}
-		out, err := e.Handle(e.ctx, in)
+		out, err := invoke(e.ctx, e.Handler, in)
 		if err != nil {
 			e.t.Error(err)
 		}
@@ -448,3 +448,16 @@ func (e *endpoint) brokenLedger() *ledger.Ledger {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// invoke hands a request to the function in the way that Lambda does.
+func invoke(ctx context.Context, h *Handler, r events.APIGatewayV2HTTPRequest) (response events.APIGatewayV2HTTPResponse, err error) {
+	request, err := json.Marshal(r)
+	if err != nil {
+		return response, err
+	}
+	answer, err := h.Invoke(ctx, request)
+	if err != nil {
+		return response, err
+	}
+	return response, json.Unmarshal(answer, &response)
+}

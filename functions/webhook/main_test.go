@@ -62,11 +62,11 @@ func TestNewCallsNobody(t *testing.T) {
 	defer nobody.Close()
 	env := environment(nobody.URL)
 	env["EXTEND_BASE_URL"] = nobody.URL
-	handle, err := New(t.Context(), func(name string) string { return env[name] })
+	h, err := New(t.Context(), func(name string) string { return env[name] })
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := handle(t.Context(), signed("wss_stranger", time.Now(), processed(nil)))
+	response, err := invoke(t.Context(), h, signed("wss_stranger", time.Now(), processed(nil)))
 	if err != nil || response.StatusCode != 401 {
 		t.Errorf("%+v, %v", response, err)
 	}
@@ -78,13 +78,13 @@ func TestNewIsWired(t *testing.T) {
 	server := httptest.NewServer(cloud)
 	defer server.Close()
 	env := environment(server.URL)
-	handle, err := New(t.Context(), func(name string) string { return env[name] })
+	h, err := New(t.Context(), func(name string) string { return env[name] })
 	if err != nil {
 		t.Fatal(err)
 	}
 	inexact := `{"n": 3.1415926535897932384626433832795028841971}`
 	for _, body := range []string{processed(nil), processed(map[string]any{"output": json.RawMessage(inexact)})} {
-		response, err := handle(t.Context(), signed(secret, time.Now(), body))
+		response, err := invoke(t.Context(), h, signed(secret, time.Now(), body))
 		if err != nil || response.StatusCode != 200 {
 			t.Fatalf("%+v, %v", response, err)
 		}

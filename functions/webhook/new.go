@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -38,7 +37,7 @@ var calls = boot.Calls{Timeout: askTimeout, Tries: 2}
 
 // New returns the function's handler, wired from the environment. The error names
 // everything that is wrong with it.
-func New(ctx context.Context, getenv func(string) string) (func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error), error) {
+func New(ctx context.Context, getenv func(string) string) (*Handler, error) {
 	cfg, err := LoadConfig(getenv)
 	if err != nil {
 		return nil, err
@@ -49,7 +48,7 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 	}
 	secretsManager := secretsmanager.NewFromConfig(awsConfig)
 	secrets := boot.NewSecrets(secretsManager, cfg.SecretID, getenv, time.Now)
-	h, err := NewHandler(cfg, Parts{
+	return NewHandler(cfg, Parts{
 		Key: secrets.APIKey, Secrets: secrets.WebhookSecrets, TagKeys: boot.TagKeys(secretsManager, cfg.TagSecretID, getenv, time.Now),
 		Transport: http.DefaultTransport, Links: linkTransport(),
 		Ledger:  ledger.New(dynamodb.NewFromConfig(awsConfig), cfg.Table, cfg.Rules, time.Now),
@@ -57,10 +56,6 @@ func New(ctx context.Context, getenv func(string) string) (func(context.Context,
 		Requeue: queue.New(sqs.NewFromConfig(awsConfig), cfg.UploadQueue).Requeue,
 		Now:     time.Now, Jitter: boot.Jitter,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return h.Handle, nil
 }
 
 // Parts are what a Handler is made of besides its configuration: the world around the

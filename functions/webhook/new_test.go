@@ -97,14 +97,14 @@ func TestNewTakesItsConfiguration(t *testing.T) {
 			"STACK": other, "TABLE_NAME": "other-table", "SECRET_ID": "other-secret", "TAG_SECRET_ID": "other-tag-secret", "EXTEND_BASE_URL": a.url + "/extend", "EXTEND_WORKSPACE_ID": "ws_other",
 			"UPLOAD_QUEUE_URL": a.url + "/other-uploads", "RESULTS_BUCKET": "other-results", "PAYLOAD_HOSTS": "127.0.0.1", "MAX_ATTEMPTS": c.most, "REQUESTS_PER_SECOND": "10", "CONFIRM_WINDOW_SECONDS": "600",
 		}
-		handle, err := New(t.Context(), func(name string) string { return env[name] })
+		h, err := New(t.Context(), func(name string) string { return env[name] })
 		if err != nil {
 			t.Fatal(err)
 		}
 		log := &logcapture.Log{}
 		deliver := func(body string, status int) {
 			t.Helper()
-			response, err := handle(logcapture.With(t.Context(), log), signed(secret, time.Now(), body))
+			response, err := invoke(logcapture.With(t.Context(), log), h, signed(secret, time.Now(), body))
 			if err != nil || response.StatusCode != status {
 				t.Errorf("answer %d, %v, want %d\n%s", response.StatusCode, err, status, log)
 			}

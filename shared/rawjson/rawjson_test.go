@@ -3,6 +3,8 @@ package rawjson
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -16,7 +18,7 @@ var seeds = []string{
 	`"12345678901234567890"`, `"1234567\n"`, `"<&>"`, "\"1234567\u2028\"", "\"\u2029 \u20ac 🧾 é\"", "\"\xff\"", "\"abcdefg\xe2\x80\"", "\"\xe2\x80\xa8\xc0\xaf\xed\xa0\x80\"",
 	`"\ud83e\uddfe"`, `"\ud83e"`, `"\uddfe\ud83e"`, `"\ud83e\ud83e\uddfe"`, `"\ud83e\u0041"`, `"\uFFFD\ufffd"`,
 	`[]`, `[ ]`, `[1,]`, `[,1]`, `[1 2]`, `[1}`, `[`, `]`, `[[[[]]],{}]`, `{}`, `{ }`, `{"a":1}`, ` { "a" : [ 1 , { "b" : null } ] } `, `{"a"}`, `{"a":}`, `{"a":1,}`, `{a:1}`, `{"a":1]`, `{"a" 1}`, `{1:2}`, `{"a":1}}`,
-	"\ufeff{}", "[1\v]", "[1\u00a0]", `{"a":1,"a":2}`,
+	"\ufeff{}", "[1\v]", "[1\u00a0]", `{"a":1,"a":2}`, `{"\u0061": [1] }`, "{\"\xff\":1}",
 	strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001),
 	strings.Repeat(`{"a":`, 10_001) + "1" + strings.Repeat("}", 10_001),
 	`"` + strings.Repeat("<", 40_000) + `"`, `["` + strings.Repeat("é\u2028", 9_000) + `", "` + strings.Repeat("x", 40_000) + `"]`,
@@ -51,6 +53,15 @@ func check(t *testing.T, text []byte) {
 		}
 		if got := AppendQuoted(nil, text, html); string(got)+"\n" != want.String() {
 			t.Fatalf("%.200q is quoted as %.200s, want %.200s", text, got, want.String())
+		}
+	}
+	var object map[string]json.RawMessage
+	_ = json.Unmarshal(text, &object) // what it is not, has no members
+	for _, name := range append(slices.Collect(maps.Keys(object)), "a") {
+		want, ok := object[name]
+		from, to, found := Member(text, name)
+		if found != (ok && valid) || found && !bytes.Equal(text[from:to], want) {
+			t.Fatalf("%.200q: member %q is %.200q, %t, want %.200q", text, name, text[from:to], found, want)
 		}
 	}
 	if !valid {

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+
+	"extend-intake/shared/rawjson"
 )
 
 // Object is the members of an object, each as it is written. The last of several with the same name counts.
@@ -22,7 +24,7 @@ func Of[T any](o Object, name string) T {
 
 // Raw returns a member's bytes, nil where it is absent or no JSON.
 func (o Object) Raw(name string) json.RawMessage {
-	if !json.Valid(o[name]) {
+	if !rawjson.Valid(o[name]) {
 		return nil
 	}
 	return o[name]
@@ -103,6 +105,9 @@ func text(b []byte) int {
 	if len(b) == 0 || b[0] != '"' {
 		return 0
 	}
+	if end, _ := rawjson.String(b, 0); end > 0 {
+		return end
+	}
 	for i := 1; i < len(b); i++ {
 		switch b[i] {
 		case '\\':
@@ -116,6 +121,11 @@ func text(b []byte) int {
 
 // value is the length of the value that b begins with: up to a comma or a closing bracket that belongs to none of its own.
 func value(b []byte) int {
+	if end := rawjson.Value(b, rawjson.Space(b, 0), 0); end > 0 { // it mostly is JSON
+		if end = rawjson.Space(b, end); end < len(b) && (b[end] == ',' || b[end] == '}' || b[end] == ']') {
+			return end
+		}
+	}
 	depth := 0
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
