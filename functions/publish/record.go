@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -13,6 +14,7 @@ import (
 
 	"extend-intake/shared/document"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/rawjson"
 )
 
 // change is one stream record, and the event that is made of it.
@@ -43,6 +45,7 @@ func (c *change) String() string {
 // read returns the document as it is after the change, or nil if the change is
 // nobody's concern. An error is a *poison.
 func (c *change) read() (*ledger.Record, error) {
+	raw, output := cutOutputs(c.raw)
 	// First what a dead letter says of it, from whatever is there.
 	var lenient struct {
 		Change struct {
@@ -53,11 +56,11 @@ func (c *change) read() (*ledger.Record, error) {
 			}
 		} `json:"dynamodb"`
 	}
-	_ = json.Unmarshal(c.raw, &lenient)
+	_ = json.Unmarshal(raw, &lenient)
 	c.sequenceNumber, c.documentID, c.revision = lenient.Change.SequenceNumber, lenient.Change.Keys.DocumentID.S, lenient.Change.NewImage.Revision.N
 
 	var r events.DynamoDBEventRecord
-	if err := json.Unmarshal(c.raw, &r); err != nil {
+	if err := json.Unmarshal(raw, &r); err != nil {
 		return nil, poisonf("not a stream record: %v", err)
 	}
 	switch {
@@ -84,6 +87,11 @@ func (c *change) read() (*ledger.Record, error) {
 		return nil, poisonf("%v", err)
 	}
 	rec, err := ledger.FromItem(item)
+	if err == nil && output != nil {
+		if rec.Output, err = ledger.DecodeImage(output); err != nil {
+			rec, err = nil, fmt.Errorf("%w: %s: %v", ledger.ErrRecord, rec.DocumentID, err)
+		}
+	}
 	c.rec = rec
 	switch {
 	case err != nil:
@@ -100,6 +108,29 @@ func (c *change) read() (*ledger.Record, error) {
 		return nil, poisonf("a processed document must have either output or outputLocation")
 	}
 	return rec, nil
+}
+
+// cutOutputs takes the outputs out of a stream record's images, and returns the new one: they
+// are nearly all of a record, and need not be values in memory.
+func cutOutputs(raw []byte) (rest, output []byte) {
+	for _, name := range []string{"OldImage", "NewImage"} {
+		from, to, ok := rawjson.Member(raw, "dynamodb")
+		if !ok {
+			continue
+		}
+		imageFrom, imageTo, ok := rawjson.Member(raw[from:to], name)
+		if !ok {
+			continue
+		}
+		image, cut := ledger.CutOutput(raw[from+imageFrom : from+imageTo])
+		if name == "NewImage" {
+			output = cut
+		}
+		if cut != nil {
+			raw = slices.Concat(raw[:from+imageFrom], image, raw[from+imageTo:])
+		}
+	}
+	return raw, output
 }
 
 // revision is that of an image, if it has one.

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bytes"
 	"encoding/json"
 	"math/big"
 	"strconv"
@@ -10,19 +9,19 @@ import (
 
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
+	"extend-intake/shared/rawjson"
 )
 
 // survives reports whether an output comes to every reader as it is. On the way,
 // EventBridge writes its JSON anew, a queue may be a rule's target or take what a target
 // failed, and the reader's language parses it before any code of the reader's does.
 func survives(output json.RawMessage) bool {
-	// The decoder would put U+FFFD in the place of both.
+	// A decoder would put U+FFFD in the place of both.
 	if !utf8.Valid(output) || ledger.HalfSurrogate(output) {
 		return false
 	}
-	d := json.NewDecoder(bytes.NewReader(output))
-	d.UseNumber()
-	return valueSurvives(d, 0)
+	w := walk{text: output}
+	return w.value(0) && rawjson.Space(output, w.at) == len(output)
 }
 
 // maxNesting is how deep an output is nested at most. A record's own output is never deeper,
@@ -30,43 +29,99 @@ func survives(output json.RawMessage) bool {
 // the event and what a target wraps it in come on top.
 const maxNesting = 32
 
-// valueSurvives reads one value, which is in so many others.
-func valueSurvives(d *json.Decoder, depth int) bool {
-	token, err := d.Token()
-	if err != nil {
+// walk reads an output in place.
+type walk struct {
+	text []byte
+	at   int
+}
+
+// value reads one value, which is in so many others, and reports whether it survives.
+func (w *walk) value(depth int) bool {
+	w.at = rawjson.Space(w.text, w.at)
+	if w.at >= len(w.text) {
 		return false
 	}
-	switch t := token.(type) {
-	case json.Number:
-		return numberSurvives(t.String())
-	case string:
+	start := w.at
+	switch c := w.text[start]; c {
+	case '"':
 		// An escaped character counts like a raw one: how EventBridge writes it is not known,
 		// and a rule's input transformer writes it raw.
-		return queue.Takes(t)
-	case json.Delim:
+		_, ok := w.string()
+		return ok
+	case '{', '[':
 		if depth >= maxNesting {
 			return false
 		}
-		names := make(map[string]bool)
-		for d.More() {
-			if t == '{' {
-				token, err := d.Token()
-				name, ok := token.(string)
+		var names map[string]bool
+		if c == '{' {
+			names = make(map[string]bool)
+		}
+		w.at++
+		for n := 0; ; n++ {
+			if w.at = rawjson.Space(w.text, w.at); w.at >= len(w.text) {
+				return false
+			}
+			switch next := w.text[w.at]; {
+			case next == c+2: // the closing bracket
+				w.at++
+				return true
+			case n > 0 && next == ',':
+				w.at = rawjson.Space(w.text, w.at+1)
+			case n > 0:
+				return false
+			}
+			if c == '{' {
+				name, ok := w.string()
 				// Of two members with one name, most parsers keep one, and some ignore case, such as
 				// PowerShell's. An empty name is refused by some, and is no attribute in DynamoDB.
-				if err != nil || !ok || name == "" || names[folded(name)] || !queue.Takes(name) {
+				if !ok || name == "" || names[folded(name)] {
 					return false
 				}
 				names[folded(name)] = true
+				if w.at = rawjson.Colon(w.text, w.at); w.at < 0 {
+					return false
+				}
 			}
-			if !valueSurvives(d, depth+1) {
+			if !w.value(depth + 1) {
 				return false
 			}
 		}
-		_, err = d.Token()
-		return err == nil
+	case 't', 'f', 'n':
+		w.at = rawjson.Value(w.text, start, 0)
+		return w.at > 0
 	}
-	return true
+	end, t := rawjson.Number(w.text, start)
+	if end < 0 {
+		return false
+	}
+	w.at = end
+	word := w.text[start:end]
+	// Most have so few digits that a float64 keeps them: 15. And most others are what was once
+	// printed of one.
+	if t&rawjson.Exponent == 0 && len(word) <= 15 {
+		return true
+	}
+	if t == rawjson.Fraction && len(word) < 24 {
+		f, err := strconv.ParseFloat(string(word), 64)
+		if err == nil && string(strconv.AppendFloat(make([]byte, 0, 32), f, 'f', -1, 64)) == string(word) {
+			return true
+		}
+	}
+	return numberSurvives(string(word))
+}
+
+// string reads a string whose characters every queue takes.
+func (w *walk) string() (text string, ok bool) {
+	if w.at >= len(w.text) || w.text[w.at] != '"' {
+		return "", false
+	}
+	end, _ := rawjson.String(w.text, w.at)
+	if end < 0 {
+		return "", false
+	}
+	text = string(rawjson.AppendText(nil, w.text[w.at:end]))
+	w.at = end
+	return text, queue.Takes(text)
 }
 
 // folded is the same for names that differ in case only. Both ways, for some letters have

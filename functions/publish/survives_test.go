@@ -163,3 +163,18 @@ func tokens(t *testing.T, text []byte) string {
 	}
 	return strconv.Itoa(count) + " " + string(out)
 }
+
+// TestShortWaySurvives: what is decided without arithmetic is what arithmetic says.
+func TestShortWaySurvives(t *testing.T) {
+	t.Parallel()
+	dice := rand.New(rand.NewPCG(3, 4))
+	for range 20_000 {
+		whole, fraction := strconv.FormatUint(dice.Uint64()>>dice.IntN(64), 10), strconv.FormatUint(dice.Uint64()>>dice.IntN(64), 10)
+		float := strconv.FormatFloat(dice.Float64()*float64(dice.IntN(1_000_000)), 'f', -1, 64)
+		for _, text := range []string{whole, whole + "." + fraction, "-" + whole + ".0" + fraction, "0." + fraction + "0", float, "-" + float} {
+			if got, want := survives(json.RawMessage(text)), numberSurvives(text); got != want {
+				t.Errorf("%s: %t, want %t", text, got, want)
+			}
+		}
+	}
+}

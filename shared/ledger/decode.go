@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -35,6 +36,16 @@ func DecodeImage(image []byte) (json.RawMessage, error) {
 		return nil, fmt.Errorf("ledger: output: %w", errImage)
 	}
 	return d.out, nil
+}
+
+// CutOutput takes the output out of an item in DynamoDB's JSON, for [DecodeImage]. There is a
+// NULL in its place. The output is nil where there is none, or the item is no JSON object.
+func CutOutput(item []byte) (rest, output []byte) {
+	from, to, ok := rawjson.Member(item, outputAttribute)
+	if !ok {
+		return item, nil
+	}
+	return slices.Concat(item[:from], []byte(`{"NULL":true}`), item[to:]), item[from:to]
 }
 
 var errImage = errors.New("an attribute that is not in DynamoDB's JSON")
