@@ -342,7 +342,7 @@ func TestParseBenchmarks(t *testing.T) {
 	t.Parallel()
 	got, err := parseBenchmarks(strings.NewReader("goos: linux\npkg: extend-intake/shared/ledger\ncpu: x\n" +
 		"BenchmarkOutput/Encode/1KB-2   \t   20000\t     53400 ns/op\t  20.5 MB/s\t   24680 B/op\t     969 allocs/op\nPASS\n"))
-	if diff := cmp.Diff([]benchmark{{"shared/ledger Output/Encode/1KB", 53400, 24680, 969}}, got, cmp.AllowUnexported(benchmark{})); err != nil || diff != "" {
+	if diff := cmp.Diff([]benchmark{{"shared/ledger Output/Encode/1KB", 53400, 24680, 969, 20.5}}, got, cmp.AllowUnexported(benchmark{})); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	if _, err := parseBenchmarks(strings.NewReader("PASS\n")); err == nil {

@@ -47,6 +47,7 @@ func main() {
 
 type options struct {
 	write                     bool
+	beside                    string
 	starts, events, documents int
 	benchtime                 string
 }
@@ -55,10 +56,11 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprint(stderr, "Measures the functions, and prints tables in Markdown. It takes about two minutes.\n\n")
+		fmt.Fprint(stderr, "Measures the functions, and prints tables in Markdown. It takes about three minutes.\n\n")
 		flags.PrintDefaults()
 	}
 	flags.BoolVar(&o.write, "write", false, "put the tables into docs/benchmarks.md, between "+beginMark+" and "+endMark)
+	flags.StringVar(&o.beside, "beside", "", "measure deliveries with the functions of another checkout too, in `directory`, in turns with these")
 	flags.IntVar(&o.starts, "starts", 15, "`number` of starts of each function")
 	flags.IntVar(&o.events, "events", 300, "`number` of events that are timed")
 	flags.IntVar(&o.documents, "documents", 200, "`number` of documents whose calls of AWS are counted")
@@ -87,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	page := filepath.Join(root, "docs", "benchmarks.md")
-	if o.write { // before two minutes are spent
+	if o.write { // before minutes are spent
 		if _, err := between(page, ""); err != nil {
 			return err
 		}
@@ -103,6 +105,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := build(ctx, root, dir, functions...); err != nil {
 		return err
 	}
+	trees := []tree{{"", dir}}
+	if o.beside != "" {
+		beside := filepath.Join(dir, "beside")
+		if err := os.Mkdir(beside, 0o700); err != nil {
+			return err
+		}
+		if err := build(ctx, o.beside, beside, byDelivery...); err != nil {
+			return err
+		}
+		trees = append(trees, tree{"of " + filepath.Base(o.beside), beside})
+	}
 	say("starting a local AWS …")
 	w, err := newWorld(ctx, root, dir)
 	if err != nil {
@@ -113,6 +126,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	deliveries, err := measureDeliveries(ctx, w, trees, say)
+	if err != nil {
+		return err
+	}
 	w.stop() // the benchmarks need the machine for themselves
 	w.closers = nil
 	say("go test -bench …")
@@ -120,7 +137,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text, err := report(figures, u, paths, o)
+	text, err := report(figures, u, trees, deliveries, paths, o)
 	if err != nil {
 		return err
 	}
@@ -301,6 +318,7 @@ func zipSize(path string) (int64, error) {
 type benchmark struct {
 	name                 string
 	ns, bytes, allocates float64
+	megabytesPerSecond   float64 // 0 if it does not say
 }
 
 var hotPaths = []string{"./functions/webhook", "./shared/document", "./shared/extend/webhook", "./shared/ledger"}
@@ -336,6 +354,8 @@ func parseBenchmarks(r io.Reader) ([]benchmark, error) {
 			switch fields[i+1] {
 			case "ns/op":
 				b.ns = value
+			case "MB/s":
+				b.megabytesPerSecond = value
 			case "B/op":
 				b.bytes = value
 			case "allocs/op":

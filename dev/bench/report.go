@@ -30,7 +30,7 @@ func between(path, text string) ([]byte, error) {
 }
 
 // report is all that was measured, in Markdown.
-func report(all []figures, u usage, paths []benchmark, o options) (string, error) {
+func report(all []figures, u usage, trees []tree, deliveries []deliveryFigures, paths []benchmark, o options) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured on %s/%s with %s and %d processors: %d starts and %d documents, and an empty Go function in the same run. Calls of AWS\n"+
 		"go to a local one, over loopback and without TLS.\n\n",
@@ -46,9 +46,15 @@ func report(all []figures, u usage, paths []benchmark, o options) (string, error
 			ms(f.first), ms(f.warm), ms(f.p99), ms(f.cpu), memory, megabytes(f.zip))
 	}
 
-	b.WriteString("\n| hot path | time | allocated | allocations |\n| --- | --- | --- | --- |\n")
+	reportDeliveries(&b, trees, deliveries, empty.memory)
+
+	b.WriteString("\n| hot path | time | speed | allocated | allocations |\n| --- | --- | --- | --- | --- |\n")
 	for _, p := range paths {
-		fmt.Fprintf(&b, "| %s | %s | %s | %.0f |\n", p.name, micro(p.ns), kilobytes(p.bytes), p.allocates)
+		speed := ""
+		if p.megabytesPerSecond > 0 {
+			speed = fmt.Sprintf("%.0f MB/s", p.megabytesPerSecond)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.0f |\n", p.name, micro(p.ns), speed, kilobytes(p.bytes), p.allocates)
 	}
 
 	items, err := bill(u)

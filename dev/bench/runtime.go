@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -253,6 +254,27 @@ func (i *instance) peakMemory() (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", i.cmd.Process.Pid)
+}
+
+// cpu is the processor time that the process has taken so far, or 0 where that is not known.
+func (i *instance) cpu() (time.Duration, error) {
+	if runtime.GOOS != "linux" {
+		return 0, nil
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", i.cmd.Process.Pid))
+	sum := time.Duration(0)
+	for _, thread := range threads {
+		text, readErr := os.ReadFile(thread) // #nosec G304 -- of our own child
+		if readErr != nil {
+			return 0, readErr
+		}
+		var ns int64
+		if _, err := fmt.Sscan(string(text), &ns); err != nil {
+			return 0, fmt.Errorf("%s: %w", thread, err)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum, err
 }
 
 // logCounter counts what a function logs, and keeps the end of it.

@@ -49,6 +49,7 @@ type world struct {
 	env       map[string][]string // by function
 	memory    map[string]float64  // MB, by function
 	file      []byte
+	output    json.RawMessage // what Extend reads from the next file
 	delivered chan delivery
 	// deliveryBytes is the size of the last delivery.
 	deliveryBytes               int
@@ -82,7 +83,7 @@ func (w *world) serve(h http.Handler) (address string, err error) {
 }
 
 func newWorld(ctx context.Context, root, dir string) (_ *world, err error) {
-	w := &world{delivered: make(chan delivery), env: make(map[string][]string), memory: make(map[string]float64)}
+	w := &world{output: output, delivered: make(chan delivery), env: make(map[string][]string), memory: make(map[string]float64)}
 	defer func() {
 		if err != nil {
 			w.stop()
@@ -205,7 +206,7 @@ func (w *world) deploy(ctx context.Context, awsURL string, create *dynamodb.Crea
 // startExtend starts the fake Extend, and the endpoint that takes its deliveries.
 func (w *world) startExtend() error {
 	fake, err := fakeextend.New(fakeextend.Options{
-		APIKey: apiKey, Output: func(fakeextend.RunInfo) json.RawMessage { return output },
+		APIKey: apiKey, Output: func(fakeextend.RunInfo) json.RawMessage { return w.output },
 		Processors: []fakeextend.Processor{{ID: processorID, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
 	})
 	if err != nil {
