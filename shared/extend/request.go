@@ -170,7 +170,12 @@ func (c *Client) once(ctx context.Context, p prepared) (*answer, error) {
 		return nil, newError(p, res, key, time.Now())
 	}
 	a := &answer{status: res.StatusCode, requestID: header(res, requestIDHeader), version: header(res, versionHeader), key: key}
-	a.body, err = io.ReadAll(io.LimitReader(res.Body, c.maxAnswer+1))
+	var read bytes.Buffer
+	if n := min(res.ContentLength, c.maxAnswer); n > 0 { // growing to it would take several times the memory
+		read.Grow(int(n) + bytes.MinRead)
+	}
+	_, err = read.ReadFrom(io.LimitReader(res.Body, c.maxAnswer+1))
+	a.body = read.Bytes()
 	switch {
 	case err != nil:
 		return nil, &callError{method: p.method, path: p.path, err: fmt.Errorf("read answer %d: %w", a.status, err)}

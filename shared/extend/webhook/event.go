@@ -46,6 +46,16 @@ type Event struct {
 	// Payload is the bytes as received. They can be no JSON in places, and of a type that this package does not name,
 	// they can be absent.
 	Payload json.RawMessage
+
+	members *loose.Object // of the payload, once it is known to be an object
+}
+
+// split returns the members of the payload. It is done when the event is opened, since a large payload takes its time.
+func (e *Event) split() (loose.Object, error) {
+	if e.members != nil {
+		return *e.members, nil
+	}
+	return loose.SplitObject(e.Payload)
 }
 
 // Run returns the run that is the payload. It is an error if the payload is anything else, a [Pointer] to a run included:
@@ -67,7 +77,7 @@ func (e *Event) Run() (*extend.Run, error) {
 // Object returns what the payload says that it is, such as "workflow_run", "workflow_step_run" or "signed_data_url"; "" where
 // it does not say.
 func (e *Event) Object() string {
-	o, err := loose.SplitObject(e.Payload)
+	o, err := e.split()
 	if err != nil {
 		return ""
 	}
@@ -133,7 +143,7 @@ func (e *Event) OtherVersion() (OtherVersion, bool) {
 	if said {
 		v.Version = e.APIVersion
 	}
-	o, err := loose.SplitObject(e.Payload)
+	o, err := e.split()
 	if err != nil {
 		return v, true
 	}
@@ -179,7 +189,7 @@ type Pointer struct {
 //
 // A payload that says it is any other object, or that has a status as every resource has, is none, whatever else is in it.
 func (e *Event) Pointer() (Pointer, bool) {
-	o, err := loose.SplitObject(e.Payload)
+	o, err := e.split()
 	if err != nil {
 		return Pointer{}, false
 	}

@@ -142,6 +142,9 @@ func parse(body []byte, version string) (*Event, error) {
 		APIVersion: clean.Text(version, maxName),
 		Payload:    o["payload"],
 	}
+	if members, err := loose.SplitObject(e.Payload); err == nil {
+		e.members = &members
+	}
 	switch {
 	case e.Type == "":
 		return nil, fmt.Errorf("%w: no eventType that is a text", ErrMalformed)
