@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -17,9 +18,14 @@ import (
 	"extend-intake/shared/metric"
 )
 
+// memoryLimit is from where on the garbage collector works harder rather than let the memory
+// grow. A delivery of 6 MB stays below it, and otherwise takes twice what it needs.
+const memoryLimit = 40 << 20
+
 // Run is a function's main: it sets the logger, makes the handler and serves it.
 // Everything that can fail at a cold start is in newHandler, which tests can call.
 func Run[H any](newHandler func(context.Context, func(string) string) (H, error)) {
+	debug.SetMemoryLimit(memoryLimit)
 	slog.SetDefault(slog.New(metric.NewHandler(visible{lambdacontext.NewLogHandler()}, os.Getenv("STACK"))))
 	slog.Info("cold start", "version", os.Getenv("VERSION"))
 	h, err := newHandler(context.Background(), os.Getenv)
