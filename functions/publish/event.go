@@ -18,6 +18,7 @@ import (
 
 var detailTypes = map[ledger.State]string{
 	ledger.Processed: event.Processed, ledger.Failed: event.Failed, ledger.Cancelled: event.Cancelled, ledger.Refused: event.Refused,
+	ledger.NeedsReview: event.NeedsReview, ledger.Rejected: event.Rejected,
 }
 
 const (
@@ -84,6 +85,11 @@ func detail(rec *ledger.Record) *event.Detail {
 		d.Type, d.Reviewed, d.Edited = queue.Replace(rec.Type), rec.Reviewed, rec.Edited
 		d.Output, d.OutputLocation = rec.Output, rec.OutputLocation
 	case ledger.Failed:
+		d.Type, d.Reviewed, d.Edited = queue.Replace(rec.Type), rec.Reviewed, rec.Edited
+		d.Failure = failure(rec)
+	case ledger.NeedsReview:
+		d.Type = queue.Replace(rec.Type)
+	case ledger.Rejected:
 		d.Type, d.Reviewed, d.Edited = queue.Replace(rec.Type), rec.Reviewed, rec.Edited
 		d.Failure = failure(rec)
 	case ledger.Refused:

@@ -96,7 +96,7 @@ func (c *change) read() (*ledger.Record, error) {
 	switch {
 	case err != nil:
 		return nil, poisonf("%v", err)
-	case !rec.State.Terminal():
+	case !rec.State.Terminal() && rec.State != ledger.NeedsReview:
 		return nil, nil
 	case rec.Revision < 1:
 		return nil, poisonf("revision %d of a %s document: it must be at least 1", rec.Revision, rec.State)

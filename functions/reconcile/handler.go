@@ -110,6 +110,7 @@ func (in *invocation) passes() []pass {
 		{ledger.Submitting, overdue, in.sendBack},
 		{ledger.Waiting, overdue, in.sendBack},
 		{ledger.Processing, in.started, in.ask},
+		{ledger.NeedsReview, in.started, in.ask}, // the last: it waits for a person
 	}
 }
 
@@ -202,7 +203,7 @@ func (in *invocation) ask(ctx context.Context, rec *ledger.Record) error {
 		in.Ended++
 		in.log(result.Record).With(result.Metrics...).WarnContext(ctx, "found ended", "verdict", result.Verdict, metric.RecoveredByReconcile.One())
 	case result.Record != nil:
-		in.log(result.Record).InfoContext(ctx, "asked", "verdict", result.Verdict)
+		in.log(result.Record).With(result.Metrics...).InfoContext(ctx, "asked", "verdict", result.Verdict)
 	}
 	return nil
 }
@@ -286,7 +287,7 @@ func (in *invocation) missing(ctx context.Context, rec *ledger.Record) error {
 func (in *invocation) log(rec *ledger.Record) *slog.Logger {
 	log := slog.With(slog.Any("", rec))
 	since := rec.Since()
-	if !rec.State.Terminal() && !since.IsZero() && in.now().Sub(since) > in.stalledAfter {
+	if !rec.State.Terminal() && rec.State != ledger.NeedsReview && !since.IsZero() && in.now().Sub(since) > in.stalledAfter {
 		log = log.With("since", since, metric.Stalled.One())
 	}
 	return log

@@ -23,6 +23,7 @@ import (
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
 	"extend-intake/shared/recorder"
+	"extend-intake/shared/target"
 )
 
 // calls is how this function calls Extend: once, for the next invocation is a minute away.
@@ -82,12 +83,12 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, TagKeys: p.TagKeys, Ledger: p.Ledger, Runs: client.Runs, Put: p.Put, Requeue: p.Requeue})
+	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, TagKeys: p.TagKeys, Ledger: p.Ledger, Runs: target.Runs{Client: client}, Put: p.Put, Requeue: p.Requeue})
 	if err != nil {
 		return nil, err
 	}
 	return &Handler{
-		ledger: p.Ledger, runs: client.Runs, recorder: rec, requeue: p.Requeue, put: p.Put, now: p.Now,
+		ledger: p.Ledger, runs: target.Runs{Client: client}, recorder: rec, requeue: p.Requeue, put: p.Put, now: p.Now,
 		limiter: rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), 1),
 		grace:   cfg.Rules.ReconcileAfter, stalledAfter: cfg.StalledAfter,
 	}, nil

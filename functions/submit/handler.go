@@ -12,6 +12,7 @@ import (
 	"extend-intake/shared/extend"
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
+	"extend-intake/shared/target"
 )
 
 // Handler submits uploads. Make one with [NewHandler]. It handles one batch at a time, and its
@@ -48,7 +49,7 @@ type Parts struct {
 	Jitter func() float64
 }
 
-// Runs are the calls of Extend that a Handler makes: see [extend.RunService].
+// Runs are the calls of Extend that a Handler makes: see [target.Runs].
 type Runs interface {
 	Create(context.Context, extend.CreateRunRequest) (*extend.Run, error)
 	Get(ctx context.Context, id string) (*extend.Run, error)
@@ -81,7 +82,7 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{
-		Runs: runs.Runs, Parts: p, config: cfg,
+		Runs: target.Runs{Client: runs}, Parts: p, config: cfg,
 		file:    link(p.Bucket),
 		limiter: newRateLimiter(cfg.RequestsPerSecond, cfg.FilesPerSecond),
 	}

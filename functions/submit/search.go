@@ -115,7 +115,12 @@ func (a *attempt) find(ctx context.Context, rec *ledger.Record) ([]*extend.Run, 
 	var found, contradicting []*extend.Run
 	candidates := 0
 	var doubtful error
+	workflow := "" // the runs of workflows have a list of their own
+	if document.IsWorkflow(rec.ProcessorID) {
+		workflow = rec.ProcessorID
+	}
 	for s, err := range a.h.Runs.All(ctx, extend.ListRunsRequest{
+		ProcessorID:      workflow,
 		FileNameContains: document.Token(rec.DocumentID, rec.Attempt), Source: "API", SortBy: "createdAt", MaxPageSize: maxCandidates,
 	}) {
 		if err != nil {

@@ -46,7 +46,7 @@ func TestFixtures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := e.golden(response.StatusCode, runID, "dpr_6LkPz0HvB4sQdYm8CxEt1")
+			got := e.golden(response.StatusCode, runID, "dpr_6LkPz0HvB4sQdYm8CxEt1", "workflow_run_j7YqKc1ZtWn4BmXs9RpLd")
 			path := "testdata/" + name + ".golden"
 			if *update {
 				if err := os.WriteFile(path, got, 0o644); err != nil {

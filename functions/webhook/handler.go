@@ -142,7 +142,11 @@ func (h *Handler) store(ctx context.Context, event *webhook.Event, body []byte) 
 	if other, ok := event.OtherVersion(); ok {
 		return h.otherVersion(ctx, log, other, body)
 	}
-	if event.Type != webhook.RunProcessed && event.Type != webhook.RunFailed {
+	if event.Type == webhook.StepRunProcessed {
+		log.InfoContext(ctx, "ignored", "reason", "a step says nothing of the workflow's whole run")
+		return nil
+	}
+	if !stored(event.Type) {
 		return h.unknownType(ctx, log, event, body)
 	}
 	var result recorder.Result
@@ -238,7 +242,7 @@ func (h *Handler) ours(ctx context.Context, event *webhook.Event) (documentID st
 		return tag.DocumentID, nil
 	}
 	var id string
-	if json.Unmarshal(payload.ID, &id) != nil || !strings.HasPrefix(id, runPrefix) {
+	if json.Unmarshal(payload.ID, &id) != nil || !strings.HasPrefix(id, runPrefix) && !document.IsWorkflowRun(id) {
 		return "", nil
 	}
 	rec, err := h.ledger.ByRun(ctx, id)
@@ -251,8 +255,8 @@ func (h *Handler) ours(ctx context.Context, event *webhook.Event) (documentID st
 	return rec.DocumentID, nil
 }
 
-// runPrefix is how the ids of processor runs begin. Other things that deliveries are about are
-// not looked up.
+// runPrefix is how the ids of processor runs begin. Other things that deliveries are about, but
+// for runs of workflows, are not looked up.
 const runPrefix = "dpr_"
 
 // documentIDs finds ids of documents in a text that can't be read otherwise.
@@ -282,12 +286,38 @@ func (h *Handler) unreadable(ctx context.Context, log *slog.Logger, body []byte,
 // clip bounds what a sender can put into a log line: CloudWatch cuts those that are too long.
 func clip(s string) string { return s[:min(len(s), 256)] }
 
+// stored reports whether events of this type say what became of a run.
+func stored(eventType string) bool {
+	return eventType == webhook.RunProcessed || eventType == webhook.RunFailed || ofWorkflow(eventType)
+}
+
+// ofWorkflow reports whether events of this type say what became of a whole run of a workflow.
+func ofWorkflow(eventType string) bool {
+	switch eventType {
+	case webhook.WorkflowRunCompleted, webhook.WorkflowRunFailed, webhook.WorkflowRunNeedsReview, webhook.WorkflowRunRejected:
+		return true
+	}
+	return false
+}
+
+// runIn is the run that the delivery has in it, of either kind.
+func runIn(event *webhook.Event) (*extend.Run, error) {
+	if !ofWorkflow(event.Type) {
+		return event.Run()
+	}
+	run, err := event.WorkflowRun()
+	if err != nil {
+		return nil, err
+	}
+	return run.AsRun()
+}
+
 // run is the run that the delivery is about. Where the delivery only points to it,
 // Extend is asked instead: the signature does not cover what is behind the link.
 func (h *Handler) run(ctx context.Context, event *webhook.Event) (run *extend.Run, err error) {
 	p, ok := event.Pointer()
 	if !ok {
-		if run, err = event.Run(); err != nil {
+		if run, err = runIn(event); err != nil {
 			err = fmt.Errorf("%w: %v", webhook.ErrMalformed, err)
 		}
 		return run, err

@@ -22,6 +22,7 @@ import (
 	"extend-intake/shared/ledger"
 	"extend-intake/shared/queue"
 	"extend-intake/shared/recorder"
+	"extend-intake/shared/target"
 )
 
 // AnswerTimeout is how long a delivery takes at most. It is answered before the function,
@@ -88,7 +89,7 @@ func NewHandler(cfg Config, p Parts) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	runs := paced{client.Runs, rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), burst)}
+	runs := paced{target.Runs{Client: client}, rate.NewLimiter(rate.Limit(cfg.RequestsPerSecond), burst)}
 	rec, err := recorder.New(recorder.Parts{Stack: cfg.Stack, TagKeys: p.TagKeys, Ledger: p.Ledger, Runs: runs, Put: p.Put, Requeue: p.Requeue})
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Route says which uploads are read, and by which processor. [ParseRoutes] reads
+// Route says which uploads are read, and by which processor or workflow. [ParseRoutes] reads
 // Routes; the zero Route takes every key.
 type Route struct {
 	// Name is shown in the table, in logs and in events.
@@ -24,8 +24,9 @@ type Route struct {
 	// whole key must match. Where it can in several ways, each wildcard from left
 	// to right takes the fewest characters with which the rest still matches.
 	Pattern string
-	// ProcessorID is a dp_… id of Extend; Version is "latest", "draft" or a
-	// published number such as "2.1".
+	// ProcessorID is a dp_… id of Extend, or a workflow_… id where the Route names a
+	// workflow; Version is "latest", "draft" or a published number such as "2.1", or
+	// "3" of a workflow.
 	ProcessorID, Version string
 	// Priority is from 1 to 100, where the lower runs first, or 0 for Extend's
 	// default, which is 50.

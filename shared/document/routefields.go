@@ -29,6 +29,7 @@ var routeFields = []struct {
 	{"suffix", (*routeReader).suffix},
 	{"pattern", (*routeReader).pattern}, // after prefix and suffix: it looks at all three
 	{"processor", (*routeReader).processor},
+	{"workflow", (*routeReader).workflow}, // after processor: exactly one of the two is given
 	{"version", (*routeReader).version},
 	{"priority", (*routeReader).priority},
 	{"usageTags", (*routeReader).usageTags}, // after pattern: they may hold its variables
@@ -45,6 +46,8 @@ type routeReader struct {
 	steps []step
 	// badKeys: prefix, suffix and pattern don't say which keys are meant.
 	badKeys bool
+	// hasProcessor, hasWorkflow: the route gives one.
+	hasProcessor, hasWorkflow bool
 }
 
 // parseRoute reads one element of the routes.
@@ -143,9 +146,9 @@ func (r *routeReader) pattern(raw json.RawMessage) {
 
 func (r *routeReader) processor(raw json.RawMessage) {
 	if raw == nil {
-		r.errorf("processor is missing; give its id at Extend, which begins with dp_")
-		return
+		return // see workflow
 	}
+	r.hasProcessor = true
 	id, ok := r.text("processor", raw)
 	if !ok {
 		return
@@ -162,7 +165,9 @@ func (r *routeReader) version(raw json.RawMessage) {
 	if !ok {
 		return
 	}
-	if version != "latest" && version != "draft" && !versionNumber(version) {
+	if r.hasWorkflow {
+		r.workflowVersion(version)
+	} else if version != "latest" && version != "draft" && !versionNumber(version) {
 		r.errorf("version %s must be latest, draft, or a number such as 2.1", quote(version))
 	}
 	r.route.Version = version
@@ -214,6 +219,10 @@ func (r *routeReader) usageTag(tag string) {
 
 func (r *routeReader) config(raw json.RawMessage) {
 	if raw == nil {
+		return
+	}
+	if r.hasWorkflow {
+		r.errorf("config stands beside a workflow, whose runs take none; set it in the workflow at Extend")
 		return
 	}
 	config, repeated, ok := object(raw)

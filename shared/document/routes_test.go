@@ -49,7 +49,7 @@ func TestParseRoutesErrors(t *testing.T) {
 		}
 		return route + fields + "}]"
 	}
-	const fields = "name, prefix, suffix, pattern, processor, version, priority, usageTags, config"
+	const fields = "name, prefix, suffix, pattern, processor, workflow, version, priority, usageTags, config"
 	tests := []struct{ name, text, want string }{
 		{"too long", strings.Repeat(" ", 2401), `routes: 2401 bytes are too many, a function's environment takes 2400; shorten names and configs`},
 		{"not JSON", `[{"name":"a",}]`, `routes: not JSON after 13 bytes: invalid character '}' looking for beginning of object key string; check quotes, commas and brackets`},
@@ -62,7 +62,7 @@ func TestParseRoutesErrors(t *testing.T) {
 		{"route is no object", `["a"]`, `route 1: "a" must be an object such as {"name":"invoices","prefix":"invoices/","processor":"dp_…"}`},
 		{"all is missing", `[{}]`, `route 1: name is missing; give one, such as invoices
 route 1: prefix, suffix and pattern are all missing; give one (a route for everything is the parameter ProcessorId)
-route 1: processor is missing; give its id at Extend, which begins with dp_`},
+route 1: processor and workflow are both missing; give the id of one at Extend, which begins with dp_ or workflow_`},
 		{"name of other characters", `[{"name":"in voices","prefix":"a","processor":"dp_a"}]`, `route 1: name "in voices" must be 1 to 40 letters, digits, _ or -`},
 		{"name is long", `[{"name":"` + strings.Repeat("n", 41) + `","prefix":"a","processor":"dp_a"}]`, `route 1: name "` + strings.Repeat("n", 41) + `" must be 1 to 40 letters, digits, _ or -`},
 		{"name is reserved", `[{"name":"default","prefix":"a","processor":"dp_a"}]`, `route 1: name "default" is that of the route which the parameter ProcessorId makes; choose another`},
@@ -104,6 +104,13 @@ route "a": usageTags: "{b}-{c}-{}" needs a variable "{}", which is not in the ro
 		{"config without a type", with(`"config":{"Type":"EXTRACT"}`), `route "a": config has no type; give the processor's, EXTRACT, CLASSIFY or SPLITTER`},
 		{"config of an unknown type", with(`"config":{"type":"PARSE"}`), `route "a": config's type "PARSE" must be the processor's, EXTRACT, CLASSIFY or SPLITTER`},
 		{"config with two types", with(`"config":{"type":"EXTRACT","type":"CLASSIFY"}`), `route "a": config has the field "type" more than once; keep one`},
+		{"a processor and a workflow", `[{"name":"a","prefix":"a","processor":"dp_a","workflow":"workflow_a"}]`, `route "a": workflow "workflow_a" stands beside a processor; give one of the two`},
+		{"a processor as a workflow", `[{"name":"a","prefix":"a","workflow":"dp_a"}]`, `route "a": workflow "dp_a" must be workflow_ and then letters, digits, _ or -, and no run's id`},
+		{"a run as a workflow", `[{"name":"a","prefix":"a","workflow":"workflow_run_a"}]`, `route "a": workflow "workflow_run_a" must be workflow_ and then letters, digits, _ or -, and no run's id`},
+		{"a workflow as a processor", `[{"name":"a","prefix":"a","processor":"workflow_a"}]`, `route "a": processor "workflow_a" must be dp_ and then letters, digits, _ or -`},
+		{"a workflow is no text", `[{"name":"a","prefix":"a","workflow":1}]`, `route "a": workflow 1 must be text in double quotes`},
+		{"a workflow's version and config", `[{"name":"a","prefix":"a","workflow":"workflow_a","version":"2.1","config":{"type":"EXTRACT"}}]`, `route "a": version "2.1" of a workflow must be latest, draft, or a whole number such as 3
+route "a": config stands beside a workflow, whose runs take none; set it in the workflow at Extend`},
 		{"overlap, and errors elsewhere", `[{"name":"a","prefix":"in/","processor":"x"},{"name":"b","pattern":"{x}/a/*.pdf","processor":"dp_b"},{"name":"c d","suffix":"f","processor":"dp_c"}]`,
 			`route "a": processor "x" must be dp_ and then letters, digits, _ or -
 route 3: name "c d" must be 1 to 40 letters, digits, _ or -

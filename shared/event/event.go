@@ -30,12 +30,17 @@ import (
 // Source is the source of every event.
 const Source = "extend-intake"
 
-// The detail types, one for each state in which a document can end.
+// The detail types, one for each state that consumers are told of.
 const (
 	Processed = "Document Processed"
 	Failed    = "Document Failed"
 	Cancelled = "Document Cancelled"
 	Refused   = "Document Refused"
+
+	// NeedsReview: a person is asked at Extend. A later revision says what came of it.
+	NeedsReview = "Document Needs Review"
+	// Rejected: that person has rejected the document.
+	Rejected = "Document Rejected"
 )
 
 // SchemaVersion is the version of the contract. New optional fields don't change it.

@@ -201,10 +201,16 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		return write(Search)
 
 	case RunEnded:
+		if rec.madeByStep(f) {
+			return unchanged(Unchanged)
+		}
+		if f.State == NeedsReview && rec.State == NeedsReview && rec.RunID == f.RunID {
+			return r.Decide(rec, StillRunning{RunID: f.RunID}, now)
+		}
 		return r.runEnded(rec, &next, f, now)
 
 	case RunMissing:
-		if rec.State != Processing || rec.RunID != f.RunID {
+		if !rec.underWay() || rec.RunID != f.RunID {
 			return unchanged(Unchanged)
 		}
 		if rec.MissingSince.IsZero() {
@@ -220,14 +226,14 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		return write(Stored)
 
 	case CheckStarted:
-		if rec.State != Processing || rec.RunID != f.RunID {
+		if !rec.underWay() || rec.RunID != f.RunID {
 			return unchanged(Unchanged)
 		}
 		next.NextCheckAt = now.Add(r.checkInterval(rec, now))
 		return write(Stored)
 
 	case StillRunning:
-		if rec.State != Processing || rec.RunID != f.RunID || rec.FailedChecks == 0 && rec.MissingSince.IsZero() && rec.PendingDigest == "" {
+		if !rec.underWay() || rec.RunID != f.RunID || rec.FailedChecks == 0 && rec.MissingSince.IsZero() && rec.PendingDigest == "" {
 			return unchanged(Unchanged)
 		}
 		next.FailedChecks, next.MissingSince, next.Reason, next.UnreadableLocation = 0, time.Time{}, "", ""
@@ -235,7 +241,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		return write(Stored)
 
 	case CheckFailed:
-		if rec.State != Processing || f.RunID != "" && rec.RunID != f.RunID {
+		if !rec.underWay() || f.RunID != "" && rec.RunID != f.RunID {
 			return unchanged(Unchanged)
 		}
 		if f.RunID != "" {
@@ -290,7 +296,7 @@ func (r Rules) Decide(rec *Record, f Fact, now time.Time) (Decision, error) {
 		return write(Stored)
 
 	case Requeued:
-		if rec.State.Terminal() || rec.State == Processing {
+		if rec.State.Terminal() || rec.underWay() {
 			return unchanged(Unchanged)
 		}
 		next.NextCheckAt = now.Add(r.checkInterval(rec, now))
@@ -364,6 +370,8 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 			switch {
 			case rec.State == f.State && rec.Digest == f.Digest:
 				return unchanged(Unchanged)
+			case f.State == NeedsReview && !rec.ours():
+				return unchanged(Unchanged) // it is late: the review is over
 			case !(f.Fetched && f.AsOf == rec.Version) && !rec.ours():
 				return unchanged(Confirm)
 			case rec.newerThan(f) && !rec.ours() && now.Sub(rec.FinishedAt) < r.ConfirmWindow:
@@ -398,7 +406,7 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 		next.PendingDigest, next.PendingSince = f.Digest, now
 		return write(Later)
 	}
-	if f.State == Failed && Transient(f.FailureReason) && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
+	if f.State == Failed && Transient(f.FailureReason) && !f.Partial && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
 		next.setResult(f, now)
 		next.Revision = rec.Revision // consumers do not see a failure that is retried
 		next.startAttempt("retry after "+f.FailureReason, now)

@@ -37,6 +37,10 @@ func at(s State, edit ...func(*Record)) *Record {
 		r.UnconfirmedSince = t0
 	case Processing:
 		r.RunID = "dpr_1"
+	case NeedsReview:
+		r.RunID, r.FinishedAt, r.Revision = "dpr_1", t0, 1
+	case Rejected:
+		r.RunID, r.Digest, r.FailureReason, r.Revision = "dpr_1", "r1", "REJECTED", 1
 	case Processed:
 		r.RunID, r.Digest, r.OutputRunID, r.Revision = "dpr_1", "d1", "dpr_1", 1
 	case Failed:
@@ -160,6 +164,30 @@ func missing(after time.Duration) func(*Record) {
 func refused(own bool) NotAccepted {
 	return NotAccepted{ClaimNumber: 1, Reason: "403", Failure: &Failure{Own: own, Code: "NOT_THE_API", Message: "a firewall"}}
 }
+
+// ofWorkflow is a record of a document that a workflow was to read.
+func ofWorkflow(r *Record) {
+	r.ProcessorID = "workflow_1"
+	if r.RunID != "" {
+		r.RunID = "workflow_run_1"
+	}
+	if r.OutputRunID != "" {
+		r.OutputRunID = "workflow_run_1"
+	}
+}
+
+// workflowRun is news of its run.
+func workflowRun(s State, digest string) RunEnded {
+	f := RunEnded{Source: src, Signed: true, Attempt: 1, RunID: "workflow_run_1", ProcessorID: "workflow_1", State: s, Digest: digest, Type: "WORKFLOW"}
+	if s == Processed {
+		f.Output = output(`{"outputs":[],"stepRuns":[]}`)
+	}
+	return f
+}
+
+func partial(o RunEnded) RunEnded { o.Partial = true; return o }
+
+func because(reason string, o RunEnded) RunEnded { o.FailureReason = reason; return o }
 
 func reason(want string) func(*testing.T, *Record) {
 	return func(t *testing.T, r *Record) {
@@ -675,6 +703,71 @@ func TestDecide(t *testing.T) {
 		{name: "announce, but it is under way", rec: at(Waiting, second), fact: Announce{Revision: 1}, verdict: Unchanged},
 		{name: "announce, but nobody is told of it", rec: at(Skipped), fact: Announce{Revision: 0}, verdict: Unchanged},
 
+		// Workflows.
+		{name: "a person is asked", rec: at(Processing, ofWorkflow), fact: workflowRun(NeedsReview, "n1"), verdict: Stored, state: NeedsReview, also: func(t *testing.T, r *Record) {
+			if r.Revision != 1 || r.Type != "WORKFLOW" || r.OutputRunID != "" || !r.FinishedAt.Equal(t0.Add(time.Second)) {
+				t.Errorf("%+v", r)
+			}
+			nextCheck(time.Second+time.Hour)(t, r)
+		}},
+		{name: "a person is asked before the POST is answered", rec: at(Submitting, ofWorkflow, tagSigned), fact: workflowRun(NeedsReview, "n1"), verdict: Stored, state: NeedsReview},
+		{name: "a person is asked, whose POST had no answer", rec: at(Unconfirmed, ofWorkflow, tagSigned), fact: workflowRun(NeedsReview, "n1"), verdict: Stored, state: NeedsReview},
+		{name: "a person is asked about a run that is not signed", rec: at(Submitting, ofWorkflow, tagSigned), fact: unsigned(workflowRun(NeedsReview, "n1")), verdict: TagMismatch, state: Submitting},
+		{name: "a person is asked about another workflow's run", rec: at(Submitting, ofWorkflow, tagSigned), fact: by("workflow_2", workflowRun(NeedsReview, "n1")), verdict: TagMismatch, state: Submitting},
+		{name: "a workflow's run has the tag of a processor's document", rec: at(Submitting, tagSigned, func(r *Record) { r.ProcessorID = "dp_1" }), fact: workflowRun(Processed, "d1"), verdict: TagMismatch, state: Submitting},
+		{name: "a person is asked about a second run", rec: at(Processing, ofWorkflow), fact: func() Fact { f := workflowRun(NeedsReview, "n1"); f.RunID = "workflow_run_2"; return f }(), verdict: DuplicateRun, state: Processing},
+		{name: "a person is asked about a second run of an earlier attempt", rec: at(Processing, ofWorkflow, second), fact: func() Fact { f := workflowRun(NeedsReview, "n1"); f.RunID = "workflow_run_0"; return f }(), verdict: DuplicateRun, state: Processing},
+		{name: "a person is asked, no record", fact: workflowRun(NeedsReview, "n1"), verdict: Stored, state: NeedsReview, also: nextCheck(time.Second + time.Hour)},
+		{name: "a person is asked, no record and no signature", fact: unsigned(workflowRun(NeedsReview, "n1")), verdict: TagMismatch},
+		{name: "a person is asked, again", rec: at(NeedsReview, ofWorkflow), fact: workflowRun(NeedsReview, "n2"), verdict: Unchanged},
+		{name: "a person is asked still, after questions in vain", rec: at(NeedsReview, ofWorkflow, failing(3, time.Hour), missing(0)), fact: confirmed(workflowRun(NeedsReview, "n1")), verdict: Stored, state: NeedsReview, also: func(t *testing.T, r *Record) {
+			if r.FailedChecks != 0 || !r.MissingSince.IsZero() || r.Revision != 1 {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "a person was asked: processed since", rec: at(Processed, ofWorkflow), fact: workflowRun(NeedsReview, "n1"), verdict: Unchanged},
+		{name: "a person was asked: rejected since", rec: at(Rejected, ofWorkflow), fact: workflowRun(NeedsReview, "n1"), verdict: Unchanged},
+		{name: "a person was asked: Extend shows it though it is rejected", rec: at(Rejected, ofWorkflow), fact: confirmed(workflowRun(NeedsReview, "n1")), verdict: Unchanged},
+		{name: "a person is asked about a run that was given up", rec: at(Failed, ofWorkflow, func(r *Record) { r.FailureReason, r.Digest = NoAnswer, "" }), fact: workflowRun(NeedsReview, "n1"), verdict: Stored, state: NeedsReview},
+		{name: "approved", rec: at(NeedsReview, ofWorkflow), fact: workflowRun(Processed, "d1"), verdict: Stored, state: Processed, also: func(t *testing.T, r *Record) {
+			if r.Revision != 2 || r.OutputRunID != "workflow_run_1" || !r.NextCheckAt.IsZero() {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "rejected", rec: at(NeedsReview, ofWorkflow), fact: because("REJECTED", workflowRun(Rejected, "r1")), verdict: Stored, state: Rejected, also: func(t *testing.T, r *Record) {
+			if r.Revision != 2 || r.FailureReason != "REJECTED" || !r.NextCheckAt.IsZero() {
+				t.Errorf("%+v", r)
+			}
+		}},
+		{name: "rejected before the question is heard", rec: at(Processing, ofWorkflow), fact: workflowRun(Rejected, "r1"), verdict: Stored, state: Rejected},
+		{name: "rejected, again", rec: at(Rejected, ofWorkflow), fact: workflowRun(Rejected, "r1"), verdict: Unchanged},
+		{name: "rejected, and approved later", rec: at(Rejected, ofWorkflow), fact: workflowRun(Processed, "d1"), verdict: Confirm},
+		{name: "rejected, and approved later, confirmed", rec: at(Rejected, ofWorkflow), fact: confirmed(workflowRun(Processed, "d1")), verdict: Stored, state: Processed},
+		{name: "approved, and rejected later, confirmed", rec: at(Processed, ofWorkflow), fact: confirmed(workflowRun(Rejected, "r1")), verdict: Later},
+		{name: "approved, and rejected later, confirmed after the window", rec: at(Processed, ofWorkflow), fact: confirmed(workflowRun(Rejected, "r1")), now: windowOver, verdict: Stored, state: Rejected},
+		{name: "claim while a person is asked", rec: at(NeedsReview, ofWorkflow), fact: claim, verdict: NothingToDo},
+		{name: "claim by a later creation of what a person has rejected", rec: at(Rejected, ofWorkflow), fact: again, verdict: Claimed, state: Submitting},
+		{name: "requeued while a person is asked", rec: at(NeedsReview, ofWorkflow), fact: Requeued{}, verdict: Unchanged},
+		{name: "reprocess while a person is asked", rec: at(NeedsReview, ofWorkflow), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Unchanged},
+		{name: "reprocess, rejected before", rec: at(Rejected, ofWorkflow), fact: Reprocess{Bucket: "in", Attempt: 2}, verdict: Resubmit, state: Waiting},
+		{name: "the first check while a person is asked", rec: at(NeedsReview, ofWorkflow), fact: CheckStarted{RunID: "workflow_run_1"}, verdict: Stored, state: NeedsReview, also: nextCheck(time.Second + time.Hour)},
+		{name: "a check after days of review", rec: at(NeedsReview, ofWorkflow), fact: CheckStarted{RunID: "workflow_run_1"}, now: t0.Add(72 * time.Hour), verdict: Stored, state: NeedsReview, also: nextCheck(78 * time.Hour)},
+		{name: "processing goes on after the review", rec: at(NeedsReview, ofWorkflow), fact: StillRunning{RunID: "workflow_run_1"}, verdict: Unchanged},
+		{name: "deleted while a person is asked, heard once", rec: at(NeedsReview, ofWorkflow), fact: RunMissing{RunID: "workflow_run_1"}, now: t0.Add(7 * time.Hour), verdict: Stored, state: NeedsReview},
+		{name: "deleted while a person is asked, heard twice", rec: at(NeedsReview, ofWorkflow, missing(time.Hour)), fact: RunMissing{RunID: "workflow_run_1"}, now: t0.Add(7 * time.Hour), verdict: Stored, state: Cancelled},
+		{name: "no answer for a week of review", rec: at(NeedsReview, ofWorkflow, failing(29, 7*24*time.Hour)), fact: CheckFailed{RunID: "workflow_run_1", Reason: "500"}, verdict: Stored, state: Failed},
+		{name: "a step's run", rec: at(Processing, ofWorkflow), fact: by("dp_1", processed("dpr_9", "d1")), verdict: Unchanged},
+		{name: "a step's run, while a person is asked", rec: at(NeedsReview, ofWorkflow), fact: by("dp_1", processed("dpr_9", "d1")), verdict: Unchanged},
+		{name: "a step's run before the POST is answered", rec: at(Submitting, ofWorkflow), fact: by("dp_1", processed("dpr_9", "d1")), verdict: Unchanged},
+		{name: "a step's run of an earlier attempt", rec: at(Processing, func(r *Record) {
+			second(r)
+			r.Runs[0].RunID = "workflow_run_0"
+		}), fact: by("dp_1", processed("dpr_9", "d1")), verdict: Unchanged},
+		{name: "a processor's run of an attempt before there was a workflow", rec: at(Processing, ofWorkflow, second), fact: processed("dpr_0", "d1"), verdict: EarlierAttempt, state: Processing},
+		{name: "a workflow fails before anything is read", rec: at(Processing, ofWorkflow), fact: because("DOCUMENT_PROCESSOR_ERROR", workflowRun(Failed, "f1")), verdict: Resubmit, state: Waiting},
+		{name: "a workflow fails after something is read", rec: at(Processing, ofWorkflow), fact: partial(because("DOCUMENT_PROCESSOR_ERROR", workflowRun(Failed, "f1"))), verdict: Stored, state: Failed, also: firstAttempt(1)},
+		{name: "a workflow fails for good", rec: at(Processing, ofWorkflow), fact: because("INVALID_WORKFLOW", workflowRun(Failed, "f1")), verdict: Stored, state: Failed, also: firstAttempt(1)},
+
 		// No record.
 		{name: "accepted, no record", fact: Accepted{Attempt: 1, RunID: "dpr_1"}, verdict: Unchanged},
 		{name: "still running, no record", fact: StillRunning{RunID: "dpr_1"}, verdict: Unchanged},
@@ -775,8 +868,8 @@ func TestLongTextsAndManyRunsFit(t *testing.T) {
 func TestTransient(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[string]bool{
-		"INTERNAL_ERROR": true, "PARSING_ERROR": true, "PRE_PROCESSING_FAILURE": true, "POST_PROCESSING_FAILURE": true, "FAILED_TO_PROCESS_FILE": true,
-		"ABORTED": false, "INVALID_PROCESSOR": false, "INVALID_CONFIGURATION": false, "OUT_OF_CREDITS": false, "": false, "SOMETHING_NEW": false,
+		"DOCUMENT_PROCESSOR_ERROR": true, "INTERNAL_ERROR": true, "PARSING_ERROR": true, "PRE_PROCESSING_FAILURE": true, "POST_PROCESSING_FAILURE": true, "FAILED_TO_PROCESS_FILE": true,
+		"ABORTED": false, "INVALID_WORKFLOW": false, "REJECTED": false, "INVALID_PROCESSOR": false, "INVALID_CONFIGURATION": false, "OUT_OF_CREDITS": false, "": false, "SOMETHING_NEW": false,
 	} {
 		if Transient(reason) != want {
 			t.Errorf("Transient(%q) = %v", reason, !want)

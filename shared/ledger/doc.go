@@ -15,6 +15,8 @@
 //	   ▲                └──outcome unknown──▶ UNCONFIRMED ──found──▶ PROCESSING
 //	   └──────not found in the confirm window───┘
 //
+// A workflow's run can wait for a person before it ends: NEEDS_REVIEW. One end more is REJECTED.
+//
 // [Ledger.Apply] reads, decides and writes on condition that nothing has changed
 // since; if something has, it decides anew on what is there now:
 //

@@ -75,7 +75,8 @@ type SearchFailed struct {
 	Code, Message string
 }
 
-// RunEnded: a run has ended. It comes from a verified delivery or from our own GET.
+// RunEnded: a run has ended, or it has come to a person's review. It comes from a verified
+// delivery or from our own GET.
 type RunEnded struct {
 	// Source is what the run's tag says; empty for a run without one, and where the tag
 	// names another object than its document's.
@@ -90,7 +91,7 @@ type RunEnded struct {
 	Attempt       int
 	RunID, RunURL string
 	ProcessorID   string
-	// State is Processed, Failed or Cancelled.
+	// State is Processed, Failed, Cancelled or Rejected; or NeedsReview, and then it goes on.
 	State                         State
 	Type                          string
 	Reviewed, Edited              bool
@@ -103,6 +104,9 @@ type RunEnded struct {
 	Delivery string
 	// Empty: it is PROCESSED, and says no result.
 	Empty bool
+	// Partial: it is FAILED, and some of the workflow's processors have a result, which another
+	// run would pay for again.
+	Partial bool
 	// Fetched says that we asked Extend for the run, after the record had the version
 	// AsOf (0: there was none). Else it came by itself. A run has no time of its last
 	// change, so a content replaces another only if Extend was asked after the other

@@ -15,7 +15,7 @@ import (
 // State is how far a document has come.
 type State string
 
-// The states. The first four are on the way, the last four are final for the
+// The states. The first five are on the way, the others are final for the
 // attempt.
 const (
 	// Waiting: Extend surely has not taken it. Reason says why.
@@ -26,6 +26,8 @@ const (
 	Unconfirmed State = "UNCONFIRMED"
 	// Processing: Extend took it; RunID is known.
 	Processing State = "PROCESSING"
+	// NeedsReview: the run of a workflow waits for a person at Extend. Consumers are told.
+	NeedsReview State = "NEEDS_REVIEW"
 
 	// Processed: Extend read it; the output is stored.
 	Processed State = "PROCESSED"
@@ -33,6 +35,8 @@ const (
 	Failed State = "FAILED"
 	// Cancelled: the run was cancelled or deleted at Extend.
 	Cancelled State = "CANCELLED"
+	// Rejected: a person has rejected it in a review; FailureMessage is the note.
+	Rejected State = "REJECTED"
 	// Skipped: it is not read, on purpose: FailureReason says why. Consumers are not told.
 	Skipped State = "SKIPPED"
 	// Refused: Extend refused the POST for good; FailureReason is its code,
@@ -40,11 +44,14 @@ const (
 	Refused State = "REFUSED"
 )
 
-var states = []State{Waiting, Submitting, Unconfirmed, Processing, Processed, Failed, Cancelled, Refused, Skipped}
+var states = []State{Waiting, Submitting, Unconfirmed, Processing, NeedsReview, Processed, Failed, Cancelled, Rejected, Refused, Skipped}
+
+// underWay reports whether the document has a run that has not ended.
+func (rec *Record) underWay() bool { return rec.State == Processing || rec.State == NeedsReview }
 
 // Terminal reports whether nothing more will happen by itself.
 func (s State) Terminal() bool {
-	return s == Processed || s == Failed || s == Cancelled || s == Refused || s == Skipped
+	return s == Processed || s == Failed || s == Cancelled || s == Rejected || s == Refused || s == Skipped
 }
 
 // Record is what the ledger knows of a document. Its field tags are the table's
@@ -90,7 +97,7 @@ type Record struct {
 	TagSigned bool `dynamodbav:"tagSigned,omitempty"`
 	// NextCheckAt is when somebody must see to a document that has not ended.
 	NextCheckAt time.Time `dynamodbav:"nextCheckAt,omitempty"`
-	// FinishedAt is when it came to its terminal state.
+	// FinishedAt is when it came to its terminal state, or when the person's review began.
 	FinishedAt time.Time `dynamodbav:"finishedAt,omitempty"`
 	// Reason says why the document is WAITING.
 	Reason string `dynamodbav:"reason,omitempty"`
@@ -250,7 +257,7 @@ func (r *Record) check() error {
 		problem = "leaseUntil is missing"
 	case r.State == Unconfirmed && r.UnconfirmedSince.IsZero():
 		problem = "unconfirmedSince is missing"
-	case (r.State == Processing || r.State == Processed) && r.RunID == "":
+	case (r.State == Processing || r.State == NeedsReview || r.State == Processed) && r.RunID == "":
 		problem = "runId is missing"
 	default:
 		return nil

@@ -51,13 +51,20 @@ func failureWait(n int) time.Duration {
 // maxCheckInterval bounds the time between two checks of one document.
 const maxCheckInterval = 6 * time.Hour
 
+// reviewInterval is the least time between two checks of a run that waits for a person.
+const reviewInterval = time.Hour
+
 // checkInterval is the time until the next check: as long as the attempt is old already,
 // which makes ten minutes, twenty, forty … six hours.
 func (r Rules) checkInterval(rec *Record, now time.Time) time.Duration {
-	if rec.SubmittedAt.IsZero() {
-		return r.ReconcileAfter
+	least := r.ReconcileAfter
+	if rec.State == NeedsReview {
+		least = max(least, reviewInterval)
 	}
-	return min(max(now.Sub(rec.SubmittedAt), r.ReconcileAfter), maxCheckInterval)
+	if rec.SubmittedAt.IsZero() {
+		return least
+	}
+	return min(max(now.Sub(rec.SubmittedAt), least), maxCheckInterval)
 }
 
 // Transient reports whether another run of the same file may succeed. These are the reasons
@@ -67,7 +74,8 @@ func (r Rules) checkInterval(rec *Record, now time.Time) time.Duration {
 func Transient(failureReason string) bool {
 	switch failureReason {
 	case "INTERNAL_ERROR", "PARSING_ERROR", "PRE_PROCESSING_FAILURE", "POST_PROCESSING_FAILURE",
-		"FAILED_TO_PROCESS_FILE": // the link may have been too old: the next attempt has a fresh one
+		"DOCUMENT_PROCESSOR_ERROR", // of a workflow
+		"FAILED_TO_PROCESS_FILE":   // the link may have been too old: the next attempt has a fresh one
 		return true
 	}
 	return false

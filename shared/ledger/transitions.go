@@ -30,10 +30,23 @@ func (rec *Record) unsigned(attempt int) bool {
 	return sent && attempt == rec.Attempt && rec.RunID == "" && !rec.TagSigned
 }
 
-// OtherProcessor reports whether a run was made by another processor than the one that the
-// document was sent to. What is not written as the API's ids are says nothing.
+// OtherProcessor reports whether a run was made by another processor or workflow than the one
+// that the document was sent to. What is not written as the API's ids are says nothing.
 func (rec *Record) OtherProcessor(id string) bool {
-	return id != rec.ProcessorID && strings.HasPrefix(id, "dp_") && strings.HasPrefix(rec.ProcessorID, "dp_")
+	known := func(id string) bool { return strings.HasPrefix(id, "dp_") || document.IsWorkflow(id) }
+	return id != rec.ProcessorID && known(id) && known(rec.ProcessorID)
+}
+
+// madeByStep reports whether a run is one of a processor that a workflow's run of the document
+// went through. It can have the same tag and file, and says nothing of the whole.
+func (rec *Record) madeByStep(f RunEnded) bool {
+	switch {
+	case document.IsWorkflowRun(f.RunID), rec.RunID == f.RunID, rec.hasPastRun(f.RunID):
+		return false
+	case f.Attempt == rec.Attempt:
+		return document.IsWorkflow(rec.ProcessorID)
+	}
+	return slices.ContainsFunc(rec.Runs, func(n PastRun) bool { return n.Attempt == f.Attempt && document.IsWorkflowRun(n.RunID) })
 }
 
 // noteMismatch keeps a run that is another's under Runs, once; of many such runs the first.
@@ -191,7 +204,7 @@ func (rec *Record) setRun(runID, url string, now time.Time) {
 	}
 }
 
-// end makes the record terminal: a change that a consumer sees.
+// end gives the record a state that a consumer sees: a terminal one, or NeedsReview.
 func (rec *Record) end(s State, now time.Time) {
 	rec.State, rec.NextCheckAt, rec.FinishedAt = s, time.Time{}, now
 	rec.Reason, rec.LeaseUntil, rec.UnconfirmedSince = "", time.Time{}, time.Time{}
@@ -263,8 +276,11 @@ func (rec *Record) setResult(f RunEnded, now time.Time) {
 	rec.rememberDigest(f.Delivery)
 	rec.Credits, rec.Digest = f.Credits, f.Digest
 	rec.FailedChecks, rec.UnreadableLocation = 0, ""
-	if f.State == Processed {
+	switch f.State {
+	case Processed:
 		rec.setOutput(f)
+	case NeedsReview:
+		rec.NextCheckAt = now.Add(reviewInterval)
 	}
 }
 

@@ -47,8 +47,10 @@ var (
 	RecoveredByReconcile = Metric{Name: "RecoveredByReconcile", Unit: "Count", Meaning: "Runs that reconcile found had ended, and documents that it sent to the upload queue again. Usually a webhook or a message was lost or late."}
 	Processed            = Metric{Name: "Processed", Unit: "Count", Meaning: "Attempts that ended with an output."}
 	Failed               = Metric{Name: "Failed", Unit: "Count", Meaning: "Attempts that failed at Extend, including those that are retried.",
-		Dimension: "Reason", Values: []string{"ABORTED", "CORRUPT_FILE", "FAILED_TO_PROCESS_FILE", "INTERNAL_ERROR", "INVALID_CONFIGURATION",
-			"INVALID_PROCESSOR", "OUT_OF_CREDITS", "PARSING_ERROR", "POST_PROCESSING_FAILURE", "PRE_PROCESSING_FAILURE"}}
+		Dimension: "Reason", Values: []string{"ABORTED", "CORRUPT_FILE", "DOCUMENT_PROCESSOR_ERROR", "FAILED_TO_PROCESS_FILE", "INTERNAL_ERROR", "INVALID_CONFIGURATION",
+			"INVALID_PROCESSOR", "INVALID_WORKFLOW", "OUT_OF_CREDITS", "PARSING_ERROR", "POST_PROCESSING_FAILURE", "PRE_PROCESSING_FAILURE"}}
+	Rejected        = Metric{Name: "Rejected", Unit: "Count", Meaning: "Attempts whose run a person has rejected in a review at Extend."}
+	NeedsReview     = Metric{Name: "NeedsReview", Unit: "Count", Meaning: "Documents whose run began to wait for a person's review at Extend."}
 	Cancelled       = Metric{Name: "Cancelled", Unit: "Count", Meaning: "Attempts whose run was cancelled or deleted at Extend."}
 	Credits         = Metric{Name: "Credits", Unit: "Count", Meaning: "Credits of the runs whose result was stored, failed ones included, where Extend reports them."}
 	SecondsToOutput = Metric{Name: "SecondsToOutput", Unit: "Seconds", Meaning: "Seconds from the upload to the document's first output in the table."}
@@ -69,7 +71,7 @@ var (
 // All lists the metrics, in the order in which a document meets them.
 var All = []Metric{
 	Submitted, DuplicatesDropped, Skipped, NotRouted, Refused, RateLimited, Unconfirmed, RecoveredBySearch, RecoveredByReconcile,
-	Processed, Failed, Cancelled, Credits, SecondsToOutput,
+	Processed, Failed, Cancelled, NeedsReview, Rejected, Credits, SecondsToOutput,
 	WebhookRejected, AccountPaused, UnexpectedAnswers, Unreadable, TagMismatches, OtherApiVersion, Stalled, DeadLetters, DuplicateRun,
 }
 

@@ -285,6 +285,11 @@ func (result *Result) count(run *extend.Run) {
 		}
 	case rec.State == ledger.Failed:
 		metrics = append(metrics, metric.Failed.For(run.FailureReason).One())
+	case rec.State == ledger.NeedsReview:
+		result.Metrics = append(result.Metrics, metric.NeedsReview.One())
+		return
+	case rec.State == ledger.Rejected:
+		metrics = append(metrics, metric.Rejected.One())
 	case rec.State == ledger.Cancelled:
 		metrics = append(metrics, metric.Cancelled.One())
 	default:
@@ -405,15 +410,15 @@ func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Resul
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{DocumentID: o.id, contradicted: o.contradicted, running: under(run.Status)}
+	result := Result{DocumentID: o.id, contradicted: o.contradicted, running: under(run)}
 	var fact ledger.Fact = ledger.StillRunning{RunID: run.ID}
-	if _, ended := terminal[run.Status]; ended {
-		f, err := runEnded(run, seen)
+	if state, ok := stateOf(run); ok {
+		f, err := runEnded(run, state, seen)
 		if err != nil {
 			return Result{}, err
 		}
 		f.Source, f.Attempt, f.Foreign, f.Signed = o.source, o.attempt, o.unproved, o.signed
-		if !f.Empty { // which is no news
+		if !f.Empty && f.State != ledger.NeedsReview { // neither is a result
 			result.digest = f.Digest
 		}
 		if fact, err = r.place(ctx, o.id, f); err != nil {
@@ -422,7 +427,7 @@ func (r *Recorder) apply(ctx context.Context, run *extend.Run, seen asOf) (Resul
 	} else if !seen.fetched { // a delivery is about what has ended
 		result.Verdict = ledger.Confirm
 		return result, nil
-	} else if !under(run.Status) {
+	} else if !under(run) {
 		return result, &StatusError{RunID: run.ID, Status: run.Status, Body: run.Raw}
 	}
 	d, err := r.Ledger.Apply(ctx, o.id, fact)
@@ -452,10 +457,26 @@ func (r *Recorder) place(ctx context.Context, id string, f ledger.RunEnded) (led
 	return f, nil
 }
 
-var terminal = map[extend.Status]ledger.State{
-	extend.StatusProcessed: ledger.Processed,
-	extend.StatusFailed:    ledger.Failed,
-	extend.StatusCancelled: ledger.Cancelled,
+// states are the ledger's for the statuses of runs that have ended; workflowStates are those
+// that only a workflow's run can have, and the one in which it waits for a person.
+var (
+	states = map[extend.Status]ledger.State{
+		extend.StatusProcessed: ledger.Processed,
+		extend.StatusFailed:    ledger.Failed,
+		extend.StatusCancelled: ledger.Cancelled,
+	}
+	workflowStates = map[extend.Status]ledger.State{
+		extend.StatusRejected:    ledger.Rejected,
+		extend.StatusNeedsReview: ledger.NeedsReview,
+	}
+)
+
+// stateOf is the state that a run brings its document to; ok is false while it is under way.
+func stateOf(run *extend.Run) (state ledger.State, ok bool) {
+	if state, ok = states[run.Status]; !ok && document.IsWorkflowRun(run.ID) {
+		state, ok = workflowStates[run.Status]
+	}
+	return state, ok
 }
 
 // empty reports whether a JSON value is one that says nothing: none, or that of no content.
@@ -495,9 +516,24 @@ func saysNothing(output []byte) bool {
 	return true
 }
 
-// under reports whether a run of this status is under way, as the API's documentation has it.
+// workflowSaysNothing reports whether none of the processors and steps of a workflow has a result:
+// see [extend.WorkflowRun.Result].
+func workflowSaysNothing(output []byte) bool {
+	type part struct{ Output json.RawMessage }
+	var result struct{ Outputs, StepRuns []part }
+	if json.Unmarshal(output, &result) != nil {
+		return true
+	}
+	return !slices.ContainsFunc(slices.Concat(result.Outputs, result.StepRuns), func(p part) bool { return !saysNothing(p.Output) })
+}
+
+// under reports whether a run is under way, as the API's documentation has it.
 // https://docs.extend.ai/2025-04-21/developers/api-reference/processor-endpoints/get-processor-run
-func under(s extend.Status) bool { return s == extend.StatusPending || s == extend.StatusProcessing }
+// https://docs.extend.ai/2025-04-21/developers/api-reference/workflow-endpoints/get-workflow-run
+func under(run *extend.Run) bool {
+	s := run.Status
+	return s == extend.StatusPending || s == extend.StatusProcessing || s == extend.StatusCancelling && document.IsWorkflowRun(run.ID)
+}
 
 // StatusError means that Extend shows a run in a status that nobody knows: it says neither that
 // the run is under way nor how it ended.
@@ -512,22 +548,27 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("run %s has the status %q, which is not one of Extend's documented ones", e.RunID, clean.Text(string(e.Status), 64))
 }
 
-// runEnded is what the ledger has to know of a run that has ended, beside whose it is.
-func runEnded(run *extend.Run, seen asOf) (f ledger.RunEnded, err error) {
+// runEnded is what the ledger has to know of a run that has come to a state, beside whose it is.
+func runEnded(run *extend.Run, state ledger.State, seen asOf) (f ledger.RunEnded, err error) {
 	f = ledger.RunEnded{
 		RunID: run.ID, RunURL: run.URL, ProcessorID: run.ProcessorID,
-		State: terminal[run.Status], Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
+		State: state, Type: string(run.Type), Reviewed: run.Reviewed, Edited: run.Edited,
 		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version, Delivery: seen.delivery,
 	}
 	if run.Usage != nil {
 		f.Credits = run.Usage.Credits.String()
+	}
+	nothing := saysNothing
+	if document.IsWorkflowRun(run.ID) {
+		nothing = workflowSaysNothing
+		f.Partial = f.State == ledger.Failed && !nothing(run.Output)
 	}
 	if f.State == ledger.Processed {
 		text := run.Output
 		if text == nil {
 			text = json.RawMessage("null")
 		}
-		f.Empty = saysNothing(text)
+		f.Empty = nothing(text)
 		if f.Output, err = ledger.NewOutput(text); err != nil {
 			return f, fmt.Errorf("run %s: output: %w", run.ID, err)
 		}

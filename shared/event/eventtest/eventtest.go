@@ -67,7 +67,7 @@ func CheckPublished(source, detailType string, detail []byte) error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	want := map[string]string{"PROCESSED": event.Processed, "FAILED": event.Failed, "CANCELLED": event.Cancelled, "REFUSED": event.Refused}[d.State]
+	want := map[string]string{"PROCESSED": event.Processed, "FAILED": event.Failed, "CANCELLED": event.Cancelled, "REFUSED": event.Refused, "NEEDS_REVIEW": event.NeedsReview, "REJECTED": event.Rejected}[d.State]
 	if source != event.Source || detailType != want {
 		errs = append(errs, fmt.Errorf("source %q, detail-type %q of a %s document", source, detailType, d.State))
 	}
