@@ -351,6 +351,7 @@ func checkDeadLetters(t *testing.T, deadLetters []DeadLetter, reasons ...string)
 func TestWhatIsPublished(t *testing.T) {
 	t.Parallel()
 	reviewed := processed.with(item{"revision": num(2), "recordVersion": num(4), "reviewed": item{"BOOL": true}})
+	review := processing.with(item{"state": str("NEEDS_REVIEW"), "revision": num(1), "finishedAt": str("2026-07-14T09:18:20.104Z"), "runId": str("workflow_run_1")})
 	waitingAgain := processed.with(item{"state": str("WAITING"), "attempt": num(2), "recordVersion": num(4), "runId": nil})
 	for _, c := range []struct {
 		name      string
@@ -369,6 +370,10 @@ func TestWhatIsPublished(t *testing.T) {
 		{"its failure: the old output is still there", waitingAgain, failed.with(item{"revision": num(2), "attempt": num(2), "output": processed["output"], "outputRunId": str("dpr_1")}), "doc_a.2"},
 		{"an unknown attribute", processing, processed.with(item{"colour": str("red"), "ours": item{"SS": []string{"a"}}, "theirs": item{"B": "AAEC"}}), "doc_a.1"},
 		{"an unknown attribute that changes", processed, processed.with(item{"colour": str("red")}), ""},
+		{"one that waits for a review", processing, review, "doc_a.1"},
+		{"a check of one that waits for a review", review, review.with(item{"recordVersion": num(9)}), ""},
+		{"the end of a review", review, processed.with(item{"revision": num(2)}), "doc_a.2"},
+		{"a rejection", review, failed.with(item{"revision": num(2), "state": str("REJECTED"), "failureReason": str("REJECTED")}), "doc_a.2"},
 		{"one that is skipped", processing, skipped, ""},
 		{"one that is skipped, without a record before", nil, skipped, ""},
 		{"one that is skipped, and its revision is changed by hand", skipped, skipped.with(item{"revision": num(3), "attempt": str("one")}), ""},
