@@ -406,7 +406,7 @@ func (r Rules) runEnded(rec, next *Record, f RunEnded, now time.Time) (Decision,
 		next.PendingDigest, next.PendingSince = f.Digest, now
 		return write(Later)
 	}
-	if f.State == Failed && Transient(f.FailureReason) && !f.Partial && next.Attempt < r.MaxAttempts && rec.Bucket != "" && !rec.State.Terminal() {
+	if f.State == Failed && Transient(f.FailureReason) && next.Attempt < r.MaxAttempts && !f.Partial && rec.lateRun() < 0 && rec.Bucket != "" && !rec.State.Terminal() {
 		next.setResult(f, now)
 		next.Revision = rec.Revision // consumers do not see a failure that is retried
 		next.startAttempt("retry after "+f.FailureReason, now)

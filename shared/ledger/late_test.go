@@ -97,3 +97,18 @@ func TestSince(t *testing.T) {
 		}
 	}
 }
+
+// An attempt fails and would be retried, but an earlier run has turned out well since: nothing is
+// paid for once more, and no attempt is counted that was never sent.
+func TestALateResultMakesARetryNeedless(t *testing.T) {
+	t.Parallel()
+	rules := rules
+	rules.MaxAttempts = 3
+	d, err := rules.Decide(at(Processing, late), attempt(2, failed("dpr_1", "INTERNAL_ERROR")), t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := d.Record; d.Verdict != Stored || rec.State != Processed || rec.Attempt != 2 || rec.RunID != "dpr_0" || rec.RunAttempt != 1 || rec.Revision != 1 {
+		t.Errorf("%s, %+v", d.Verdict, rec)
+	}
+}

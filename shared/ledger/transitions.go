@@ -220,6 +220,11 @@ func (rec *Record) endBecause(s State, code, message string, now time.Time) {
 	rec.FailureReason, rec.FailureMessage = cut(code, maxReason), cut(message, maxMessage)
 }
 
+// lateRun is the index in Runs of the run that there is to fall back on, -1 if there is none.
+func (rec *Record) lateRun() int {
+	return slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.Late && n.RunID == rec.OutputRunID })
+}
+
 // fallBack ends a document that came to no output, or whose attempt turned out not to have
 // been sent, by the output of an earlier run, if that turned out well after its attempt had
 // been given up.
@@ -227,7 +232,7 @@ func (rec *Record) fallBack(now time.Time) {
 	if rec.State != Waiting && !rec.State.Terminal() || rec.State == Processed || rec.State == Skipped || rec.OutputRunID == rec.RunID {
 		return
 	}
-	i := slices.IndexFunc(rec.Runs, func(n PastRun) bool { return n.Late && n.RunID == rec.OutputRunID })
+	i := rec.lateRun()
 	if i < 0 {
 		return
 	}
