@@ -110,6 +110,8 @@ type Fate struct {
 
 	// FailureReason and FailureMessage are those of EndFailed; "" takes INTERNAL_ERROR.
 	FailureReason, FailureMessage string
+	// FailAfter is how many of a workflow's processors have a result by EndFailed.
+	FailAfter int
 
 	// ReadLag is for how long, after the run was made and after each later
 	// change of it, GET shows ReadView; the zero ReadView means ViewBefore.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/hmac"
+	"encoding/json"
 	"io"
 	"net/http"
 	"slices"
@@ -191,7 +192,14 @@ func (x *exchange) call() Call {
 		c.FileName = s.fileName(x.id)
 	default:
 		fields, _ := members(x.body)
-		file, _ := members(fields["file"])
+		raw := fields["file"]
+		if x.route == RouteCreateWorkflowRuns { // the first of its files
+			var files []json.RawMessage
+			if _ = json.Unmarshal(fields["files"], &files); len(files) > 0 {
+				raw = files[0]
+			}
+		}
+		file, _ := members(raw)
 		c.FileName, c.FileURL = textField(file, "fileName"), textField(file, "fileUrl")
 	}
 	return c

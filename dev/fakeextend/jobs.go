@@ -73,9 +73,21 @@ type JobInfo struct {
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	Deleted        bool
+	Other          bool // made by [Server.AddRun]
 	FailureReason  string
 	FailureMessage string
+	RejectionNote  string
+	FetchedSHA256  string    // as in [RunInfo]
+	Outputs        []RunInfo // of a workflow run: its processors' runs
+	Steps          []StepInfo
 	Deliveries     []DeliveryInfo
+}
+
+// StepInfo is what the fake knows of a workflow run's step that is no processor.
+type StepInfo struct {
+	ID, Status         string
+	StepID, Name, Type string // of the step itself
+	Output             json.RawMessage
 }
 
 // Jobs returns all workflow, parser and edit runs in the order of their creation,
@@ -98,7 +110,16 @@ func jobInfo(w worker) JobInfo {
 		CreatedAt: j.createdAt, UpdatedAt: j.updatedAt, Deleted: j.deleted, FailureReason: j.reason, FailureMessage: j.message,
 	}
 	if r, ok := w.(*workflowRun); ok {
-		info.WorkflowID, info.BatchID = r.workflow.ID, r.batchID
+		info.WorkflowID, info.BatchID, info.Other, info.RejectionNote = r.workflow.ID, r.batchID, r.other, r.rejection()
+		for _, output := range r.outputs {
+			info.Outputs = append(info.Outputs, output.info())
+		}
+		for _, step := range r.steps {
+			info.Steps = append(info.Steps, StepInfo{ID: step.id, Status: step.status, StepID: step.stepID, Name: step.name, Type: step.kind, Output: slices.Clone(step.output)})
+		}
+	}
+	if c := j.file.content; c != nil {
+		info.FetchedSHA256 = c.sha256
 	}
 	for _, ev := range j.events {
 		info.Deliveries = append(info.Deliveries, DeliveryInfo{EventID: ev.id, EventType: ev.kind, Tries: slices.Clone(ev.tries)})
@@ -215,6 +236,9 @@ func (s *Server) workOnJob(w worker) {
 	}
 	switch j.fate.End {
 	case EndFailed:
+		if r, ok := w.(*workflowRun); ok {
+			_ = s.runProcessors(r, j.fate.FailAfter) // it fails in any case
+		}
 		s.endJob(w, failed, cmp.Or(j.fate.FailureReason, "INTERNAL_ERROR"), cmp.Or(j.fate.FailureMessage, "The run failed, as it was told to."))
 	case EndCancelled:
 		s.endJob(w, cancelled, "", "")

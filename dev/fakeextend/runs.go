@@ -360,8 +360,14 @@ func (s *Server) CancelRun(id string) error {
 	return ref.err()
 }
 
-// DeleteRun is a person who deletes a run in the dashboard.
+// DeleteRun is a person who deletes a run of any kind in the dashboard.
 func (s *Server) DeleteRun(id string) error {
+	s.mu.Lock()
+	w := s.jobByID[id]
+	s.mu.Unlock()
+	if w != nil {
+		return s.deleteJob(id, w.base().kind).err()
+	}
 	_, ref := s.deleteRun(id)
 	return ref.err()
 }

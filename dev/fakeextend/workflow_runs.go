@@ -26,6 +26,7 @@ type workflowRun struct {
 	job
 	workflow   *Workflow
 	version    string
+	other      bool // made by AddRun
 	name       string
 	batchID    string
 	provided   map[string]json.RawMessage // outputs that the request said, by processor
@@ -380,10 +381,8 @@ func withDefaults(object json.RawMessage, defaults ...string) json.RawMessage {
 
 // work takes the document through the steps, and to a person if one is asked.
 func (r *workflowRun) work(s *Server) (status, reason, message string) {
-	for _, id := range r.workflow.Processors {
-		if err := s.runStep(r, id); err != nil {
-			return failed, "INVALID_WORKFLOW", err.Error()
-		}
+	if err := s.runProcessors(r, len(r.workflow.Processors)); err != nil {
+		return failed, "INVALID_WORKFLOW", err.Error()
 	}
 	if len(r.workflow.Rules) > 0 {
 		s.addStep(r, stepRun{name: "Rules", kind: "RULE_VALIDATION", output: s.rules(r.workflow.Rules)})
@@ -411,9 +410,19 @@ func (r *workflowRun) work(s *Server) (status, reason, message string) {
 	return "", "", ""
 }
 
+// runProcessors takes a workflow run's document through its first n processors.
+func (s *Server) runProcessors(r *workflowRun, n int) error {
+	for _, id := range r.workflow.Processors[:min(n, len(r.workflow.Processors))] {
+		if err := s.runStep(r, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // runStep makes the processor's run of a workflow run's document. It is one like
-// any other, and found by its source; that it sends no events of its own is our
-// reading.
+// any other, and found by its source; that it sends no events of its own, unless
+// the workflow says so, is our reading.
 func (s *Server) runStep(w *workflowRun, processorID string) error {
 	s.mu.Lock()
 	p := s.processors[processorID]
@@ -447,6 +456,11 @@ func (s *Server) runStep(w *workflowRun, processorID string) error {
 	default:
 		r.status, r.output = processed, output
 	}
+	if w.workflow.ProcessorEvents {
+		if ev := s.announce(r); ev != nil {
+			s.background(func() { s.deliver(ev) })
+		}
+	}
 	return nil
 }
 
@@ -457,6 +471,7 @@ func (s *Server) addStep(w *workflowRun, r stepRun) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.id, r.status = s.id("workflow_step_run_", idLength, w.id, strconv.Itoa(len(w.steps))), processed
+	r.stepID = s.id("step_", idLength, r.name, r.kind)
 	w.steps = append(w.steps, r)
 	if !s.subscribed(kind) {
 		return

@@ -27,6 +27,9 @@ type Workflow struct {
 	// Subscribed says that the workflow has a webhook subscription. Without one, its
 	// runs end silently.
 	Subscribed bool
+	// ProcessorEvents has the runs of its processors send the events that runs of the
+	// API send, where the processor is Subscribed. Whether they do is not published.
+	ProcessorEvents bool
 }
 
 // A Review is what a person says of a workflow run that needs one.
@@ -104,24 +107,26 @@ func (s *Server) rules(names []string) []byte {
 
 // A stepRun is a step of a workflow run that is no processor.
 type stepRun struct {
-	id, name, kind, status string
-	output                 []byte
+	id, status         string
+	stepID, name, kind string
+	output             []byte
 }
 
 func (s *Server) stepShape(r stepRun) []byte {
 	o := s.shape("workflow_step_run", r.id)
 	o.text("status", r.status)
 	var step object
-	o.raw("step", s.extra(step.text("object", "workflow_step").text("id", s.id("step_", idLength, r.name, r.kind)).text("name", r.name).text("type", r.kind)).bytes())
+	o.raw("step", s.extra(step.text("object", "workflow_step").text("id", r.stepID).text("name", r.name).text("type", r.kind)).bytes())
 	o.maybe("output", r.output)
 	return o.done()
 }
 
-// ReviewWorkflowRun is a person who looks at a workflow run that needs a review.
+// ReviewWorkflowRun is a person who looks at a workflow run that needs a review, or who
+// changes the mind about one that was reviewed, which is our reading.
 func (s *Server) ReviewWorkflowRun(id string, review Review) error {
 	s.mu.Lock()
 	w, ref := s.findJob(id, workflowRunKind)
-	if ref == nil && w.base().status != needsReview {
+	if ref == nil && w.base().status != needsReview && !w.(*workflowRun).reviewed {
 		ref = invalid("Only a run that is %s can be reviewed; this one is %s.", needsReview, w.base().status)
 	}
 	s.mu.Unlock()
@@ -134,17 +139,20 @@ func (s *Server) ReviewWorkflowRun(id string, review Review) error {
 
 // review ends a run as a person says.
 func (s *Server) review(r *workflowRun, review Review) {
-	status := processed
-	if review.Reject {
-		status = rejected
-	}
 	s.mu.Lock()
-	if r.status != needsReview || r.reviewed {
+	if r.deleted || r.status != needsReview && !r.reviewed {
 		s.mu.Unlock()
 		return // somebody else was faster
 	}
 	s.turn(r)
 	r.reviewed, r.reviewedBy, r.reviewedAt, r.note = true, cmp.Or(review.By, "reviewer@example.com"), time.Now(), review.Note
+	r.status, r.endedAt = processed, time.Now()
+	if review.Reject {
+		r.status = rejected
+	}
+	s.stop(&r.job)
+	ev := r.ended(s)
 	s.mu.Unlock()
-	s.endJob(r, status, "", "")
+	s.step(Step{Kind: RunFinished, RunID: r.id, FileName: r.file.name, Detail: r.status})
+	s.launch(ev)
 }

@@ -6,14 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 )
 
 // A NewRun is a run that somebody else in the same workspace makes, in the
 // dashboard or through the API with a key of their own. They can write anything
 // that the API takes, so also metadata and a file name copied from another run.
 type NewRun struct {
-	ProcessorID string
+	ProcessorID string // or the id of a workflow
 	Version     string // "" means latest
 	FileName    string
 	FileURL     string          // where the file is fetched, or
@@ -49,6 +51,9 @@ func (s *Server) AddRun(n NewRun) (id string, err error) {
 	if !slices.Contains(sources, source) {
 		return "", fmt.Errorf("fakeextend: Source %q is not known", source)
 	}
+	if strings.HasPrefix(n.ProcessorID, "workflow_") {
+		return s.addWorkflowRun(n, req)
+	}
 	r := &run{fate: n.Fate, source: source, other: true, baseURL: s.opts.PayloadBaseURL}
 	if n.Content != nil {
 		r.given = inspect(req.fileName, n.Content)
@@ -57,6 +62,28 @@ func (s *Server) AddRun(n NewRun) (id string, err error) {
 	if ref != nil {
 		return "", ref.err()
 	}
+	return r.id, nil
+}
+
+// addWorkflowRun is AddRun of a workflow, in its newest version.
+func (s *Server) addWorkflowRun(n NewRun, req *createRequest) (id string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ref := s.refuseOverPlan(); ref != nil {
+		return "", ref.err()
+	}
+	w := s.workflows[n.ProcessorID]
+	if w == nil {
+		return "", notFound("Workflow").err()
+	}
+	version, _ := w.version("")
+	x := &exchange{s: s, r: &http.Request{}, fault: Fault{Fate: n.Fate}}
+	r := &workflowRun{
+		job:      s.newJob(x, workflowRunKind, "workflow_run_", pending, req.priority, input{name: req.fileName, fileURL: req.fileURL, rawText: string(n.Content)}),
+		workflow: w, version: version, other: true, name: req.fileName,
+	}
+	r.baseURL, r.metadata, r.took = s.opts.PayloadBaseURL, req.metadata, s.opts.WorkflowTime
+	s.startJob(r)
 	return r.id, nil
 }
 
