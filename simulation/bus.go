@@ -201,7 +201,7 @@ func storedContents(r *ledger.Record) string {
 	if r.Bucket != "" {
 		key = r.Key + "?" + r.VersionID
 	}
-	reviewed := r.Reviewed && (r.State == ledger.Processed || r.State == ledger.Failed)
+	reviewed := r.Reviewed && (r.State == ledger.Processed || r.State == ledger.Failed || r.State == ledger.Rejected)
 	return fmt.Sprintf("%s %s attempt %d run %s credits %q reviewed %t %s", key, r.State, r.Attempt, r.RunID, r.Credits, reviewed, failure)
 }
 

@@ -27,6 +27,13 @@ func (w *world) newExtend() *fakeextend.Server {
 		APIKey: apiKey,
 		Processors: []fakeextend.Processor{{ID: processor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true},
 			{ID: otherProcessor, Type: fakeextend.Extract, Versions: []string{"1.0"}, Subscribed: true}},
+		// Its processors are subscribed, too, and its steps: all that tells of less than the whole.
+		Workflows: []fakeextend.Workflow{{ID: workflow, Versions: []string{"1"}, Processors: []string{processor, otherProcessor}, Rules: []string{"total"}, External: true,
+			Subscribed: true, ProcessorEvents: w.dice("steps").IntN(2) == 0}, {ID: otherWorkflow, Versions: []string{"1"}, Processors: []string{processor}, Subscribed: true}},
+		WorkflowTime: func(j fakeextend.JobInfo) time.Duration {
+			return between(w.dice("processing", j.ID), time.Millisecond, w.set.longestRun)
+		},
+		Events:     []string{"workflow_run.step_run.processed"},
 		WebhookURL: webhookURL, WebhookSecret: secret,
 		Client: &http.Client{Transport: w.bucket}, WebhookClient: &http.Client{Transport: &gateway{w: w}},
 		Processing: func(r fakeextend.RunInfo) time.Duration {
@@ -84,9 +91,9 @@ type outageSpan struct {
 func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 	dice := w.dice("api", c.Route, c.N)
 	f := fakeextend.Fault{Delay: w.latency(dice), AnswerDelay: w.latency(dice)}
-	create := c.Route == fakeextend.RouteCreate
+	create := c.Route == fakeextend.RouteCreate || c.Route == fakeextend.RouteCreateWorkflowRuns
 	switch c.Route {
-	case fakeextend.RouteCreate:
+	case fakeextend.RouteCreate, fakeextend.RouteCreateWorkflowRuns:
 		f.AnswerDelay += w.set.postTakes
 	case fakeextend.RouteUpload:
 		f.AnswerDelay += w.set.uploadTakes // Extend counts a request when it begins
@@ -99,6 +106,9 @@ func (w *world) apiFault(c fakeextend.Call) fakeextend.Fault {
 		_ = json.Unmarshal(c.Body, &body) // Extend itself says what is wrong with it
 		t = tagOf(body.Metadata)
 		w.fate(dice, &f.Fate, c.FileURL)
+		if c.Route == fakeextend.RouteCreateWorkflowRuns {
+			w.workflowFate(dice, &f.Fate)
+		}
 		if t.Stack == stackName {
 			defer func() { w.noteLag(c.FileName, f) }()
 			w.recovers(dice, &f.Fate)
@@ -188,6 +198,23 @@ func (w *world) fate(dice *rand.Rand, f *fakeextend.Fate, link string) {
 	}
 }
 
+// workflowFate is what becomes of a workflow's run beside that.
+func (w *world) workflowFate(dice *rand.Rand, f *fakeextend.Fate) {
+	if f.End == fakeextend.EndFailed && w.strike(dice, stepDone) {
+		f.FailAfter = 1 + dice.IntN(2)
+	}
+	if f.End != fakeextend.EndProcessed || !w.strike(dice, reviewNeeded) {
+		return
+	}
+	f.End, f.Review = fakeextend.EndNeedsReview, between(dice, time.Second, 2*time.Hour)
+	if w.strike(dice, reviewSlow) {
+		f.Review = between(dice, 12*time.Hour, 30*time.Hour)
+	}
+	if w.strike(dice, reviewRejected) {
+		f.End = fakeextend.EndRejected
+	}
+}
+
 // recovers has a run that is told as FAILED turn out well after all.
 func (w *world) recovers(dice *rand.Rand, f *fakeextend.Fate) {
 	if f.End == fakeextend.EndFailed && w.strike(dice, runRecovers) {
@@ -234,6 +261,9 @@ func (w *world) noteLag(fileName string, f fakeextend.Fault) {
 	}
 }
 
+// otherVersion is a version of the API that the product does not read.
+const otherVersion = "2026-02-09"
+
 // deliveryFault is what is odd about one try to deliver a webhook.
 func (w *world) deliveryFault(d fakeextend.Delivery) fakeextend.DeliveryFault {
 	dice := w.dice("delivery", d.EventID, d.Try)
@@ -266,7 +296,7 @@ func (w *world) deliveryFault(d fakeextend.Delivery) fakeextend.DeliveryFault {
 		f.ChangeRun = *pick(dice, fakeextend.UnreadableRuns())
 	}
 	if w.strike(dice, webhookOtherVersion) {
-		f.Version = "2026-02-09"
+		f.Version = otherVersion
 	}
 	if w.strike(dice, webhookOtherType) {
 		f.EventType = "processor_run.something_new"
@@ -277,10 +307,7 @@ func (w *world) deliveryFault(d fakeextend.Delivery) fakeextend.DeliveryFault {
 // extendStep watches Extend, and is where people see what they act on.
 func (w *world) extendStep(s fakeextend.Step) {
 	document := documentOf(s.FileName)
-	run := ""
-	if s.RunID != "" {
-		run = s.RunID[:8]
-	}
+	run := short(s.RunID)
 	if w.trace != nil {
 		status := ""
 		if s.Status != 0 {
@@ -320,10 +347,33 @@ func (w *world) extendStep(s fakeextend.Step) {
 				}
 			}
 		}
+		w.mu.Lock()
+		changed := w.changed[s.RunID]
+		w.mu.Unlock()
+		if ofWorkflow(s.RunID) && !changed && w.strike(dice, reviewChanged) {
+			w.later(between(dice, time.Second, 3*time.Hour), func() { // not where there was no review
+				if w.extend.ReviewWorkflowRun(s.RunID, fakeextend.Review{Reject: s.Detail == "PROCESSED", Note: "On second thoughts."}) == nil {
+					w.tell("person", document, "changes the mind about run %s", run)
+				}
+			})
+			w.mu.Lock()
+			w.changed[s.RunID] = true
+			w.mu.Unlock()
+		}
 		if w.strike(dice, deletedLater) {
 			w.later(between(dice, time.Second, 3*time.Hour), func() { _ = w.extend.DeleteRun(s.RunID) }) // it may be gone
 		}
 	}
+}
+
+func ofWorkflow(runID string) bool { return strings.HasPrefix(runID, "workflow_run_") }
+
+// short is a run's id, or a file's, as a trace shows it.
+func short(id string) string {
+	if rest, ok := strings.CutPrefix(id, "workflow_run_"); ok {
+		id = "wfr_" + rest
+	}
+	return id[:min(len(id), 8)]
 }
 
 // documentOf finds the document by the token in a file name.

@@ -108,7 +108,13 @@ const (
 	foreignRun
 	untaggedRun
 	handWritten
-	insider // the last one: see swarm
+	insider // the last one of the first versions: see swarm
+	// Workflows.
+	reviewNeeded
+	reviewSlow
+	reviewRejected
+	reviewChanged
+	stepDone
 	nKinds
 )
 
@@ -211,6 +217,12 @@ var kinds = [nKinds]struct {
 	untaggedRun:    {"run from the dashboard", 0.6},
 	handWritten:    {"item written by hand that nobody understands", 0.3},
 	insider:        {"somebody else in the workspace copies tags, invents attempts, deletes runs", 0.6},
+
+	reviewNeeded:   {"workflow's run waits for a person", 0.5},
+	reviewSlow:     {"review takes a day", 0.2},
+	reviewRejected: {"person rejects in a review", 0.3},
+	reviewChanged:  {"person changes the mind about a review", 0.2},
+	stepDone:       {"workflow fails after some of its processors", 0.5},
 }
 
 // faults says how often each kind strikes in one schedule, and counts.
@@ -235,6 +247,8 @@ func swarm(dice *rand.Rand) (f faults) {
 	if dice.Float64() < 0.9 {
 		f.p[listLagsTooLong] = 0 // the undecidable case is looked at in a tenth of the schedules
 	}
-	draw(insider) // after all others, which stay as they were without it
+	for k := insider; k < nKinds; k++ { // after all others, which stay as they were without them
+		draw(k)
+	}
 	return f
 }

@@ -13,8 +13,8 @@ import (
 // rightly signed by Extend. They see every run, with its metadata and the name of its file.
 // They don't have the key that signs the tags.
 func (w *world) insider(dice *rand.Rand) {
-	var ours []fakeextend.RunInfo
-	for _, r := range w.extend.Runs() {
+	var ours []run
+	for _, r := range w.runs() {
 		if t := tagOf(r.Metadata); t.Stack == stackName && !r.Other && !r.Deleted {
 			ours = append(ours, r)
 		}
@@ -33,7 +33,7 @@ func (w *world) insider(dice *rand.Rand) {
 	if err := json.Unmarshal(r.Metadata, &m); err != nil {
 		panic(err)
 	}
-	run := fakeextend.NewRun{FileName: r.FileName, Metadata: r.Metadata}
+	run := fakeextend.NewRun{ProcessorID: r.ProcessorID, FileName: r.FileName, Metadata: r.Metadata}
 	change := func(name string, value any) {
 		m[name] = value
 		run.Metadata = encoded(m)
@@ -62,12 +62,15 @@ func (w *world) insider(dice *rand.Rand) {
 	case 6:
 		what = "copies the tag, with another processor"
 		run.ProcessorID = otherProcessor
+		if w.set.workflows && dice.IntN(2) == 0 {
+			run.ProcessorID = otherWorkflow
+		}
 	case 7:
 		what = "copies the tag without its signature"
 		delete(m, "signature")
 		run.Metadata, run.FileName = encoded(m), "a."+document.Token(t.DocumentID, t.Attempt)+".pdf"
 	case 8:
-		w.tell("insider", t.DocumentID, "deletes run %s", r.ID[:8])
+		w.tell("insider", t.DocumentID, "deletes run %s", short(r.ID))
 		_ = w.extend.DeleteRun(r.ID) // it may be gone
 		return
 	}
@@ -96,7 +99,7 @@ func (w *world) otherRun(what, documentID string, n fakeextend.NewRun) {
 	w.mu.Lock()
 	w.others[id] = true
 	w.mu.Unlock()
-	w.tell("insider", documentID, "%s: run %s", what, id[:8])
+	w.tell("insider", documentID, "%s: run %s", what, short(id))
 }
 
 func encoded(m map[string]any) json.RawMessage {

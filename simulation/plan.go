@@ -39,6 +39,9 @@ func (w *world) plan() {
 			body = nil
 		}
 		bodies = append(bodies, body)
+		if w.set.workflows && !w.set.onlyUploads && w.dice("route", n).IntN(2) == 0 {
+			key = workflowPrefix + key[len(prefix):]
+		}
 		at := between(dice, 0, w.set.spread)
 		w.later(at, func() { w.upload(n, key, body) })
 		if !w.set.onlyUploads && w.strike(dice, createdAgain) {
@@ -234,7 +237,7 @@ func (w *world) forge(dice *rand.Rand) {
 // replay is a stranger who saw a delivery and sends it once more.
 func (w *world) replay(dice *rand.Rand) {
 	var seen []fakeextend.Try
-	for _, r := range w.extend.Runs() {
+	for _, r := range w.runs() {
 		for _, d := range r.Deliveries {
 			seen = append(seen, d.Tries...)
 		}
@@ -271,6 +274,10 @@ func (w *world) untagged(dice *rand.Rand) {
 		req.Metadata = map[string]any{"documentId": "mine", "customer": 7}
 	}
 	w.tell("dashboard", "", "makes a run")
+	if w.set.workflows && dice.IntN(2) == 0 {
+		_, _ = w.extend.AddRun(fakeextend.NewRun{ProcessorID: workflow, FileName: "a.pdf", Content: []byte("some text"), Metadata: encoded(req.Metadata)})
+		return
+	}
 	w.create(req)
 }
 
@@ -282,7 +289,7 @@ func (w *world) create(req extend.CreateRunRequest) {
 		panic(err)
 	}
 	if run, err := client.Runs.Create(context.Background(), req); err == nil {
-		w.tell("somebody", "", "has run %s", run.ID[:8])
+		w.tell("somebody", "", "has run %s", short(run.ID))
 	}
 }
 

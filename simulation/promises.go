@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"extend-intake/dev/fakeextend"
@@ -19,15 +20,69 @@ func knows(r ledger.Record, runID string) bool {
 	return r.RunID == runID || slices.ContainsFunc(r.Runs, func(n ledger.PastRun) bool { return n.RunID == runID })
 }
 
+// run is a run at Extend: one of a processor or of a workflow.
+type run struct {
+	fakeextend.RunInfo
+	step bool // of a workflow's run: nobody has asked for it alone
+	// paidPart: it is FAILED, and some of the workflow's processors have a result.
+	paidPart bool
+	note     string          // of a rejection
+	result   json.RawMessage // of a workflow's run; else see world.outputs
+}
+
+// runs are all runs at Extend, in the order in which they were made, those of processors first. Of
+// the deliveries about a workflow's run those are there that tell of an end.
+func (w *world) runs() []run {
+	var runs []run
+	for _, r := range w.extend.Runs() {
+		runs = append(runs, run{RunInfo: r, step: r.Source == "WORKFLOW_RUN"})
+	}
+	for _, j := range w.extend.Jobs() {
+		r := run{RunInfo: fakeextend.RunInfo{ID: j.ID, ProcessorID: j.WorkflowID, Status: j.Status, Metadata: j.Metadata, FileName: j.FileName, FileURL: j.FileURL,
+			Deleted: j.Deleted, Other: j.Other, FetchedSHA256: j.FetchedSHA256, FailureReason: j.FailureReason, FailureMessage: j.FailureMessage}, note: j.RejectionNote}
+		for _, d := range j.Deliveries {
+			if d.EventType != "workflow_run.needs_review" && d.EventType != "workflow_run.step_run.processed" {
+				r.Deliveries = append(r.Deliveries, d)
+			}
+		}
+		for _, output := range j.Outputs {
+			r.paidPart = r.paidPart || j.Status == "FAILED" && output.Status == "PROCESSED"
+		}
+		r.result = result(j)
+		runs = append(runs, r)
+	}
+	return runs
+}
+
+// result is what a consumer reads of a workflow's run, made without the product's code.
+func result(j fakeextend.JobInfo) json.RawMessage {
+	type members map[string]any
+	outputs, steps := []members{}, []members{}
+	for _, r := range j.Outputs {
+		m := members{"id": r.ID, "processorId": r.ProcessorID, "processorVersionId": r.VersionID, "processorName": r.ProcessorID, "type": r.Type, "status": r.Status, "reviewed": false, "edited": false}
+		if r.Output != nil {
+			m["output"] = r.Output
+		}
+		outputs = append(outputs, m)
+	}
+	for _, s := range j.Steps {
+		steps = append(steps, members{"id": s.ID, "status": s.Status, "step": members{"id": s.StepID, "name": s.Name, "type": s.Type}, "output": s.Output})
+	}
+	return encoded(map[string]any{"outputs": outputs, "stepRuns": steps})
+}
+
 // promises compares the end of a schedule with what the product promises.
 func (w *world) promises() {
-	info := map[string]fakeextend.RunInfo{}
-	made := map[string]map[int][]fakeextend.RunInfo{} // by document and attempt
-	for _, r := range w.extend.Runs() {
+	info := map[string]run{}
+	made := map[string]map[int][]run{} // by document and attempt
+	for _, r := range w.runs() {
 		info[r.ID] = r
-		if t := tagOf(r.Metadata); t.Stack == stackName && !r.Other {
+		if r.result != nil {
+			w.outputs[r.ID] = []json.RawMessage{r.result}
+		}
+		if t := tagOf(r.Metadata); t.Stack == stackName && !r.Other && !r.step {
 			if made[t.DocumentID] == nil {
-				made[t.DocumentID] = map[int][]fakeextend.RunInfo{}
+				made[t.DocumentID] = map[int][]run{}
 			}
 			made[t.DocumentID][t.Attempt] = append(made[t.DocumentID][t.Attempt], r)
 		}
@@ -98,7 +153,7 @@ func (w *world) promises() {
 }
 
 // paidOnce: the document is terminal, and each of its attempts is one run.
-func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeextend.RunInfo) {
+func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]run) {
 	if !rec.State.Terminal() {
 		w.violate("%s: is %s in the end", u.name, rec.State)
 		return
@@ -126,6 +181,9 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 	}
 	for _, runs := range made {
 		for _, r := range runs {
+			if r.paidPart && most == w.set.maxAttempts && rec.Attempt > tagOf(r.Metadata).Attempt {
+				w.violate("%s: run %s had a part of the result, and was made again", u.name, r.ID)
+			}
 			if rec.OutputRunID == "" && len(runs) == 1 && r.Status == "PROCESSED" && accepted(r, len(r.Deliveries)) {
 				w.violate("%s: has no output, though run %s has one and has told so", u.name, r.ID)
 			}
@@ -135,7 +193,7 @@ func (w *world) paidOnce(u *upload, rec *ledger.Record, made map[int][]fakeexten
 	for attempt := 1; attempt <= rec.Attempt || attempt <= len(made); attempt++ {
 		runs := made[attempt]
 		afterAll := endedWell && len(runs) == 0 // an earlier attempt ended well after all
-		endedWell = endedWell || slices.ContainsFunc(runs, func(r fakeextend.RunInfo) bool { return r.Status == "PROCESSED" })
+		endedWell = endedWell || slices.ContainsFunc(runs, func(r run) bool { return r.Status == "PROCESSED" })
 		want := 1
 		if attempt > rec.Attempt || w.refused(rec, attempt) {
 			want = 0
@@ -195,7 +253,7 @@ func (w *world) refused(rec *ledger.Record, attempt int) bool {
 }
 
 // says: the record says of its run what Extend says of it.
-func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[string]fakeextend.RunInfo) {
+func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[string]run) {
 	switch rec.State {
 	case ledger.Refused:
 		w.refusedRightly(name, rec)
@@ -218,11 +276,16 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 		return
 	case gone && r.Deleted:
 	case rec.State == ledger.Failed && r.Status == "PROCESSED" && !accepted(r, len(r.Deliveries)): // nobody has told of the change
+	case w.changed[r.ID] && string(rec.State) != r.Status && r.Deleted: // nor could anybody confirm it
+		w.undecidable = append(w.undecidable, undecided{name, "the run was deleted before anybody could confirm its review"})
+	case w.changed[r.ID] && string(rec.State) != r.Status && !accepted(r, len(r.Deliveries)):
 	case string(rec.State) != r.Status:
 		w.violate("%s: is %s, its run is %s", name, rec.State, r.Status)
 	case w.drifts[r.FileName]: // what it says of such a run can be neither right nor wrong
 	case rec.State == ledger.Failed && (rec.FailureReason != r.FailureReason || rec.FailureMessage != r.FailureMessage && !strings.Contains(r.FailureMessage, credential)):
 		w.violate("%s: failed for %q, its run for %q", name, rec.FailureReason, r.FailureReason)
+	case rec.State == ledger.Rejected && (rec.FailureReason != "REJECTED" || rec.FailureMessage != r.note):
+		w.violate("%s: rejected for %q, its run for %q", name, rec.FailureMessage, r.note)
 	case rec.State == ledger.Processed && rec.OutputRunID != rec.RunID:
 		w.violate("%s: PROCESSED by run %s, but the output is of %q", name, rec.RunID, rec.OutputRunID)
 	case rec.State == ledger.Processed && rec.Credits != "1.50":
@@ -238,7 +301,9 @@ func (w *world) says(name string, rec *ledger.Record, stored []byte, info map[st
 		if stored != nil {
 			w.violate("%s: has its output twice", name)
 		}
-		if stored = w.results[rec.OutputLocation]; !slices.ContainsFunc(w.outputs[rec.OutputRunID], func(o json.RawMessage) bool { return string(o) == string(stored) }) {
+		stored = w.results[rec.OutputLocation]
+		// What a workflow has found is put together, and compared by value below.
+		if !ofWorkflow(rec.OutputRunID) && !slices.ContainsFunc(w.outputs[rec.OutputRunID], func(o json.RawMessage) bool { return string(o) == string(stored) }) {
 			w.violate("%s: what is stored at %s is not, byte for byte, what run %s had", name, rec.OutputLocation, rec.OutputRunID)
 		}
 	}
@@ -315,15 +380,24 @@ func (w *world) skippedRightly(name string, rec *ledger.Record) {
 	}
 }
 
-// accepted reports whether a delivery of the run's n-th event was answered with 200.
-func accepted(r fakeextend.RunInfo, n int) bool {
-	return len(r.Deliveries) == n && n > 0 && slices.ContainsFunc(r.Deliveries[n-1].Tries, func(t fakeextend.Try) bool {
-		return t.Status == 200 && strings.Contains(string(t.Body), `"processor_run.processed"`)
+// accepted reports whether a delivery of the run's n-th event was answered with 200. A failure is
+// no such event: the same run can turn out well. A delivery of another version of the API, or of
+// another type, does not tell what there is.
+func accepted(r run, n int) bool {
+	if len(r.Deliveries) != n || n == 0 {
+		return false
+	}
+	d := r.Deliveries[n-1]
+	if d.EventType != "processor_run.processed" && d.EventType != "workflow_run.completed" && d.EventType != "workflow_run.rejected" {
+		return false
+	}
+	return slices.ContainsFunc(d.Tries, func(t fakeextend.Try) bool {
+		return t.Status == 200 && t.Header.Get("X-Extend-Api-Version") != otherVersion && strings.Contains(string(t.Body), strconv.Quote(d.EventType))
 	})
 }
 
 // pointed reports whether a delivery of the run's newest content was taken that only points to it.
-func pointed(r fakeextend.RunInfo) bool {
+func pointed(r run) bool {
 	return slices.ContainsFunc(r.Deliveries[len(r.Deliveries)-1].Tries, func(t fakeextend.Try) bool {
 		return t.Status == 200 && strings.Contains(string(t.Body), `"signed_data_url"`)
 	})

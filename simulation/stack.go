@@ -20,12 +20,15 @@ import (
 const (
 	stackName = "111122223333/eu-central-1/intake"
 	processor = "dp_simulated"
-	// otherProcessor is one that nothing is routed to.
+	workflow  = "workflow_simulated"
+	// otherProcessor and otherWorkflow are some that nothing is routed to.
 	otherProcessor = "dp_another"
+	otherWorkflow  = "workflow_another"
 	apiKey         = "sk_simulated"
 	secret         = "wss_simulated"
 	tagKey         = "a simulated key that signs the tags"
 	prefix         = "in/"
+	workflowPrefix = prefix + "reviewed/"
 
 	extendURL  = "https://simulated.extend.ai"
 	webhookURL = "https://intake.test/webhook"
@@ -46,6 +49,9 @@ func (w *world) config() stackConfig {
 	}
 	if w.set.sends {
 		env["TRANSFER"] = "upload"
+	}
+	if w.set.workflows {
+		env["ROUTES"] = `[{"name": "reviewed", "prefix": "` + workflowPrefix + `", "workflow": "` + workflow + `"}]`
 	}
 	getenv := func(name string) string { return env[name] }
 	s, err := submit.LoadConfig(getenv)

@@ -65,6 +65,7 @@ type world struct {
 	deliveries int
 	others     map[string]bool // ids of the runs that somebody else in the workspace made
 	copied     map[string]bool // documents whose tag was copied when nobody knew the outcome of the POST
+	changed    map[string]bool // ids of the workflow's runs whose review a person has changed
 
 	took        time.Duration
 	violations  []string
@@ -109,6 +110,7 @@ type settings struct {
 	retryAfter    fakeextend.RetryAfter
 	explicitNulls bool
 	shortPages    bool
+	workflows     bool // some of the uploads go through a workflow
 }
 
 // upload is what is expected of one document.
@@ -248,7 +250,7 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 	if w.trace != nil {
 		text := fmt.Sprintf("ledger: %s → %s, attempt %d, revision %d", from, next.State, next.Attempt, next.Revision)
 		if next.RunID != "" {
-			text += ", run " + next.RunID[:8]
+			text += ", run " + short(next.RunID)
 		}
 		if next.Reason != "" {
 			text += " (" + next.Reason + ")"
@@ -265,7 +267,7 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 		w.broken("%s: attempts go from %d to %d", w.nameOf(next.DocumentID), was.Attempt, next.Attempt)
 	}
 	seen := 0
-	if next.State.Terminal() && next.State != ledger.Skipped && visible(next) != visible(&was) {
+	if announces(next) && visible(next) != visible(&was) {
 		seen = 1
 	}
 	if actor == "person" && was.State.Terminal() && next.State == was.State { // consumers are told once more
@@ -311,17 +313,22 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 	w.stream.wrote(before, &now)
 }
 
-// visible is what a consumer can see of a record in a terminal state.
+// announces reports whether a record is in a state that consumers are told of.
+func announces(r *ledger.Record) bool {
+	return r.State.Terminal() && r.State != ledger.Skipped || r.State == ledger.NeedsReview
+}
+
+// visible is what a consumer can see of a record in a state that consumers are told of.
 func visible(r *ledger.Record) (v struct {
-	terminal                       bool
+	seen                           bool
 	attempt                        int
 	state, run, digest             string
 	outputRun, location, why, text string
 }) {
-	if !r.State.Terminal() {
+	if !r.State.Terminal() && !announces(r) {
 		return v
 	}
-	v.terminal, v.attempt, v.state, v.run, v.digest = true, r.Attempt, string(r.State), r.RunID, r.Digest
+	v.seen, v.attempt, v.state, v.run, v.digest = true, r.Attempt, string(r.State), r.RunID, r.Digest
 	v.outputRun, v.location, v.why, v.text = r.OutputRunID, r.OutputLocation, r.FailureReason, r.FailureMessage
 	return v
 }
@@ -371,7 +378,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 		seed: seed, start: time.Now(),
 		records: map[string]ledger.Record{}, expected: map[string]*upload{}, names: map[string]string{},
 		outputs: map[string][]json.RawMessage{}, hidden: map[string]string{}, wishes: map[document.Reprocess]bool{}, withdrawn: map[string]bool{}, claims: map[attemptOf]int{}, drifts: map[string]bool{}, results: map[string][]byte{},
-		revisions: map[string][]*ledger.Record{}, others: map[string]bool{}, copied: map[string]bool{},
+		revisions: map[string][]*ledger.Record{}, others: map[string]bool{}, copied: map[string]bool{}, changed: map[string]bool{},
 	}
 	dice := w.dice("settings")
 	pick := func(d ...time.Duration) time.Duration { return d[dice.IntN(len(d))] }
@@ -383,7 +390,7 @@ func newWorld(seed uint64, options ...func(*world)) *world {
 		giveUp: 6 * time.Hour, maxAttempts: 1 + dice.IntN(3), requests: 10, files: 80, instances: concurrency, sideBySide: 1,
 		longestRun: pick(time.Second, time.Minute, 15*time.Minute), longestLag: pick(50*time.Millisecond, time.Second),
 		errorShape: fakeextend.ErrorShape(dice.IntN(3)), retryAfter: fakeextend.RetryAfter(dice.IntN(3)),
-		explicitNulls: dice.IntN(2) == 0, shortPages: dice.IntN(4) == 0,
+		explicitNulls: dice.IntN(2) == 0, shortPages: dice.IntN(4) == 0, workflows: w.dice("workflows").IntN(2) == 0,
 	}
 	w.faults = swarm(w.dice("swarm"))
 	for _, o := range options {
