@@ -332,7 +332,8 @@ func (e *endpoint) wantOutput(id, want string) {
 func (e *endpoint) documents() int {
 	e.t.Helper()
 	n := 0
-	for _, s := range []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.Processed, ledger.Failed, ledger.Cancelled, ledger.Refused} {
+	for _, s := range []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.NeedsReview,
+		ledger.Processed, ledger.Failed, ledger.Cancelled, ledger.Rejected, ledger.Refused} {
 		n += must(e.book.Count(e.t.Context(), s, e.clock.now().Add(24*time.Hour)))
 	}
 	return n
@@ -360,7 +361,7 @@ func (e *endpoint) wantLog(words ...string) {
 func (e *endpoint) gets() int {
 	n := 0
 	for _, c := range e.fake.Requests() {
-		if c.Route == fakeextend.RouteGet {
+		if c.Route == fakeextend.RouteGet || c.Route == fakeextend.RouteGetWorkflowRun {
 			n += c.Count
 		}
 	}
