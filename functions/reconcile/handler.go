@@ -238,9 +238,9 @@ func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err er
 	if answered {
 		fact.Reason += ": " + strconv.Itoa(e.StatusCode)
 	}
-	if answer, ok := errors.AsType[*extend.AnswerError](err); ok {
+	if body, ok := unreadable(err); ok {
 		fact.Reason = "Extend's answer about the run can't be read"
-		fact.Location = in.keep(ctx, log, rec, answer.Body)
+		fact.Location = in.keep(ctx, log, rec, body)
 		log = log.With(metric.Unreadable.One())
 	}
 	if status, ok := errors.AsType[*recorder.StatusError](err); ok {
@@ -256,6 +256,17 @@ func (in *invocation) unanswered(ctx context.Context, rec *ledger.Record, err er
 	}
 	log.ErrorContext(ctx, "not reconciled", "error", errors.Join(err, ledgerErr))
 	return nil
+}
+
+// unreadable returns the answer, or the run in it, where an error means that it can't be read.
+func unreadable(err error) (body []byte, ok bool) {
+	if answer, ok := errors.AsType[*extend.AnswerError](err); ok {
+		return answer.Body, true
+	}
+	if run, ok := errors.AsType[*extend.UnreadableError](err); ok { // a workflow's, of which a part can't be read
+		return run.Body, true
+	}
+	return nil, false
 }
 
 // keep stores an answer that is of no use, for a person, and returns where it is.

@@ -20,20 +20,20 @@ var (
 //
 //	{"outputs": [{"id": "dpr_…", "processorId": "dp_…", "output": {…}, …}], "stepRuns": [{"id": "…", "step": {…}, "output": {…}, …}]}
 //
-// Each member is the bytes as received, so that numbers stay exact; one that is null is left out as one that is absent. A
-// member that is no JSON is an error: a result that lacks a part would look complete.
+// Each member is the bytes as received, so that numbers stay exact; one that is null, or no JSON, is left out as one that is
+// absent. But an output that is no JSON, or a list that is none, is an error, an [*UnreadableError]: a result that lacks a part
+// would look complete.
 func (r *WorkflowRun) Result() (json.RawMessage, error) {
 	run, err := loose.SplitObject(r.Raw)
-	if err != nil {
-		return nil, fmt.Errorf("workflow run %s: %w", r.ID, err)
+	var outputs, steps []byte
+	if err == nil {
+		outputs, err = pickEach(run, "outputs", outputMembers)
 	}
-	outputs, err := pickEach(run, "outputs", outputMembers)
-	if err != nil {
-		return nil, fmt.Errorf("workflow run %s: %w", r.ID, err)
+	if err == nil {
+		steps, err = pickEach(run, "stepRuns", stepMembers)
 	}
-	steps, err := pickEach(run, "stepRuns", stepMembers)
 	if err != nil {
-		return nil, fmt.Errorf("workflow run %s: %w", r.ID, err)
+		return nil, &UnreadableError{RunID: r.ID, Status: r.Status, Metadata: r.Metadata, Body: r.Raw, Reason: err.Error()}
 	}
 	return fmt.Appendf(nil, `{"outputs":[%s],"stepRuns":[%s]}`, outputs, steps), nil
 }
@@ -66,19 +66,18 @@ func pick(object []byte, members []string) ([]byte, error) {
 	}
 	var picked [][]byte
 	for _, name := range members {
-		if !o.Has(name) {
-			continue
-		}
 		value := o.Raw(name)
-		if value == nil {
-			return nil, fmt.Errorf("%s: %s", name, whyInvalid(o[name]))
+		switch {
+		case !o.Has(name):
+			continue
+		case name == "output" && value == nil:
+			return nil, fmt.Errorf("output: %s", whyInvalid(o[name]))
+		case name == "step":
+			value, _ = pick(value, ofStep) // what is no object is as absent
 		}
-		if name == "step" {
-			if value, err = pick(value, ofStep); err != nil {
-				return nil, fmt.Errorf("step: %w", err)
-			}
+		if value != nil {
+			picked = append(picked, fmt.Appendf(nil, "%q:%s", name, value))
 		}
-		picked = append(picked, fmt.Appendf(nil, "%q:%s", name, value))
 	}
 	return fmt.Appendf(nil, "{%s}", bytes.Join(picked, []byte(","))), nil
 }
@@ -88,8 +87,8 @@ const TypeWorkflow RunType = "WORKFLOW"
 
 // AsRun is the run as one of a processor, for code that takes both. Its ProcessorID is the workflow's id. Its Output is
 // [WorkflowRun.Result] of a run that is PROCESSED, and of one that is FAILED the part that there is. A rejection has the
-// FailureReason REJECTED and the person's note as its FailureMessage. The error is an [*UnreadableError].
-func (r *WorkflowRun) AsRun() (*Run, error) {
+// FailureReason REJECTED and the person's note as its FailureMessage. Its error is that of Result.
+func (r *WorkflowRun) AsRun() (_ *Run, err error) {
 	run := &Run{
 		ID: r.ID, ProcessorID: r.Workflow.ID, ProcessorName: r.Workflow.Name, Type: TypeWorkflow, Status: r.Status,
 		FailureReason: r.FailureReason, FailureMessage: r.FailureMessage,
@@ -105,11 +104,9 @@ func (r *WorkflowRun) AsRun() (*Run, error) {
 	case StatusRejected:
 		run.FailureReason, run.FailureMessage = string(StatusRejected), r.RejectionNote
 	case StatusProcessed, StatusFailed:
-		result, err := r.Result()
-		if err != nil {
-			return nil, &UnreadableError{RunID: r.ID, Status: r.Status, Metadata: r.Metadata, Body: r.Raw, Reason: err.Error()}
+		if run.Output, err = r.Result(); err != nil {
+			return nil, err
 		}
-		run.Output = result
 	}
 	return run, nil
 }

@@ -102,22 +102,33 @@ func TestAsRun(t *testing.T) {
 	}
 }
 
-// A result of which a part can't be read is none.
+// A result of which a part can't be read is none. What else can't be read is as absent.
 func TestAWorkflowRunThatCantBeRead(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ members, step string }{
-		{`,"output":{"value":NaN}`, ``},
-		{`,"failureReason":-Infinity`, ``},
-		{``, `,"output":01`},
-		{`,"processorName":nothing`, ``},
+	whole := workflowRunJSON("PROCESSED", `,"output":{}`, ``)
+	for _, c := range []struct {
+		run    json.RawMessage
+		reason string
+	}{
+		{workflowRunJSON("PROCESSED", `,"output":{"value":NaN}`, ``), "outputs[0]: run dpr_1: output: NaN"},
+		{workflowRunJSON("PROCESSED", ``, `,"output":01`), "stepRuns[0]: output: "},
+		{json.RawMessage(strings.Replace(string(whole), `"stepRuns":[`, `"stepRuns":"none","was":[`, 1)), "stepRuns: "},
+		{json.RawMessage(strings.Replace(string(whole), `"stepRuns":[`, `"stepRuns":[null,`, 1)), "stepRuns[0]: "},
 	} {
-		run, err := Parse[WorkflowRun](workflowRunJSON("PROCESSED", c.members, c.step))
+		run, err := Parse[WorkflowRun](c.run)
 		if err == nil {
 			_, err = run.AsRun()
 		}
 		e, ok := errors.AsType[*UnreadableError](err)
-		if !ok || e.RunID != "workflow_run_1" || e.Status != StatusProcessed || string(e.Metadata) != `{"a":1}` || len(e.Body) == 0 || !strings.Contains(e.Reason, "workflow_run_1") && !strings.Contains(e.Reason, "outputs[0]") {
-			t.Errorf("%s %s: %v", c.members, c.step, err)
+		if !ok || e.RunID != "workflow_run_1" || e.Status != StatusProcessed || string(e.Metadata) != `{"a":1}` || len(e.Body) == 0 || !strings.Contains(e.Reason, c.reason) {
+			t.Errorf("%v, want %s", err, c.reason)
 		}
+	}
+	run, err := Parse[WorkflowRun](workflowRunJSON("PROCESSED", `,"processorName":nothing,"output":{}`, ``))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := run.Result(); err != nil || !strings.HasPrefix(string(got), `{"outputs":[{"id":"dpr_1","status":"PROCESSED","output":{}}],`) {
+		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -53,16 +53,16 @@ func (r Runs) Get(ctx context.Context, id string) (*extend.Run, error) {
 	return run.AsRun()
 }
 
-// All lists runs of processors, or those of workflows where ProcessorID is a workflow's id. Workflow runs are listed of all
-// workflows, by file name only: the API has no list by source for them.
+// All lists runs: those of processors or, where ProcessorID is a workflow's id, those of workflows, of which the API can
+// choose by file name and not by source.
 func (r Runs) All(ctx context.Context, req extend.ListRunsRequest) iter.Seq2[extend.RunSummary, error] {
 	if !document.IsWorkflow(req.ProcessorID) {
 		return r.Client.Runs.All(ctx, req)
 	}
-	list := extend.ListWorkflowRunsRequest{FileNameContains: req.FileNameContains, SortBy: req.SortBy, SortDir: req.SortDir, NextPageToken: req.NextPageToken, MaxPageSize: req.MaxPageSize}
+	list := extend.ListWorkflowRunsRequest{FileNameContains: req.FileNameContains, SortBy: req.SortBy, MaxPageSize: req.MaxPageSize}
 	return func(yield func(extend.RunSummary, error) bool) {
 		for s, err := range r.Client.WorkflowRuns.All(ctx, list) {
-			if !yield(extend.RunSummary{Resource: s.Resource, Status: s.Status, ProcessorID: s.WorkflowID, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Usage: s.Usage}, err) {
+			if !yield(extend.RunSummary{Resource: s.Resource, Status: s.Status, ProcessorID: s.WorkflowID, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}, err) {
 				return
 			}
 		}
