@@ -234,6 +234,9 @@ var samples = map[string]struct {
 	"publish-failed":           {ids: []string{invoice + ".1"}, event: "event-failed"},
 	"publish-cancelled":        {ids: []string{invoice + ".1"}, event: "event-cancelled"},
 	"publish-refused":          {ids: []string{invoice + ".1"}, event: "event-refused"},
+	"publish-needs-review":     {ids: []string{invoice + ".1"}, event: "event-needs-review"},
+	"publish-rejected":         {ids: []string{invoice + ".2"}, event: "event-rejected"},
+	"publish-workflow":         {ids: []string{invoice + ".2"}, event: "event-workflow"},
 	"publish-without-upload":   {ids: []string{"dpr_7kQ2mN5vR8tY1wX4zB6cD.1"}, event: "event-without-upload"},
 	"publish-second-attempt":   {ids: []string{invoice + ".1"}},
 	"publish-dead-letters": {ids: []string{"doc_00000000000000000000000005.1"}, dead: []string{

@@ -150,13 +150,20 @@ var samples = map[string]struct {
 			t.Errorf("requeued %v", e.requeued)
 		}
 	}},
-	"webhook-failed-for-good":    {200, sampleID, ledger.Failed, nil},
-	"webhook-pointer":            {200, runID, ledger.Processed, nil}, // Extend's answer decides, and its run has no tag
-	"webhook-pointer-without-id": {500, "", "", nil},
-	"webhook-unknown-event-type": {200, "", "", nil},
-	"webhook-not-an-event":       {400, "", "", nil},
-	"webhook-forged":             {401, "", "", nil},
-	"webhook-unsigned":           {401, "", "", nil},
+	"webhook-failed-for-good":       {200, sampleID, ledger.Failed, nil},
+	"webhook-pointer":               {200, runID, ledger.Processed, nil}, // Extend's answer decides, and its run has no tag
+	"webhook-pointer-without-id":    {500, "", "", nil},
+	"webhook-unknown-event-type":    {200, "", "", nil},
+	"webhook-workflow-needs-review": {200, sampleID, ledger.NeedsReview, nil},
+	"webhook-workflow-rejected":     {200, sampleID, ledger.Rejected, nil},
+	"webhook-workflow-completed": {200, sampleID, ledger.Processed, func(t *testing.T, e *endpoint) {
+		if output := string(must(e.book.Output(t.Context(), sampleID))); !strings.Contains(output, `"total":12345678901234567890.10`) {
+			t.Errorf("output %s", output)
+		}
+	}},
+	"webhook-not-an-event": {400, "", "", nil},
+	"webhook-forged":       {401, "", "", nil},
+	"webhook-unsigned":     {401, "", "", nil},
 }
 
 func TestSampleEvents(t *testing.T) {

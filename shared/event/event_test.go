@@ -92,7 +92,7 @@ func TestSamplesConform(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, detailType := range []string{event.Processed, event.Failed, event.Cancelled, event.Refused} {
+	for _, detailType := range []string{event.Processed, event.Failed, event.Cancelled, event.Refused, event.NeedsReview, event.Rejected} {
 		if !seen[detailType] {
 			t.Errorf("there is no sample of %s", detailType)
 		}
