@@ -167,7 +167,7 @@ func (s *deployed) left(ctx context.Context) (l remaining, err error) {
 		return l, err
 	}
 	l.unannounced = dead + hidden
-	for _, state := range []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing} {
+	for _, state := range []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.NeedsReview} {
 		n, err := s.ledger.Count(ctx, state, time.Now().AddDate(10, 0, 0))
 		if err != nil {
 			return l, fmt.Errorf("documents that are %s: %w", state, err)

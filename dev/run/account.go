@@ -72,8 +72,8 @@ func checkAccount(ctx context.Context, a *stack.Account) error {
 // that ended. With a real account there is nothing but the table to learn it from.
 func (w *watcher) printChanges(ctx context.Context, out io.Writer) error {
 	for _, state := range []ledger.State{
-		ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing,
-		ledger.Processed, ledger.Failed, ledger.Cancelled, ledger.Refused,
+		ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.NeedsReview,
+		ledger.Processed, ledger.Failed, ledger.Cancelled, ledger.Rejected, ledger.Refused,
 	} {
 		for rec, err := range w.stack.Ledger.InState(ctx, state, time.Now().Add(24*time.Hour)) {
 			if err != nil {
