@@ -229,6 +229,9 @@ func (e *Env) why(rec *ledger.Record, s *stack.Stack, x *Explained) {
 			x.Why += " (" + rec.Reason + ")"
 		}
 		x.Do = []string{"nothing, unless it takes hours: then cancel the run at Extend, and reprocess"}
+	case ledger.NeedsReview:
+		x.Why = "the workflow waits for a person, who reviews the run in Extend's dashboard"
+		x.Do = []string{"review it there; the result comes by itself"}
 	case ledger.Processed:
 		x.Why, x.Next = "it was read", time.Time{}
 		x.Do = []string{"intake get " + id + " --output   shows what was read"}
@@ -279,14 +282,14 @@ func atExtend(ctx context.Context, s *stack.Stack, rec *ledger.Record) string {
 		return err.Error()
 	}
 	if rec.RunID != "" {
-		run, err := client.Runs.Get(ctx, rec.RunID)
+		status, err := runStatus(ctx, client, rec.RunID)
 		if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound {
 			return "it knows no run " + rec.RunID + ": it was deleted, or the API key is of another workspace"
 		}
 		if err != nil {
 			return "it does not say: " + err.Error()
 		}
-		return "run " + run.ID + " is " + string(run.Status)
+		return "run " + rec.RunID + " is " + status
 	}
 	if rec.State != ledger.Unconfirmed {
 		return ""
@@ -298,4 +301,20 @@ func atExtend(ctx context.Context, s *stack.Stack, rec *ledger.Record) string {
 		return "run " + run.ID + " has the document's token"
 	}
 	return "no run has the document's token, for now"
+}
+
+// runStatus is the status of a run of a processor or of a workflow.
+func runStatus(ctx context.Context, client *extend.Client, id string) (string, error) {
+	if document.IsWorkflowRun(id) {
+		run, err := client.WorkflowRuns.Get(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		return string(run.Status), nil
+	}
+	run, err := client.Runs.Get(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return string(run.Status), nil
 }

@@ -34,7 +34,7 @@ func newGet(e *Env) *cobra.Command {
 		long: `get shows what the table has of documents. With --output it writes the extracted JSON instead,
 each with the digits that Extend sent; on a terminal as a tree.
 
-The exit status is 3 if one of them has ended FAILED, REFUSED or CANCELLED, 8 if one is still
+The exit status is 3 if one of them has ended FAILED, REFUSED, REJECTED or CANCELLED, 8 if one is still
 on the way, and 4 if there is none.
 
 ` + selector.Help,
@@ -139,7 +139,7 @@ func statusOf(items []selector.Item) error {
 			failed = append(failed, item.DocumentID)
 		case !item.State.Terminal():
 			onTheWay = append(onTheWay, item.DocumentID)
-		case item.State == ledger.Failed || item.State == ledger.Refused || item.State == ledger.Cancelled:
+		case item.State == ledger.Failed || item.State == ledger.Refused || item.State == ledger.Cancelled || item.State == ledger.Rejected:
 			failed = append(failed, item.DocumentID)
 		}
 	}

@@ -167,7 +167,7 @@ func knows(ctx context.Context, s *stack.Stack, key string) error {
 			if row.Record == nil || row.Record.RunID == "" {
 				continue
 			}
-			_, err = client.Runs.Get(ctx, row.Record.RunID)
+			_, err = runStatus(ctx, client, row.Record.RunID)
 			if e, ok := errors.AsType[*extend.Error](err); ok && e.StatusCode == http.StatusNotFound {
 				return exit.New(exit.Failed, "the key does not know run %s of this stack: it is of another workspace, or the run was deleted", row.Record.RunID).
 					Next("--force takes it all the same; runs on the way would then end as RUN_NOT_FOUND")

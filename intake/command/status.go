@@ -62,6 +62,7 @@ type OnTheWay struct {
 	Submitting  int `json:"SUBMITTING"`
 	Unconfirmed int `json:"UNCONFIRMED"`
 	Processing  int `json:"PROCESSING"`
+	NeedsReview int `json:"NEEDS_REVIEW"`
 	Total       int `json:"total" jsonschema:"All of them, about: those that are submitted, and what is in the queue."`
 }
 
@@ -177,18 +178,21 @@ func (e *Env) status(ctx context.Context, s *stack.Stack, exact bool) (*Status, 
 	}
 	status.OnTheWay = OnTheWay{
 		Waiting: counts[ledger.Waiting], Submitting: counts[ledger.Submitting], Unconfirmed: counts[ledger.Unconfirmed], Processing: counts[ledger.Processing],
+		NeedsReview: counts[ledger.NeedsReview],
 	}
 	// Whatever is not PROCESSING has a message in the queue.
 	o := &status.OnTheWay
-	o.Total = max(status.Queue.total(), o.Waiting+o.Submitting+o.Unconfirmed) + o.Processing
+	o.Total = max(status.Queue.total(), o.Waiting+o.Submitting+o.Unconfirmed) + o.Processing + o.NeedsReview
 	status.Ended24h = endedOf(counts)
 	if exact {
 		status.Ended = endedOf(all)
 	}
-	files, _ := strconv.ParseFloat(s.Parameters["FilesPerMinute"], 64) // the template has it as a number
-	if status.Rate = math.Round(98*files) / 100; status.Rate > 0 {     // submit's share of the plan
-		status.Drain.Seconds = int(60 * float64(status.Queue.total()) / status.Rate)
+	rate, err := s.FilesPerMinute()
+	if err != nil {
+		return nil, err
 	}
+	status.Rate = math.Round(100*rate) / 100
+	status.Drain.Seconds = int(60 * float64(status.Queue.total()) / rate)
 	status.DeadLetters = DeadLetters{deadUploads.total(), deadAnnouncements.total()}
 	status.Pause = strings.TrimPrefix(strings.Join([]string{disabled, refused}, "; "), "; ")
 	status.Pause = strings.TrimSuffix(status.Pause, "; ")
@@ -362,8 +366,8 @@ func (e *Env) statusFields(s *Status) []out.Field {
 	}
 	fields := []out.Field{
 		{Label: "stack", Text: fmt.Sprintf("%s · %s · %s%s · %s, deployed %s", s.Stack.Name, s.Stack.Account, s.Stack.Region, version, s.Stack.Status, p.When(s.Stack.Updated))},
-		{Label: "on the way", Text: fmt.Sprintf("about %s: in the queue %s · WAITING %s · SUBMITTING %s · UNCONFIRMED %s · PROCESSING %s", out.Number(o.Total),
-			out.Number(s.Queue.total()), out.Number(o.Waiting), out.Number(o.Submitting), out.Number(o.Unconfirmed), out.Number(o.Processing))},
+		{Label: "on the way", Text: fmt.Sprintf("about %s: in the queue %s · WAITING %s · SUBMITTING %s · UNCONFIRMED %s · PROCESSING %s · NEEDS_REVIEW %s", out.Number(o.Total),
+			out.Number(s.Queue.total()), out.Number(o.Waiting), out.Number(o.Submitting), out.Number(o.Unconfirmed), out.Number(o.Processing), out.Number(o.NeedsReview))},
 		{Label: "ended, 24 h", Text: ended(s.Ended24h)},
 	}
 	if s.Ended != nil {

@@ -22,8 +22,8 @@ const (
 	Failed Code = 1
 	// Usage: the command line is wrong.
 	Usage Code = 2
-	// Ended: it was done, and a document that was asked about ended FAILED, REFUSED or
-	// CANCELLED; of `status` and `doctor`: something is wrong with the stack.
+	// Ended: it was done, and a document that was asked about ended FAILED, REFUSED,
+	// REJECTED or CANCELLED; of `status` and `doctor`: something is wrong with the stack.
 	Ended Code = 3
 	// NotFound: there is no such document or stack.
 	NotFound Code = 4
@@ -45,7 +45,7 @@ var Codes = []struct {
 	{Done, "Done."},
 	{Failed, "It could not be done; stderr says why, and what to do next."},
 	{Usage, "The command line is wrong."},
-	{Ended, "Done, and a document that was asked about ended FAILED, REFUSED or CANCELLED. Of `status` and `doctor`: something is wrong with the stack."},
+	{Ended, "Done, and a document that was asked about ended FAILED, REFUSED, REJECTED or CANCELLED. Of `status` and `doctor`: something is wrong with the stack."},
 	{NotFound, "There is no such document or stack."},
 	{NotConfirmed, "Nothing was changed: nobody confirmed it."},
 	{Partly, "A bulk operation ended, and some of it failed."},

@@ -16,7 +16,7 @@ import (
 // event); it only grows.
 type Document struct {
 	DocumentID string `json:"documentId" jsonschema:"The document: one version of one uploaded object, or a run that did not come from an upload."`
-	State      string `json:"state" jsonschema:"WAITING, SUBMITTING, UNCONFIRMED or PROCESSING; or, if it has ended, PROCESSED, FAILED, CANCELLED, REFUSED or SKIPPED. Empty: there is no record of the object."`
+	State      string `json:"state" jsonschema:"WAITING, SUBMITTING, UNCONFIRMED, PROCESSING or NEEDS_REVIEW; or, if it has ended, PROCESSED, FAILED, CANCELLED, REJECTED, REFUSED or SKIPPED. Empty: there is no record of the object."`
 	Problem    string `json:"problem,omitempty" jsonschema:"Why the record can't be understood; it may be of a newer version of this software. Other fields are missing then."`
 	Attempt    int    `json:"attempt,omitempty" jsonschema:"1, 2, 3 …: which run of the document this is."`
 	Revision   int    `json:"revision,omitempty" jsonschema:"The number of the result that consumers see; 0 or missing before the first."`
@@ -154,9 +154,9 @@ func StateColor(state string) out.Color {
 	switch ledger.State(state) {
 	case ledger.Processed:
 		return out.Green
-	case ledger.Failed, ledger.Refused, ledger.Cancelled:
+	case ledger.Failed, ledger.Refused, ledger.Cancelled, ledger.Rejected:
 		return out.Red
-	case ledger.Unconfirmed:
+	case ledger.Unconfirmed, ledger.NeedsReview:
 		return out.Yellow
 	case ledger.Skipped:
 		return out.Gray
