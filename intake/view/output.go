@@ -52,8 +52,10 @@ type field struct {
 	Columns []string
 
 	Confidence confidence
-	Citations  []*citation
-	Insights   []insight
+	// Expected: Extend says for such a value how sure it is, or could.
+	Expected  bool
+	Citations []*citation
+	Insights  []insight
 	// Changed: the review changed it, from Before.
 	Changed bool
 	Before  string
@@ -78,6 +80,20 @@ func (f *field) Cell(column string) *field {
 		}
 	}
 	return nil
+}
+
+// Numeric reports whether a column has numbers.
+func (f *field) Numeric(column string) bool {
+	numbers := false
+	for _, row := range f.Members {
+		if cell := row.Cell(column); cell != nil && cell.Kind != kindNull {
+			if cell.Kind != kindNumber {
+				return false
+			}
+			numbers = true
+		}
+	}
+	return numbers
 }
 
 // insight is a remark of Extend's.
@@ -107,6 +123,7 @@ type citation struct {
 	ID    string
 	Field *field
 	Page  int // 0: not said
+	Label string
 	Text  string
 	// Points, Width and Height are as Extend wrote them, in the citation's own units. Points is
 	// empty if there is nothing to draw; Problem then says why.
@@ -205,7 +222,7 @@ func (r *reader) newField(name, path string, k kind, text string) *field {
 		r.Cut = true
 		return nil
 	}
-	return &field{ID: r.count, Name: name, Path: path, Kind: k, Text: text}
+	return &field{ID: r.count, Name: name, Path: path, Kind: k, Text: text, Expected: r.metadata != nil}
 }
 
 func (r *reader) field(name, path string, n *node) *field {
@@ -328,7 +345,7 @@ func (r *reader) cite(f *field, n *node) {
 }
 
 func (r *reader) newCitation(f *field, page int, text string) *citation {
-	c := &citation{ID: fmt.Sprintf("c%d-%d", f.ID, len(f.Citations)), Field: f, Page: page, Text: text}
+	c := &citation{ID: fmt.Sprintf("c%d-%d", f.ID, len(f.Citations)), Field: f, Page: page, Label: fmt.Sprintf("p. %d", page), Text: text}
 	f.Citations = append(f.Citations, c)
 	return c
 }
@@ -402,6 +419,7 @@ func (r *reader) classification(n *node) *field {
 		}
 		f := r.field(m.name, m.name, m.node)
 		if m.name == "type" {
+			f.Expected = true
 			f.Confidence = r.confidence("", n.get("confidence").is(kindNumber), "")
 			f.Insights = insights(n.get("insights"))
 		}
@@ -426,7 +444,9 @@ func (r *reader) splits(n *node) *field {
 		}
 		first, last := page(m.node.get("startPage")), page(m.node.get("endPage"))
 		if first > 0 {
-			r.newCitation(f, first, "").Problem = fmt.Sprintf("pages %d to %d", first, max(first, last))
+			if c := r.newCitation(f, first, ""); last > first {
+				c.Label = fmt.Sprintf("p. %d–%d", first, last)
+			}
 		}
 		for p := first; p > 0 && p <= min(last, first+maxSheets); p++ {
 			r.Labels[p] = append(r.Labels[p], name)
@@ -486,6 +506,7 @@ func (r *reader) legacy(n *node) *field {
 		if f == nil {
 			break
 		}
+		f.Expected = true
 		f.Confidence = r.confidence("", m.node.get("confidence").is(kindNumber), "")
 		f.Insights = insights(m.node.get("insights"))
 		for _, ref := range m.node.get("references").list() {

@@ -57,7 +57,7 @@ var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"visible": visible, "plural": plural, "join": strings.Join, "args": args, "add": func(a, b int) int { return a + b },
-	"columnName": columnName,
+	"columnName": columnName, "grouped": grouped,
 }).ParseFS(files, "templates/*.html"))
 
 // New makes a page of a stack. Close it when it is served no more.
