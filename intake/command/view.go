@@ -297,7 +297,7 @@ func originalOf(ctx context.Context, s *stack.Stack, rec *ledger.Record) (*view.
 	} else if rec.ETag != "" {
 		in.IfMatch = aws.String(`"` + rec.ETag + `"`)
 	}
-	object, err := s.S3().GetObject(ctx, in)
+	object, err := s.S3().GetObject(ctx, in, func(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true })
 	if err == nil {
 		return &view.Original{Body: object.Body, Size: contentLength(object)}, nil
 	}

@@ -130,18 +130,30 @@ func (b *browser) drawn() {
 	b.until(`[...document.querySelectorAll(".paper img")].filter(i => { const r = i.getBoundingClientRect(); return r.bottom > 0 && r.top < innerHeight && r.height > 0 }).every(i => i.complete && i.naturalWidth > 0)`)
 }
 
-// until waits for the truth of an expression.
+// until waits for the truth of an expression, also while one page gives way to another.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
-		b.t.Fatalf("waiting for %s: %v", expression, err)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(20 * time.Second)
+	for {
+		yes, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		if yes {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			b.picture("stuck")
+			b.t.Fatalf("waiting for %s: %v", expression, err)
+		}
 	}
 }
 
 // eval is the value of an expression.
 func eval[T any](b *browser, expression string) T {
 	b.t.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}

@@ -16,7 +16,9 @@ func leaves(n *node, path string, visit func(path string, n *node)) {
 		return
 	}
 	if n.scalar() || len(n.members) == 0 {
-		visit(path, n)
+		if path != "" || n.scalar() {
+			visit(path, n)
+		}
 		return
 	}
 	for _, m := range n.members {

@@ -116,13 +116,13 @@ func (p *Page) reprocess(w http.ResponseWriter, r *http.Request) {
 	}
 	data := struct {
 		frame
-		Chosen       []chosen
-		Count        int
-		Cost         string
-		Shell        string
-		Mistake      string
-		Done         bool
-		Sent         int
+		Chosen  []chosen
+		Count   int
+		Cost    string
+		Shell   string
+		Mistake string
+		Done    bool
+		Sent    int
 	}{frame: p.frame("Reprocess", "documents")}
 	var take []*ledger.Record
 	quoted := make([]string, 0, len(ids))

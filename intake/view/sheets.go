@@ -127,7 +127,8 @@ func (p *Page) sheet(d *documentPage, original *opened, n int, s size) *sheet {
 	out.Thumb = picture(widths[0])
 	var set []string
 	for _, w := range widths[1:] {
-		set = append(set, fmt.Sprintf("%s %dw", picture(w), w))
+		// PDFium widens lines and boxes to whole pixels, so a third more of them than the screen has.
+		set = append(set, fmt.Sprintf("%s %dw", picture(w), w*3/4))
 	}
 	out.Srcset = strings.Join(set, ", ")
 	out.URL = picture(1200)
