@@ -143,8 +143,28 @@ func TestPictures(t *testing.T) {
 			if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > look.width {
 				t.Errorf("%s, %s: %d pixels wide", s.name, look.name, wide)
 			}
+			for _, text := range eval[[]string](b, faint) {
+				t.Errorf("%s, %s: %s", s.name, look.name, text)
+			}
 			b.picture(s.name + "-" + look.name)
 		}
 		b.forgive("status of 404")
 	}
 }
+
+// faint are the texts whose contrast is below 4.5, which people with weak eyes can't read.
+const faint = `(() => {
+  const canvas = document.createElement("canvas"); canvas.width = canvas.height = 1;
+  const c = canvas.getContext("2d", { willReadFrequently: true });
+  const rgb = (color) => { c.clearRect(0, 0, 1, 1); c.fillStyle = color; c.fillRect(0, 0, 1, 1); return [...c.getImageData(0, 0, 1, 1).data]; };
+  const light = ([r, g, b]) => { const f = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
+  const ground = (e) => { for (; e; e = e.parentElement) { const g = rgb(getComputedStyle(e).backgroundColor); if (g[3] > 250) return g; } return rgb("Canvas"); };
+  const found = new Set();
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility() || e.closest("svg, .hidden, .skip, option")) continue;
+    const a = light(rgb(getComputedStyle(e).color)), b = light(ground(e));
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) found.add("contrast " + contrast.toFixed(1) + " of " + e.className + " " + e.tagName + ": " + e.textContent.trim().slice(0, 40));
+  }
+  return [...found];
+})()`

@@ -539,7 +539,7 @@ func (p *Page) outputOf(r *http.Request, rec *ledger.Record, which string) (json
 		}
 	}
 	if output == nil {
-		return nil, errors.New("Extend has no such output of it")
+		return nil, errors.New("there is no such output at Extend")
 	}
 	return output, nil
 }

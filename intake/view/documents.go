@@ -1,6 +1,7 @@
 package view
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -91,6 +92,7 @@ func (p *Page) documents(w http.ResponseWriter, r *http.Request) {
 		frame
 		Filters filters
 		States  []ledger.State
+		Counts  []stateCount
 		Rows    []row
 		Problem string
 		Next    string
@@ -102,6 +104,7 @@ func (p *Page) documents(w http.ResponseWriter, r *http.Request) {
 	data.CSV = p.url("/documents.csv", query)
 	data.First = p.url("/documents", query)
 	data.Later = q.After != ""
+	data.Counts = p.counts(r.Context(), f)
 	list := &List{}
 	if err == nil {
 		list, err = p.stack.Documents(r.Context(), q)
@@ -118,6 +121,32 @@ func (p *Page) documents(w http.ResponseWriter, r *http.Request) {
 		data.Next = p.url("/documents", query)
 	}
 	p.render(w, "documents", data)
+}
+
+// countsFor is how long the counts of the states are shown before they are asked for again.
+const countsFor = 30 * time.Second
+
+// counts are how many documents are in each state, as the overview has them; none if they
+// can't be had.
+func (p *Page) counts(ctx context.Context, f filters) (all []stateCount) {
+	p.mu.Lock()
+	states, at := p.counted, p.countedAt
+	p.mu.Unlock()
+	if p.options.Now().Sub(at) > countsFor {
+		if status, err := p.stack.Status(ctx); err == nil && status != nil {
+			states = status.States
+			p.mu.Lock()
+			p.counted, p.countedAt = states, p.options.Now()
+			p.mu.Unlock()
+		}
+	}
+	for _, s := range ledgerStates {
+		if states[s] > 0 {
+			f.State = string(s)
+			all = append(all, stateCount{s, tone(s), states[s], p.url("/documents", f.values())})
+		}
+	}
+	return all
 }
 
 var ledgerStates = []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.Processed, ledger.Failed, ledger.Refused, ledger.Cancelled, ledger.Skipped}

@@ -50,6 +50,8 @@ type Page struct {
 	running   atomic.Int64 // requests
 	mu        sync.Mutex
 	recent    []*ledger.Record // whose pages are shown, the last one last
+	counted   map[ledger.State]int
+	countedAt time.Time
 }
 
 //go:embed templates static
