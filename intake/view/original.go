@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"unicode/utf8"
 
@@ -104,6 +105,8 @@ func (o *opened) close() {
 
 // originals keeps copies of a few documents in a private folder, and the pages drawn of them.
 type originals struct {
+	ctx    context.Context // of fetching; done when the page is closed
+	cancel context.CancelFunc
 	stack  *Stack
 	dir    string
 	engine *pdfEngine
@@ -140,9 +143,12 @@ func (o *originals) get(ctx context.Context, rec *ledger.Record) (*opened, strin
 		o.open = append(o.open, found)
 		go func() { // the next request for it finds it, though this one be cancelled
 			defer close(found.done)
-			found.opened, found.err = o.fetch(context.WithoutCancel(ctx), rec, filepath.Join(o.dir, name))
-			if found.err != nil {
-				o.forget(found)
+			opened, err := o.fetch(o.ctx, rec, filepath.Join(o.dir, name))
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			found.opened, found.err = opened, err
+			if err != nil {
+				o.open = slices.DeleteFunc(o.open, func(e *entry) bool { return e == found })
 			}
 			o.evict(found)
 		}()
@@ -156,21 +162,9 @@ func (o *originals) get(ctx context.Context, rec *ledger.Record) (*opened, strin
 	}
 }
 
-func (o *originals) forget(gone *entry) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i, e := range o.open {
-		if e == gone {
-			o.open = append(o.open[:i:i], o.open[i+1:]...)
-			return
-		}
-	}
-}
-
 // evict closes what was used longest ago, when there is too much. What is being opened stays.
+// The caller holds the lock.
 func (o *originals) evict(keep *entry) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	var bytes int64
 	count := 0
 	for i := len(o.open) - 1; i >= 0; i-- {
@@ -188,15 +182,17 @@ func (o *originals) evict(keep *entry) {
 }
 
 func (o *originals) close() {
+	o.cancel()
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, e := range o.open {
+	open := o.open
+	o.open = nil
+	o.mu.Unlock()
+	for _, e := range open {
 		<-e.done
 		if e.opened != nil {
 			e.opened.close()
 		}
 	}
-	o.open = nil
 	o.engine.close()
 }
 

@@ -175,6 +175,9 @@ func (r *reader) section(title string, n *node, depth int) {
 			}
 		}
 		s.Root = r.field("", "", n.get("value"))
+		if s.Root != nil && s.Root.Scalar() {
+			r.Fields = append(r.Fields, s.Root)
+		}
 	case len(n.get("splits").list()) > 0 || n.get("splits") != nil && n.get("splits").kind == kindList:
 		s.Shape = shapeSplits
 		s.Root = r.splits(n)

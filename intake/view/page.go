@@ -86,7 +86,8 @@ func New(stack Stack, options Options) (*Page, error) {
 		return nil, err
 	}
 	p := &Page{stack: stack, options: options, secret: strings.ToLower(rand.Text()), remove: remove}
-	p.originals = &originals{stack: &p.stack, dir: dir, limit: options.CacheBytes, engine: &pdfEngine{cache: options.CacheDir}}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.originals = &originals{ctx: ctx, cancel: cancel, stack: &p.stack, dir: dir, limit: options.CacheBytes, engine: &pdfEngine{cache: options.CacheDir}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.overview)
 	mux.HandleFunc("GET /open", p.find)

@@ -165,8 +165,9 @@ func (p *pdfFile) limited(ctx context.Context, call func() error) error {
 }
 
 // draw draws a page, counted from 1, in a given width and turned clockwise.
-func (p *pdfFile) draw(ctx context.Context, page, width, turn int) (img image.Image, err error) {
-	err = p.limited(ctx, func() error {
+func (p *pdfFile) draw(ctx context.Context, page, width, turn int) (image.Image, error) {
+	var img image.Image
+	err := p.limited(ctx, func() error {
 		s := p.sizes[page-1]
 		w, h := fit(s, width, turn)
 		drawn, err := p.instance.RenderPageInPixels(&requests.RenderPageInPixels{
@@ -180,7 +181,10 @@ func (p *pdfFile) draw(ctx context.Context, page, width, turn int) (img image.Im
 		img = turned(drawn.Result.RenderedImage, turn)
 		return nil
 	})
-	return img, err
+	if err != nil {
+		return nil, err // a call that was ended may still be busy with the picture
+	}
+	return img, nil
 }
 
 func (p *pdfFile) close() {

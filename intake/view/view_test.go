@@ -162,6 +162,24 @@ func TestShowsManyFields(t *testing.T) {
 	}
 }
 
+func TestShowsOddOutputs(t *testing.T) {
+	for _, output := range []string{
+		`{"value":5,"metadata":{}}`, `{"value":{"":[{"":{"":1}},{"":2}]},"metadata":{"":{"citations":[{}]}}}`, `{"value":[],"metadata":{}}`, `{"value":[[1,[2]],{"a":[{}]}],"metadata":{}}`,
+		`{"value":{"a":"x"},"metadata":{"a":{"citations":"none","insights":[1,{"content":5}],"logprobsConfidence":{}}}}`, `{"value":{"a":"x"},"metadata":[]}`,
+		`{"splits":[]}`, `{"splits":[1,{"startPage":9,"endPage":2}]}`, `{"chunks":[{},5]}`, `{"outputs":[null,{"output":null}]}`, `"text"`, `[]`, `{"a":1,"a":2}`,
+		`{"value":{"a":1,"a":2},"metadata":{}}`, classified, split,
+	} {
+		w := newWorld()
+		rec := w.add(ledger.Record{}, output, sample(2, 612, 792, 0, nil))
+		c := serve(t, w.stack(), Options{CacheDir: cacheDir(t)})
+		for _, query := range []string{"", "?only=low", "?q=a", "?tab=json", "?tab=compare&a=stored&b=stored"} {
+			if body := c.get("/documents/"+rec.DocumentID+query, 200); !strings.HasSuffix(strings.TrimSpace(body), "</html>") || !strings.Contains(body, `id="page-2"`) {
+				t.Errorf("%s: the page of %s is not whole", query, output)
+			}
+		}
+	}
+}
+
 func TestOutputIsExact(t *testing.T) {
 	w := newWorld()
 	output := "{ \"value\" : {\"n\":12345678901234567890.10, \"s\":\"\\u00e9 </script>\"} }"
