@@ -72,7 +72,7 @@ func (c *client) look(t *testing.T, width, height int, dark bool) *browser {
 	stopChromium = func() { _ = chromedp.Cancel(all) }
 	ctx, cancel := chromedp.NewContext(all, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(cancel)
 	b := &browser{client: c, t: t, ctx: ctx}
 	if err := chromedp.Listen(ctx, func(event any) {
@@ -135,7 +135,7 @@ func (b *browser) until(expression string) {
 	b.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(20 * time.Second)
+	end := time.After(2 * time.Minute)
 	for {
 		yes, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
 		if yes {
