@@ -218,7 +218,7 @@ func (e *Env) viewStatus(ctx context.Context, s *stack.Stack) (*view.Status, err
 		v.States[ledger.State(state)] = n
 	}
 	for _, a := range status.Alarms {
-		v.Alarms = append(v.Alarms, view.Alarm{Name: a.Name, Meaning: a.Says, Do: a.Reason, Since: a.Since})
+		v.Alarms = append(v.Alarms, view.Alarm{Name: a.Name, Meaning: a.Says, Since: a.Since})
 	}
 	return v, nil
 }

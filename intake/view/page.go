@@ -143,6 +143,7 @@ func (p *Page) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	server := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 	p.active.Store(time.Now().UnixNano())
+	go p.originals.engine.warm()
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	stop := func() {

@@ -68,7 +68,15 @@ func (e *pdfEngine) instance() (pdfium.Pdfium, error) {
 	return instance, nil
 }
 
+// warm starts PDFium before it is needed: to compile it takes some seconds, once for each machine.
+func (e *pdfEngine) warm() {
+	if instance, err := e.instance(); err == nil {
+		_ = instance.Close()
+	}
+}
+
 func (e *pdfEngine) close() {
+	e.start.Do(func() { e.failed = errors.New("the page was closed") }) // or waits until it has started
 	if e.pool != nil {
 		_ = e.pool.Close()
 	}

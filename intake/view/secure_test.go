@@ -99,7 +99,7 @@ func TestServesOnThisMachineOnly(t *testing.T) {
 
 func TestEndsWhenIdle(t *testing.T) {
 	w := newWorld()
-	page, err := New(w.stack(), Options{CacheDir: t.TempDir(), Idle: 50 * time.Millisecond})
+	page, err := New(w.stack(), Options{CacheDir: cacheDir(t), Idle: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
