@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,9 @@ var chromium = sync.OnceValues(func() (context.Context, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	stopChromium()
+	if dir, err := shared(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
 	os.Exit(code)
 }
 
@@ -198,17 +202,12 @@ func (b *browser) picture(name string) {
 	}
 }
 
-// forgive drops messages of the console that a test has brought about on purpose.
+// forgive drops messages and requests that a test has brought about on purpose.
 func (b *browser) forgive(part string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	kept := b.messages[:0]
-	for _, m := range b.messages {
-		if !strings.Contains(m, part) {
-			kept = append(kept, m)
-		}
-	}
-	b.messages = kept
+	has := func(s string) bool { return strings.Contains(s, part) }
+	b.messages, b.asked = slices.DeleteFunc(b.messages, has), slices.DeleteFunc(b.asked, has)
 }
 
 // cacheDir is one folder for all tests of a run, so that PDFium is compiled once.

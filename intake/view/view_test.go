@@ -2,13 +2,16 @@ package view
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,6 +60,29 @@ func TestSaysWhatIsWrongWithAnOriginal(t *testing.T) {
 				t.Error("the rest of the page is not there")
 			}
 		})
+	}
+}
+
+func TestShowsWhatExtendMadeOfAnOfficeFile(t *testing.T) {
+	w := newWorld()
+	rec := w.add(ledger.Record{Key: "in/a.docx"}, "", []byte("PK\x03\x04and so on"))
+	for _, test := range []struct {
+		name, says string
+		converted  *Original
+		err        error
+	}{
+		{"a PDF", "the PDF that Extend made", &Original{io.NopCloser(bytes.NewReader(sample(2, 612, 792, 0, nil))), -1}, nil},
+		{"nothing", "Extend made no PDF of it", nil, nil},
+		{"the file itself", "an Office or ZIP file", &Original{io.NopCloser(strings.NewReader("PK\x03\x04")), -1}, nil},
+		{"a broken PDF", "can&#39;t be drawn: the PDF is broken", &Original{io.NopCloser(strings.NewReader("%PDF-1.4")), -1}, nil},
+		{"no answer", "can&#39;t be had: timeout", nil, errors.New("timeout")},
+	} {
+		stack := w.stack()
+		stack.Converted = func(context.Context, *ledger.Record) (*Original, error) { return test.converted, test.err }
+		c := serve(t, stack, Options{CacheDir: cacheDir(t)})
+		if body := c.get("/documents/"+rec.DocumentID, 200); !strings.Contains(body, test.says) {
+			t.Errorf("%s: it does not say %q\n%s", test.name, test.says, body[strings.Index(body, `class="pages`):])
+		}
 	}
 }
 

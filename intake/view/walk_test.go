@@ -266,3 +266,33 @@ func TestMemoryWhilePaging(t *testing.T) {
 		}
 	}
 }
+
+func TestPolicyHoldsInTheBrowser(t *testing.T) {
+	w := newWorld()
+	rec := boxed(w, 0)
+	c := serve(t, w.stack(), Options{CacheDir: cacheDir(t)})
+	b := c.look(t, 1440, 900, false)
+	b.open("/documents/" + rec.DocumentID)
+	for what, script := range map[string]string{
+		"another port's image": `document.body.append(Object.assign(new Image(), {src: "http://127.0.0.1:9/x.png"}))`,
+		"a script in the page": `document.body.append(Object.assign(document.createElement("script"), {textContent: "document.title = 'hit'"}))`,
+		"a style in the page":  `document.body.setAttribute("style", "display: none")`,
+		"a frame":              `document.body.append(Object.assign(document.createElement("iframe"), {src: "/"}))`,
+	} {
+		eval[any](b, script+", null")
+		b.until(`document.title !== "hit" && getComputedStyle(document.body).display !== "none"`)
+		deadline := time.After(time.Minute)
+		for seen := false; !seen; {
+			b.mu.Lock()
+			seen = strings.Contains(strings.Join(b.messages, "\n"), "Content Security Policy")
+			b.mu.Unlock()
+			select {
+			case <-deadline:
+				t.Fatalf("%s: the browser does not complain", what)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		b.forgive("Content Security Policy")
+	}
+	b.forgive("http://127.0.0.1:9/x.png")
+}
