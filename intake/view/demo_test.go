@@ -143,6 +143,9 @@ func TestPictures(t *testing.T) {
 			if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > look.width {
 				t.Errorf("%s, %s: %d pixels wide", s.name, look.name, wide)
 			}
+			if high := eval[int](b, `document.querySelector("main.document") ? document.documentElement.scrollHeight : 0`); look.width > 1000 && high > look.height {
+				t.Errorf("%s, %s: %d pixels high, beside panes that scroll by themselves", s.name, look.name, high)
+			}
 			for _, text := range eval[[]string](b, faint) {
 				t.Errorf("%s, %s: %s", s.name, look.name, text)
 			}

@@ -323,6 +323,45 @@ func twoPages(t []byte) []byte {
 	return t
 }
 
+func TestDrawnPagesAreBounded(t *testing.T) {
+	var drawn pictures
+	for i := range 100 {
+		drawn.put(pageKey{name: []string{"a", "b"}[i%2], page: i}, make([]byte, 1<<20))
+	}
+	if drawn.bytes > maxDrawn || len(drawn.png) != maxDrawn>>20 {
+		t.Errorf("%d pages of %d bytes are kept", len(drawn.png), drawn.bytes)
+	}
+	if drawn.get(pageKey{name: "b", page: 99}) == nil || drawn.get(pageKey{name: "a", page: 0}) != nil {
+		t.Error("the first page is kept, and the last is not")
+	}
+	drawn.forget("b")
+	if drawn.bytes != maxDrawn/2 || drawn.get(pageKey{name: "b", page: 99}) != nil || drawn.get(pageKey{name: "a", page: 98}) == nil {
+		t.Errorf("after one document was closed, %d bytes are kept", drawn.bytes)
+	}
+}
+
+func TestClosesWhatWasSeenLongestAgo(t *testing.T) {
+	w := newWorld()
+	var recs []*ledger.Record
+	for range maxOpen + 2 {
+		recs = append(recs, w.add(ledger.Record{}, "", sample(1, 612, 792, 0, nil)))
+	}
+	c := serve(t, w.stack(), Options{CacheDir: cacheDir(t)})
+	for _, rec := range recs {
+		c.get("/documents/"+rec.DocumentID+"/pages/1?w=120", 200)
+	}
+	c.page.originals.mu.Lock()
+	open := len(c.page.originals.open)
+	c.page.originals.mu.Unlock()
+	if open > maxOpen {
+		t.Errorf("%d documents are open", open)
+	}
+	c.get("/documents/"+recs[0].DocumentID+"/pages/1?w=600", 200) // it is fetched once more
+	if w.calls["original"] != len(recs)+1 {
+		t.Errorf("%d originals were fetched, want %d", w.calls["original"], len(recs)+1)
+	}
+}
+
 func TestCompareAndChanges(t *testing.T) {
 	w := invoices(t)
 	c := serve(t, w.stack(), Options{CacheDir: cacheDir(t)})

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -240,31 +239,6 @@ func TestHostileNamesAndValuesAreInert(t *testing.T) {
 		}
 	}
 	b.forgive("status of 404")
-}
-
-func TestMemoryWhilePaging(t *testing.T) {
-	w := newWorld()
-	rec := w.add(ledger.Record{}, "", sample(200, 612, 792, 0, boxes, "a line", "another"))
-	c := serve(t, w.stack(), Options{CacheDir: cacheDir(t)})
-	begin := time.Now()
-	c.get("/documents/"+rec.DocumentID, 200)
-	c.get("/documents/"+rec.DocumentID+"/pages/1?w=1200", 200)
-	t.Logf("first page of 200 after %s", time.Since(begin))
-	for page := range 200 {
-		c.get(fmt.Sprintf("/documents/%s/pages/%d?w=1200", rec.DocumentID, page+1), 200)
-	}
-	c.page.originals.drawn.mu.Lock()
-	defer c.page.originals.drawn.mu.Unlock()
-	if got := c.page.originals.drawn.bytes; got > maxDrawn {
-		t.Errorf("%d bytes of pages are kept", got)
-	}
-	if status, err := os.ReadFile("/proc/self/status"); err == nil {
-		for line := range strings.Lines(string(status)) {
-			if strings.HasPrefix(line, "VmHWM") || strings.HasPrefix(line, "VmRSS") {
-				t.Log(strings.TrimSpace(line))
-			}
-		}
-	}
 }
 
 func TestPolicyHoldsInTheBrowser(t *testing.T) {
