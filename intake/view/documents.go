@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (p *Page) query(v url.Values) (f filters, q Query, err error) {
 	trim := func(name string) string { return strings.TrimSpace(v.Get(name)) }
 	f = filters{State: trim("state"), Route: trim("route"), Reason: trim("reason"), Prefix: v.Get("prefix"), Since: trim("since"), Until: trim("until")}
 	q = Query{State: ledger.State(f.State), Route: f.Route, Reason: f.Reason, Prefix: f.Prefix, Limit: pageSize, After: v.Get("after")}
-	if q.State != "" && tone(q.State) == "odd" {
+	if q.State != "" && !slices.Contains(ledger.States(), q.State) {
 		return f, q, fmt.Errorf("state %q: there is no such state", f.State)
 	}
 	if q.Since, err = p.instant(f.Since); err != nil {
@@ -99,7 +100,7 @@ func (p *Page) documents(w http.ResponseWriter, r *http.Request) {
 		First   string
 		CSV     string
 		Later   bool
-	}{frame: p.frame("Documents", "documents"), Filters: f, States: ledgerStates}
+	}{frame: p.frame("Documents", "documents"), Filters: f, States: ledger.States()}
 	query := f.values()
 	data.CSV = p.url("/documents.csv", query)
 	data.First = p.url("/documents", query)
@@ -140,7 +141,7 @@ func (p *Page) counts(ctx context.Context, f filters) (all []stateCount) {
 			p.mu.Unlock()
 		}
 	}
-	for _, s := range ledgerStates {
+	for _, s := range ledger.States() {
 		if states[s] > 0 {
 			f.State = string(s)
 			all = append(all, stateCount{s, tone(s), states[s], p.url("/documents", f.values())})
@@ -148,8 +149,6 @@ func (p *Page) counts(ctx context.Context, f filters) (all []stateCount) {
 	}
 	return all
 }
-
-var ledgerStates = []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.Processed, ledger.Failed, ledger.Refused, ledger.Cancelled, ledger.Skipped}
 
 func (p *Page) rows(r *http.Request, from []Row) []row {
 	outputs := map[string]json.RawMessage{}

@@ -37,7 +37,7 @@ func (p *Page) overview(w http.ResponseWriter, r *http.Request) {
 	if status != nil {
 		data.Status = status
 	}
-	for _, s := range ledgerStates {
+	for _, s := range ledger.States() {
 		c := stateCount{s, tone(s), data.States[s], p.url("/documents", url.Values{"state": {string(s)}})}
 		if s.Terminal() {
 			data.Ended, data.EndedCount = append(data.Ended, c), data.EndedCount+c.Count

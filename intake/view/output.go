@@ -37,7 +37,9 @@ type reading struct {
 // section is an output, or one of a workflow's.
 type section struct {
 	Title, Shape string
-	Root         *field
+	// Note says why there is nothing to show.
+	Note string
+	Root *field
 }
 
 // field is a value of an output.
@@ -144,7 +146,7 @@ func read(output json.RawMessage, threshold float64) (*reading, error) {
 	r := &reader{threshold: threshold, reading: reading{Labels: map[int][]string{}, marks: map[int][]*citation{}}}
 	r.section("", root, 0)
 	r.Shape = r.Sections[0].Shape
-	if len(r.Sections) > 1 {
+	if len(r.Sections) > 1 || root.get("outputs") != nil && r.Sections[0].Title != "" {
 		r.Shape = shapeWorkflow
 	}
 	return &r.reading, nil
@@ -184,19 +186,15 @@ func (r *reader) section(title string, n *node, depth int) {
 	case len(n.get("chunks").list()) > 0:
 		s.Shape = shapeParsed
 		s.Root = r.chunks(n.get("chunks"))
-	case depth == 0 && len(n.get("outputs").list()) > 0:
+	case depth == 0 && (len(n.get("outputs").list()) > 0 || n.has("outputs") && n.has("stepRuns")):
 		s.Shape = shapeWorkflow
 		r.Sections = r.Sections[:len(r.Sections)-1]
-		for i, m := range n.get("outputs").list() {
-			title := cmp.Or(m.node.get("processorName").is(kindText), m.node.get("name").is(kindText), fmt.Sprintf("output %d", i+1))
-			if id := m.node.get("id").is(kindText); id != "" {
-				title += " · " + id
-			}
-			output := m.node.get("output")
-			if output == nil {
-				output = m.node
-			}
-			r.section(title, output, depth+1)
+		for i, m := range slices.Concat(n.get("outputs").list(), n.get("stepRuns").list()) {
+			r.part(i, m.node)
+		}
+		if len(r.Sections) == 0 {
+			s.Note = "The workflow has no results."
+			r.Sections = append(r.Sections, s)
 		}
 	case n.get("type").is(kindText) != "" && n.get("id").is(kindText) != "" && n.has("confidence"):
 		s.Shape = shapeClassification
@@ -206,7 +204,25 @@ func (r *reader) section(title string, n *node, depth int) {
 		s.Root = r.legacy(n)
 	default:
 		s.Shape = shapeUnknown
+		if depth > 0 && len(n.members) > 0 {
+			s.Root = r.field("", "", n) // as it is: of a step of a workflow, such as a check
+		}
 	}
+}
+
+// part adds the result of a processor or of another step of a workflow.
+func (r *reader) part(i int, n *node) {
+	title := cmp.Or(n.get("processorName").is(kindText), n.get("step").get("name").is(kindText), n.get("name").is(kindText), fmt.Sprintf("part %d", i+1))
+	if id := n.get("id").is(kindText); id != "" {
+		title += " · " + id
+	}
+	if output := n.get("output"); output != nil {
+		r.section(title, output, 1)
+		return
+	}
+	note := strings.TrimSpace(n.get("status").is(kindText) + " " + n.get("failureReason").is(kindText) + " " + n.get("failureMessage").is(kindText))
+	r.metadata = nil
+	r.Sections = append(r.Sections, &section{Title: title, Shape: shapeUnknown, Note: strings.TrimSpace("It has no output. " + note)})
 }
 
 // legacy reports whether an object is a map of fields, as older processors have it.

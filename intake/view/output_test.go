@@ -76,6 +76,8 @@ func TestShapes(t *testing.T) {
 		{shapeSplits, `{"splits":[{"id":"s","type":"other","startPage":1,"endPage":2}]}`, "splits[0].id=s splits[0].type=other splits[0].startPage=1 splits[0].endPage=2"},
 		{shapeLegacy, `{"number":{"id":"number","type":"string","value":"R-1","confidence":0.98,"references":[{"id":"number","fieldName":"number","page":1,"boundingBoxes":[]}]},"state":{"id":"state","type":"enum","value":null}}`, "number=R-1 state=null"},
 		{shapeParsed, `{"chunks":[{"type":"page","content":"# A","blocks":[{"type":"heading","content":"# A","polygon":[{"x":1,"y":1},{"x":2,"y":1},{"x":2,"y":2}],"metadata":{"page":{"number":1,"width":10,"height":10}}}]}]}`, "chunks[0].blocks[0]=# A"},
+		{shapeWorkflow, `{"outputs":[{"id":"dpr_1","processorName":"A","status":"FAILED","failureReason":"CORRUPT_FILE"}],"stepRuns":[{"id":"s","step":{"name":"Checks"},"output":{"rules":[{"ok":true}]}}]}`, "rules[0].ok=true"},
+		{shapeWorkflow, `{"outputs":[],"stepRuns":[]}`, ""},
 		{shapeWorkflow, `{"outputs":[{"processorName":"A","output":{"value":{"a":1},"metadata":{}}},{"processorName":"B","output":` + classified + `}]}`, "a=1 id=bill_of_lading type=bill_of_lading"},
 		{shapeUnknown, `{"anything":"else"}`, ""},
 		{shapeUnknown, `[1,2]`, ""},

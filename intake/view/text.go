@@ -3,6 +3,7 @@ package view
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,15 +107,22 @@ func tone(s ledger.State) string {
 	switch s {
 	case ledger.Processed:
 		return "good"
-	case ledger.Failed, ledger.Refused:
+	case ledger.Failed, ledger.Refused, rejected:
 		return "bad"
 	case ledger.Cancelled, ledger.Skipped:
 		return "quiet"
-	case ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing:
+	}
+	if slices.Contains(ledger.States(), s) {
 		return "busy"
 	}
 	return "odd"
 }
+
+// States of documents that a workflow reads, whether this version of the ledger has them or not.
+const (
+	needsReview ledger.State = "NEEDS_REVIEW"
+	rejected    ledger.State = "REJECTED"
+)
 
 // explain says what a state means for a document: why it waits, and what happens next.
 func explain(rec *ledger.Record) string {
@@ -127,7 +135,9 @@ func explain(rec *ledger.Record) string {
 		return "Extend did not say whether it took the file. The run is searched for, and the file is sent again only if there is none."
 	case ledger.Processing:
 		return "Extend is reading it. The result comes by webhook; without one, Extend is asked."
-	case ledger.Failed, ledger.Refused, ledger.Cancelled, ledger.Skipped:
+	case needsReview:
+		return "A person is to review it at Extend. The result comes when that is done."
+	case ledger.Failed, ledger.Refused, ledger.Cancelled, ledger.Skipped, rejected:
 		text := rec.FailureReason
 		if rec.FailureMessage != "" {
 			text = strings.TrimPrefix(text+": "+rec.FailureMessage, ": ")
