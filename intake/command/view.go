@@ -16,8 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
@@ -183,18 +181,24 @@ func (e *Env) viewOf(s *stack.Stack, write bool) (view.Stack, error) {
 		Converted: func(ctx context.Context, rec *ledger.Record) (*view.Original, error) {
 			return convertedOf(ctx, client, rec)
 		},
-		DeadLetters: func(ctx context.Context) ([]view.DeadLetter, error) { return deadLetters(ctx, s) },
-		Cost: func(_ context.Context, recs []*ledger.Record) (string, error) {
-			return Cost{Files: len(recs)}.String(), nil
-		},
+		DeadLetters: func(ctx context.Context) ([]view.DeadLetter, error) { return viewDeadLetters(ctx, s) },
+		Logs:        func(ctx context.Context, rec *ledger.Record) ([]view.LogLine, error) { return e.viewLogs(ctx, s, rec) },
+		Cost:        func(ctx context.Context, recs []*ledger.Record) (string, error) { return viewCost(ctx, s, recs) },
 	}
 	for _, r := range routes {
 		v.Routes = append(v.Routes, r.Name)
 	}
 	if write {
 		q := queue.New(s.SQS(), s.Outputs["UploadQueueUrl"])
-		v.Reprocess = func(ctx context.Context, rec *ledger.Record) error {
-			return q.Send(ctx, queue.Message{Body: document.ReprocessMessage(document.Reprocess{DocumentID: rec.DocumentID, Attempt: rec.Attempt + 1})})
+		v.Reprocess = func(ctx context.Context, rec *ledger.Record, why string) error {
+			if why := leftOut(selector.Item{Row: ledger.Row{DocumentID: rec.DocumentID, State: rec.State, Record: rec}}, s.Bucket(), selector.Selection{IDs: []string{rec.DocumentID}}); why != "" {
+				return errors.New(why)
+			}
+			by, err := e.Caller(ctx, s)
+			if err != nil {
+				return err
+			}
+			return q.Send(ctx, queue.Message{Body: document.ReprocessMessage(document.Reprocess{DocumentID: rec.DocumentID, Attempt: rec.Attempt + 1, By: by, Why: why})})
 		}
 	}
 	return v, nil
@@ -212,6 +216,7 @@ func (e *Env) viewStatus(ctx context.Context, s *stack.Stack) (*view.Status, err
 		States: map[ledger.State]int{
 			ledger.Waiting: status.OnTheWay.Waiting, ledger.Submitting: status.OnTheWay.Submitting,
 			ledger.Unconfirmed: status.OnTheWay.Unconfirmed, ledger.Processing: status.OnTheWay.Processing,
+			ledger.NeedsReview: status.OnTheWay.NeedsReview,
 		},
 	}
 	for state, n := range status.Ended24h {
@@ -369,53 +374,46 @@ func convertedOf(ctx context.Context, client *extend.Client, rec *ledger.Record)
 	return nil, nil
 }
 
-// maxLetters is how many messages of each dead-letter queue are shown.
-const maxLetters = 100
-
-// deadLetters looks into both dead-letter queues. What it has seen comes back after 30 seconds.
-func deadLetters(ctx context.Context, s *stack.Stack) ([]view.DeadLetter, error) {
-	var letters []view.DeadLetter
-	for _, q := range []struct{ name, output, do string }{
-		{"uploads", "DeadLetterQueueUrl", "Mend what the reason names, then send it back to the upload queue."},
-		{"announcements", "AnnouncementsDeadLetterQueueUrl", "Mend what the reason names, then have it announced once more: docs/operations.md, dead letters."},
-	} {
-		for n := 0; n < maxLetters; {
-			out, err := s.SQS().ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-				QueueUrl: aws.String(s.Outputs[q.output]), MaxNumberOfMessages: 10, VisibilityTimeout: 30, MessageAttributeNames: []string{"All"},
-				MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{sqstypes.MessageSystemAttributeNameSentTimestamp},
-			})
-			if err != nil {
-				return letters, fmt.Errorf("%s: %w", q.name, err)
-			}
-			if len(out.Messages) == 0 {
-				break
-			}
-			n += len(out.Messages)
-			for _, m := range out.Messages {
-				letters = append(letters, deadLetter(m, q.name, q.do))
-			}
+// viewDeadLetters looks into both dead-letter queues and puts the messages back.
+func viewDeadLetters(ctx context.Context, s *stack.Stack) (letters []view.DeadLetter, err error) {
+	for _, q := range []struct{ name, output string }{{uploadsQueue, "DeadLetterQueueUrl"}, {announcementsQueue, "AnnouncementsDeadLetterQueueUrl"}} {
+		found, err := peek(ctx, s.SQS(), q.name, s.Outputs[q.output])
+		unhide(context.WithoutCancel(ctx), s.SQS(), s.Outputs[q.output], found)
+		if err != nil {
+			return letters, fmt.Errorf("%s: %w", q.name, err)
+		}
+		for _, d := range found {
+			letters = append(letters, view.DeadLetter{Queue: d.Queue, ID: d.ID, Reason: d.Reason, DocumentID: d.DocumentID, Body: d.Body, Do: d.Do, Since: d.Since})
 		}
 	}
 	return letters, nil
 }
 
-func deadLetter(m sqstypes.Message, queueName, do string) view.DeadLetter {
-	l := view.DeadLetter{Queue: queueName, ID: aws.ToString(m.MessageId), Body: aws.ToString(m.Body), Do: do}
-	for _, name := range []string{"reason", "ERROR_MESSAGE"} {
-		if a, ok := m.MessageAttributes[name]; ok && l.Reason == "" {
-			l.Reason = aws.ToString(a.StringValue)
-		}
+// viewLogs reads what was logged about a document since it was uploaded.
+func (e *Env) viewLogs(ctx context.Context, s *stack.Stack, rec *ledger.Record) (all []view.LogLine, err error) {
+	from, until := rec.Since(), e.Now()
+	if from.IsZero() {
+		from = until.Add(-24 * time.Hour)
 	}
-	var ms int64
-	if _, err := fmt.Sscan(m.Attributes["SentTimestamp"], &ms); err == nil {
-		l.Since = time.UnixMilli(ms)
+	if rec.State.Terminal() {
+		until = rec.FinishedAt.Add(5 * time.Minute)
 	}
-	events, _ := document.ParseUploadEvents([]byte(l.Body)) // of an announcement it is none
-	for _, event := range events {
-		if id := event.DocumentID(); id != "" {
-			l.DocumentID = id
-			break
-		}
+	lines, _, err := readLogs(ctx, s, logQuery{functions: functions, documents: []string{rec.DocumentID}, from: from.Add(-5 * time.Minute), until: until})
+	for _, l := range lines {
+		all = append(all, view.LogLine{Time: l.Time, Function: l.Function, Level: l.Level, Message: l.Message, Fields: l.details()})
 	}
-	return l
+	return all, err
+}
+
+// viewCost estimates what it costs to read documents again, as `reprocess` does.
+func viewCost(ctx context.Context, s *stack.Stack, recs []*ledger.Record) (string, error) {
+	byRoute, err := estimates(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	files := map[string]int{}
+	for _, rec := range recs {
+		files[rec.Route]++
+	}
+	return cost(files, byRoute, 0).String(), nil
 }

@@ -154,10 +154,10 @@ func (w *world) stack() Stack {
 
 // reprocess lets the page write.
 func (w *world) reprocess(s *Stack) {
-	s.Reprocess = func(_ context.Context, rec *ledger.Record) error {
+	s.Reprocess = func(_ context.Context, rec *ledger.Record, why string) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.sent = append(w.sent, fmt.Sprintf("%s %d", rec.DocumentID, rec.Attempt+1))
+		w.sent = append(w.sent, fmt.Sprintf("%s %d %s", rec.DocumentID, rec.Attempt+1, why))
 		return nil
 	}
 }

@@ -116,14 +116,14 @@ func (p *Page) reprocess(w http.ResponseWriter, r *http.Request) {
 	}
 	data := struct {
 		frame
-		Chosen  []chosen
-		Count   int
-		Cost    string
-		Shell   string
-		Mistake string
-		Done    bool
-		Sent    int
-	}{frame: p.frame("Reprocess", "documents")}
+		Chosen       []chosen
+		Count        int
+		Cost         string
+		Shell        string
+		Why, Mistake string
+		Done         bool
+		Sent         int
+	}{frame: p.frame("Reprocess", "documents"), Why: strings.TrimSpace(r.PostFormValue("why"))}
 	var take []*ledger.Record
 	quoted := make([]string, 0, len(ids))
 	for _, id := range ids {
@@ -152,7 +152,7 @@ func (p *Page) reprocess(w http.ResponseWriter, r *http.Request) {
 		if r.PostFormValue("confirm") != "yes" {
 			data.Mistake = "Nothing was sent: type the word yes to confirm."
 		} else {
-			p.send(r, data.Chosen)
+			p.send(r, data.Chosen, data.Why)
 			for _, c := range data.Chosen {
 				if c.Sent {
 					data.Sent++
@@ -171,13 +171,13 @@ func (p *Page) reprocess(w http.ResponseWriter, r *http.Request) {
 	p.render(w, "reprocess", data)
 }
 
-func (p *Page) send(r *http.Request, all []chosen) {
+func (p *Page) send(r *http.Request, all []chosen, why string) {
 	for i := range all {
 		c := &all[i]
 		if c.Problem != "" {
 			continue
 		}
-		err := p.stack.Reprocess(r.Context(), c.Record)
+		err := p.stack.Reprocess(r.Context(), c.Record, why)
 		if err != nil {
 			c.Problem = "not sent: " + err.Error()
 			if errors.Is(err, r.Context().Err()) {

@@ -181,7 +181,7 @@ func TestReprocess(t *testing.T) {
 				t.Errorf("%q: status %d, sent %v", form, status, w.sent)
 			}
 		}
-		if body, status := post(c, query+"&confirm=yes"); status != 200 || len(w.sent) != 1 || w.sent[0] != done.DocumentID+" 3" || !strings.Contains(body, "1 document sent") {
+		if body, status := post(c, query+"&confirm=yes&why=mended"); status != 200 || len(w.sent) != 1 || w.sent[0] != done.DocumentID+" 3 mended" || !strings.Contains(body, "1 document sent") {
 			t.Errorf("status %d, sent %v\n%s", status, w.sent, body)
 		}
 	})

@@ -45,7 +45,7 @@ type Stack struct {
 	Cost func(context.Context, []*ledger.Record) (string, error)
 	// Reprocess has a document read again, as the attempt after rec's. Nil: the page shows the
 	// command instead.
-	Reprocess func(ctx context.Context, rec *ledger.Record) error
+	Reprocess func(ctx context.Context, rec *ledger.Record, why string) error
 }
 
 var (
