@@ -46,10 +46,11 @@ nobody has looked for a while. It only reads, unless --write lets you reprocess 
 		example: `  intake view
   intake view doc_… --no-browser
   intake view --write`,
-		calls: []string{
-			"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:DescribeTable", "s3:GetObject", "s3:GetObjectVersion", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
-			"cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms", "lambda:ListEventSourceMappings", "secretsmanager:GetSecretValue",
-		},
+		// What --write sends takes the rights of reprocess.
+		calls: append([]string{
+			"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:DescribeTable", "s3:GetObject", "s3:GetObjectVersion", "sqs:GetQueueAttributes",
+			"cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms", "lambda:ListEventSourceMappings", "secretsmanager:GetSecretValue", "logs:FilterLogEvents",
+		}, peekCalls...),
 		run: func(ctx context.Context, args []string) error {
 			patience, err := selector.Span("--idle", idle)
 			if err != nil {
