@@ -194,9 +194,10 @@ func readLogs(ctx context.Context, s *stack.Stack, q logQuery) (lines []LogLine,
 							lines = append(lines, line)
 						}
 					}
-					cut = cut || len(lines) > maxLogLines
+					enough := len(lines) > maxLogLines
+					cut = cut || enough
 					mu.Unlock()
-					if cut {
+					if enough {
 						return nil
 					}
 				}
