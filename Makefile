@@ -73,7 +73,7 @@ package: build ## make a package that can be deployed without Go: dist/extend-in
 	@$(PYTHON) dev/tools/package.py $(BUILT) $(or $(call given,DIST),dist)
 	@for platform in $(PLATFORMS); do \
 		GOOS=$${platform%%/*} GOARCH=$${platform##*/} $(BUILD) go build -o $(or $(call given,DIST),dist)/intake-$${platform%%/*}-$${platform##*/}$$(test $${platform%%/*} = windows && echo .exe) ./cmd/intake || exit 1; \
-	done; echo "$(or $(call given,DIST),dist): intake for $(PLATFORMS)"
+	done
 
 verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
 	@$(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call quote,$(STACK_NAME))

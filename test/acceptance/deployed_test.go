@@ -123,7 +123,7 @@ func (s *deployment) deployPackage(t *testing.T) {
 	t.Helper()
 	const name = "packaged"
 	dir := s.Relative(s.Dir)
-	if err := s.Run(t.Context(), "package.log", "make", "--no-print-directory", "package", "BUILT="+dir+"/built", "DIST="+dir+"/dist", "OVERRIDES=Architecture="+stack.Architecture()); err != nil {
+	if err := s.Run(t.Context(), "package.log", "make", "--no-print-directory", "package", "BUILT="+dir+"/built", "DIST="+dir+"/dist", "PLATFORMS=", "OVERRIDES=Architecture="+stack.Architecture()); err != nil {
 		t.Fatal(err)
 	}
 	packages, err := filepath.Glob(filepath.Join(s.Dir, "dist", "extend-intake-*-"+stack.Architecture()+".zip"))
