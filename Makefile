@@ -66,13 +66,14 @@ deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for
 	@$(DEPLOYED) check $(call quote,$(call stack_of,$(ENVIRONMENT)))
 	$(SAM) deploy $(SAM_OPTIONS) --tags "$$($(PYTHON) dev/tools/parameters.py tags $(call quote,$(ENVIRONMENT)))" $(SAM_DEPLOY)
 
+DIST_DIR = $(or $(call given,DIST),dist)
 # Those that intake is released for.
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
 package: build ## make a package that can be deployed without Go: dist/extend-intake-<version>-<architecture>.zip, and intake
-	@$(PYTHON) dev/tools/package.py $(BUILT) $(or $(call given,DIST),dist)
+	@$(PYTHON) dev/tools/package.py $(BUILT) $(call quote,$(DIST_DIR))
 	@for platform in $(PLATFORMS); do \
-		GOOS=$${platform%%/*} GOARCH=$${platform##*/} $(BUILD) go build -o $(or $(call given,DIST),dist)/intake-$${platform%%/*}-$${platform##*/}$$(test $${platform%%/*} = windows && echo .exe) ./cmd/intake || exit 1; \
+		GOOS=$${platform%%/*} GOARCH=$${platform##*/} $(BUILD) go build -o $(call quote,$(DIST_DIR))/intake-$${platform%%/*}-$${platform##*/}$$(test $${platform%%/*} = windows && echo .exe) ./cmd/intake || exit 1; \
 	done
 
 verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)

@@ -17,7 +17,7 @@ To deploy it, you need version 2 of the AWS CLI, credentials in your shell, and 
 in the region of the stack:
 
   aws cloudformation package --template-file template.yaml --s3-bucket BUCKET --output-template-file packaged.yaml
-  aws cloudformation deploy --template-file packaged.yaml --stack-name extend-intake --capabilities CAPABILITY_IAM \\
+  aws cloudformation deploy --template-file packaged.yaml --s3-bucket BUCKET --stack-name extend-intake --capabilities CAPABILITY_IAM \\
     --tags extend-intake-version={version} --parameter-overrides ProcessorId=dp_...
 
 or the SAM CLI, which asks for everything:
@@ -52,7 +52,10 @@ def main(built, dist):
     }
     for path in ("README.md", "LICENSE", "parameters/example.yaml", *sorted(map(str, pathlib.Path("docs").glob("*.md")))):
         files[path] = pathlib.Path(path).read_bytes()
-    dist.mkdir(parents=True, exist_ok=True)
+    try:
+        dist.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        sys.exit(f"package: DIST={dist} is no directory, and cannot be made one: {err.strerror}")
     with zipfile.ZipFile(dist / f"{name}.zip", "w") as package:
         for path in sorted(files):
             package.writestr(entry(f"{name}/{path}"), files[path])
