@@ -138,25 +138,43 @@ func (r *Run) FileNames() []string {
 	return names
 }
 
-// Usage is what a run cost.
+// Usage is what a run cost, in credits. A number can be a fraction, and is empty where it is
+// not said, or not understood.
 type Usage struct {
-	Credits json.Number `json:"credits"` // can be a fraction; empty where it is not said, or not understood
+	// Credits are those of the run's own line. Parsing the file is not in them.
+	Credits json.Number `json:"credits"`
+	// TotalCredits are those of the run and of the runs that it caused, such as the parse
+	// run of a file that is new. Extend sends them since 2026-05-14, not to everybody.
+	TotalCredits json.Number `json:"totalCredits,omitempty"`
 }
+
+// Bill is what is paid because of the run: TotalCredits where Extend says it, else Credits.
+func (u *Usage) Bill() json.Number { return cmp.Or(u.TotalCredits, u.Credits) }
 
 // UnmarshalJSON never fails: a run that was paid must not be lost over its price.
 func (u *Usage) UnmarshalJSON(text []byte) error {
 	var v struct {
-		Credits json.Number `json:"credits"`
+		Credits      json.RawMessage `json:"credits"`
+		TotalCredits json.RawMessage `json:"totalCredits"`
 	}
-	const longest = 40 // digits; more is no price
-	if err := json.Unmarshal(text, &v); err != nil || len(v.Credits) > longest {
-		v.Credits = ""
+	if err := json.Unmarshal(text, &v); err != nil {
+		v.Credits, v.TotalCredits = nil, nil
 	}
-	if _, err := v.Credits.Float64(); err != nil { // beyond every number that a parser on the way keeps
-		v.Credits = ""
-	}
-	u.Credits = v.Credits
+	u.Credits, u.TotalCredits = credits(v.Credits), credits(v.TotalCredits)
 	return nil
+}
+
+// credits is a price, or empty where the text is none.
+func credits(text json.RawMessage) json.Number {
+	const longest = 40 // digits; more is no price
+	var n json.Number
+	if err := json.Unmarshal(text, &n); err != nil || len(n) > longest {
+		return ""
+	}
+	if _, err := n.Float64(); err != nil { // beyond every number that a parser on the way keeps
+		return ""
+	}
+	return n
 }
 
 // ParseRun reads a run object, as a webhook's payload is one. The run shares the object's memory.

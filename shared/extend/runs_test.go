@@ -442,6 +442,21 @@ func TestUsageIsTolerant(t *testing.T) {
 	}
 }
 
+// What is paid is the total, where Extend says it and it is a price.
+func TestBill(t *testing.T) {
+	t.Parallel()
+	for usage, want := range map[string]json.Number{
+		`{"credits": 3, "totalCredits": 5}`: "5", `{"credits": 3, "totalCredits": 3.50, "breakdown": []}`: "3.50",
+		`{"credits": 3}`: "3", `{"credits": 3, "totalCredits": null}`: "3", `{"credits": 3, "totalCredits": "n/a"}`: "3",
+		`{"credits": {}, "totalCredits": 5}`: "5", `{"totalCredits": 1e400}`: "", `[]`: "",
+	} {
+		var u Usage
+		if err := json.Unmarshal([]byte(usage), &u); err != nil || u.Bill() != want {
+			t.Errorf("%s: %q, %v; want %q", usage, u.Bill(), err, want)
+		}
+	}
+}
+
 func TestFileNames(t *testing.T) {
 	t.Parallel()
 	for files, want := range map[string][]string{

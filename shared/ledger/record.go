@@ -149,7 +149,8 @@ type Record struct {
 	FailureReason  string `dynamodbav:"failureReason,omitempty"`
 	FailureMessage string `dynamodbav:"failureMessage,omitempty"`
 	RequestID      string `dynamodbav:"requestId,omitempty"`
-	// Credits is a decimal number, as Extend wrote it.
+	// Credits is a decimal number, as Extend wrote it: the run's and, where Extend says so, of the
+	// runs that it caused.
 	Credits string `dynamodbav:"credits,omitempty"`
 
 	// OutputRunID is the run that the stored output is of. The output itself is

@@ -296,7 +296,7 @@ func (result *Result) count(run *extend.Run) {
 		return
 	}
 	if run.Usage != nil {
-		if credits, err := run.Usage.Credits.Float64(); err == nil {
+		if credits, err := run.Usage.Bill().Float64(); err == nil {
 			metrics = append(metrics, metric.Credits.Add(credits))
 		}
 	}
@@ -556,7 +556,7 @@ func runEnded(run *extend.Run, state ledger.State, seen asOf) (f ledger.RunEnded
 		FailureReason: run.FailureReason, FailureMessage: run.FailureMessage, Fetched: seen.fetched, AsOf: seen.version, Delivery: seen.delivery,
 	}
 	if run.Usage != nil {
-		f.Credits = run.Usage.Credits.String()
+		f.Credits = run.Usage.Bill().String()
 	}
 	nothing := saysNothing
 	if document.IsWorkflowRun(run.ID) {

@@ -139,7 +139,7 @@ func processed(output string) *extend.Run {
 	}
 	return &extend.Run{
 		ID: "dpr_1", ProcessorID: "dp_1", Type: extend.TypeExtract, Status: extend.StatusProcessed, Metadata: metadata,
-		Output: json.RawMessage(output), URL: "https://dashboard.extend.ai/runs/dpr_1", Usage: &extend.Usage{Credits: "1.50"},
+		Output: json.RawMessage(output), URL: "https://dashboard.extend.ai/runs/dpr_1", Usage: &extend.Usage{Credits: "1", TotalCredits: "1.50"},
 	}
 }
 
