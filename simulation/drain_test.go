@@ -207,3 +207,42 @@ func TestAccountPausedForWeeks(t *testing.T) {
 		t.Errorf("%d runs", n)
 	}
 }
+
+// TestDailyBudget: many files at once, and a budget for a few of them a day, with faults of the
+// table, of the functions and of Extend. No day costs more than the budget and what was in flight,
+// each day is used, and all files are read in the end.
+func TestDailyBudget(t *testing.T) {
+	t.Parallel()
+	if testing.Short() || slow {
+		t.Skip("-short, or the race detector: it takes a while")
+	}
+	const uploads, budget, cost = 120, 60, 1.5
+	for seed := range uint64(2) {
+		w := schedule(t, seed, rush(uploads), func(w *world) {
+			w.set.limit, w.set.calmAfter, w.set.pause, w.set.budget = 5*24*time.Hour, 3*24*time.Hour, 15*time.Minute, budget
+			for _, k := range []kind{crash, ledgerThrottled, ledgerAnswerLost, failsBefore, failsAfter, cutBefore, cutAfter, webhookLost, webhookRepeated} {
+				w.faults.p[k] = kinds[k].p
+			}
+		})
+		for _, v := range w.violations {
+			t.Error(v)
+		}
+		at, _ := w.created()
+		days := map[string]float64{}
+		for _, c := range at {
+			days[c.UTC().Format(time.DateOnly)] += cost
+		}
+		fmt.Printf("budget of %d credits a day, %d files of %v credits, schedule %d: %v\n", budget, uploads, cost, seed, days)
+		for day, credits := range days {
+			if credits > budget+cost {
+				t.Errorf("schedule %d: %s costs %v credits", seed, day, credits)
+			}
+		}
+		if len(days) < 3 {
+			t.Errorf("schedule %d: %d days", seed, len(days))
+		}
+		if len(at) < len(w.expected) || len(at) == 0 {
+			t.Errorf("schedule %d: %d runs of %d files", seed, len(at), len(w.expected))
+		}
+	}
+}

@@ -45,7 +45,7 @@ func (w *world) config() stackConfig {
 		"REQUESTS_PER_SECOND": strconv.Itoa(w.set.requests), "FILES_PER_MINUTE": strconv.Itoa(w.set.files), "SUBMIT_CONCURRENCY": strconv.Itoa(w.set.instances),
 		"LEASE_SECONDS": seconds(w.set.lease), "CONFIRM_WINDOW_SECONDS": seconds(w.set.confirm), "PAUSE_SECONDS": seconds(w.set.pause), "STALLED_AFTER_SECONDS": "21600",
 		"MAX_FAILURES": "10", "GIVE_UP_AFTER_SECONDS": seconds(w.set.giveUp), "MAX_UNANSWERED": "5", "MIN_FILE_BYTES": "1", "MAX_FILE_BYTES": "0", "SETTLE_SECONDS": "0", "NEWEST_ONLY": "false",
-		"RECONCILE_AFTER_SECONDS": seconds(w.set.reconcile), "MAX_ATTEMPTS": strconv.Itoa(w.set.maxAttempts),
+		"DAILY_CREDIT_BUDGET": strconv.Itoa(w.set.budget), "RECONCILE_AFTER_SECONDS": seconds(w.set.reconcile), "MAX_ATTEMPTS": strconv.Itoa(w.set.maxAttempts),
 	}
 	if w.set.sends {
 		env["TRANSFER"] = "upload"

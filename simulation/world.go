@@ -91,6 +91,7 @@ type settings struct {
 	pause         time.Duration
 	giveUp        time.Duration
 	maxAttempts   int
+	budget        int // of credits a day; 0 is none
 	requests      int // a second, as configured
 	files         int // a minute, as configured
 	instances     int // of submit, at most

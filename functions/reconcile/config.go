@@ -30,6 +30,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		RequestsPerSecond: share * env.Float("REQUESTS_PER_SECOND", 0.1, 10_000),
 		Rules:             ledger.DefaultRules,
 	}
+	c.Rules.DailyCredits = env.DailyCredits()
 	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
 	c.Rules.ReconcileAfter = env.Seconds("RECONCILE_AFTER_SECONDS", 1, 6*3600)
 	c.StalledAfter = env.Seconds("STALLED_AFTER_SECONDS", 1, 14*24*3600)

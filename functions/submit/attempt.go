@@ -185,6 +185,9 @@ func (a *attempt) post(ctx context.Context) disposition {
 	case fact != nil:
 		return a.noteCopy(ctx, a.record(ctx, fact, disposition{reason: "not wanted"}, err))
 	}
+	if d, allowed := a.reserve(ctx); !allowed {
+		return d
+	}
 	if a.h.config.SendsFiles {
 		if err := a.h.limiter.request(ctx, a.h.Now(), a.deadline); err != nil {
 			return a.release(ctx, err.Error(), backoff(a.receives))
@@ -229,6 +232,32 @@ func (a *attempt) post(ctx context.Context) disposition {
 		}
 	}
 	return a.record(ctx, fact, d, err)
+}
+
+// reserve reserves what the run may cost. Where the day's budget is used up, the disposition says
+// what becomes of the message: this instance asks again after a pause, for somebody may have
+// raised the budget.
+func (a *attempt) reserve(ctx context.Context) (d disposition, allowed bool) {
+	s, err := a.h.Ledger.Reserve(ctx, a.claimed)
+	if err != nil {
+		d := a.ledgerError(ctx, err)
+		if d.kind == delayed { // nothing was sent: the next one need not search for a run
+			a.release(ctx, d.reason, d.after)
+		}
+		return d, false
+	}
+	if s.Used > 0 {
+		a.log.InfoContext(ctx, "daily budget", "used", s.Used, metric.BudgetUsed.Add(100*s.Used))
+	}
+	if s.Allowed {
+		return disposition{}, true
+	}
+	reason := fmt.Sprintf("DailyCreditBudget, %v, is used up until %s", a.h.config.Rules.DailyCredits, s.Until.Format(time.RFC3339))
+	d = a.release(ctx, reason, min(a.h.config.Pause, max(s.Until.Sub(a.h.Now()), time.Second)))
+	if d.reason == reason { // else it could not be recorded
+		d.pauses, d.cause = true, overBudget
+	}
+	return d, false
 }
 
 // head looks at the object. One that S3 does not answer for must not take the whole batch with it.
@@ -355,7 +384,16 @@ func (a *attempt) release(ctx context.Context, reason string, after time.Duratio
 	if _, err := a.apply(ctx, fact); err != nil {
 		return a.ledgerError(ctx, err) // the lease runs out
 	}
+	a.giveBackCredits(ctx)
 	return disposition{kind: delayed, after: after, reason: reason}
+}
+
+// giveBackCredits gives back what was reserved for a claim that came to no run. If that fails,
+// the next claim takes it over, or the day ends.
+func (a *attempt) giveBackCredits(ctx context.Context) {
+	if err := a.h.Ledger.Release(ctx, a.claimed); err != nil {
+		a.log.WarnContext(ctx, "reserved credits not given back", "error", err)
+	}
 }
 
 // record puts the result of the claim into the ledger, and logs it: err is why there is
@@ -383,6 +421,10 @@ func (a *attempt) record(ctx context.Context, fact ledger.Fact, d disposition, e
 			return d
 		}
 		return then
+	}
+	switch fact.(type) {
+	case ledger.NotAccepted, ledger.Refusal:
+		a.giveBackCredits(ctx)
 	}
 	if err == nil {
 		log := a.log

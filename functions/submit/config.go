@@ -85,6 +85,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	default:
 		env.Errorf("TRANSFER", `is %q: it must be "link" or "upload"`, t)
 	}
+	c.Rules.DailyCredits = env.DailyCredits()
 	c.Rules.MaxFailures = env.Int("MAX_FAILURES", 1, 1000)
 	c.Rules.GiveUpAfter = env.Seconds("GIVE_UP_AFTER_SECONDS", 60, 14*24*3600)
 	c.Rules.MaxUnanswered = env.Int("MAX_UNANSWERED", 1, 100)

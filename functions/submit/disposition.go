@@ -23,11 +23,14 @@ type disposition struct {
 	// pauses: it is not about this document. This instance makes no call until then,
 	// and the rest of the batch goes back untouched.
 	pauses bool
-	// cause of a pause: the status that Extend answered, or noKey.
+	// cause of a pause: the status that Extend answered, noKey or overBudget.
 	cause string
 }
 
-const noKey = "no API key"
+const (
+	noKey      = "no API key"
+	overBudget = "daily budget"
+)
 
 type kind int
 
@@ -88,10 +91,13 @@ func countResult(fact ledger.Fact, d ledger.Decision) []any {
 	return nil
 }
 
-// countPause is what a pause counts as: the plan's limit is not about the account.
+// countPause is what a pause counts as: the plan's limit and the budget are not about the account.
 func countPause(cause string) slog.Attr {
-	if cause == strconv.Itoa(http.StatusTooManyRequests) {
+	switch cause {
+	case strconv.Itoa(http.StatusTooManyRequests):
 		return metric.RateLimited.One()
+	case overBudget: // it was counted
+		return slog.Attr{}
 	}
 	return metric.AccountPaused.For(cause).One()
 }

@@ -32,6 +32,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		}
 	}
 	c.RequestsPerSecond = share * env.Float("REQUESTS_PER_SECOND", 0.1, 10_000)
+	c.Rules.DailyCredits = env.DailyCredits()
 	c.Rules.MaxAttempts = env.Int("MAX_ATTEMPTS", 1, 10)
 	c.Rules.ConfirmWindow = env.Seconds("CONFIRM_WINDOW_SECONDS", 1, 24*3600)
 	return c, env.Err()

@@ -66,6 +66,15 @@ func (e *Env) Int(name string, min, max int) int {
 // Float returns a number between min and max.
 func (e *Env) Float(name string, min, max float64) float64 { return e.number(name, min, max, false) }
 
+// DailyCredits returns the budget of a day in credits; 0, or nothing, is no budget.
+func (e *Env) DailyCredits() float64 {
+	const name = "DAILY_CREDIT_BUDGET"
+	if e.Optional(name) == "" {
+		return 0
+	}
+	return e.Float(name, 0, 1e9)
+}
+
 // Seconds returns a span given in whole seconds, between min and max of them.
 func (e *Env) Seconds(name string, min, max int) time.Duration {
 	return time.Duration(e.Int(name, min, max)) * time.Second

@@ -29,6 +29,13 @@ type store interface {
 	// getContents and swapContents are get and swap for what is known of a key.
 	getContents(ctx context.Context, id string) (*contents, error)
 	swapContents(ctx context.Context, old, next *contents) error
+	// getHold is a strongly consistent read, nil when there is none, and so is getDay, of what is
+	// known of one route besides.
+	getHold(ctx context.Context, id string) (*hold, error)
+	getDay(ctx context.Context, day, route string) (day, error)
+	// swapHold is swap for a hold. In the same transaction it changes the day's counter, and
+	// returns errConflict too if that is not below its limit.
+	swapHold(ctx context.Context, old, next *hold, change spend) error
 	// output is the inline output of a record; nil when there is none.
 	output(ctx context.Context, id string) (json.RawMessage, error)
 	// byRun, byObject and byState read an index, which may lag behind the table.

@@ -14,13 +14,16 @@ import (
 // (one property test drives both with the same operations and compares every
 // answer) and is there for tests and simulations.
 func NewMemory(rules Rules, now func() time.Time) *Ledger {
-	return &Ledger{store: &memory{records: map[string]Record{}, objects: map[string]contents{}}, rules: rules, now: now}
+	return &Ledger{store: &memory{records: map[string]Record{}, objects: map[string]contents{}, holds: map[string]hold{}, days: map[[2]string]day{}}, rules: rules, now: now}
 }
 
 type memory struct {
 	mu      sync.Mutex
 	records map[string]Record
 	objects map[string]contents
+	holds   map[string]hold
+	// days are by the day and, for what is known of a route, the route.
+	days map[[2]string]day
 }
 
 func (m *memory) get(_ context.Context, id string) (*Record, error) {
@@ -72,6 +75,44 @@ func (m *memory) swapContents(_ context.Context, old, next *contents) error {
 	c := *next
 	c.Known = slices.Clone(next.Known)
 	m.objects[c.ID] = c
+	return nil
+}
+
+func (m *memory) getHold(_ context.Context, id string) (*hold, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h, ok := m.holds[id]
+	if !ok {
+		return nil, nil
+	}
+	return &h, nil
+}
+
+func (m *memory) getDay(_ context.Context, name, route string) (day, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := m.days[[2]string{name, route}]
+	d.Credits = m.days[[2]string{name}].Credits
+	return d, nil
+}
+
+func (m *memory) swapHold(_ context.Context, old, next *hold, change spend) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, ok := m.holds[next.ID]
+	total := m.days[[2]string{change.day}]
+	if (old == nil) == ok || ok && now.Version != old.Version || change.below > 0 && total.Credits >= change.below {
+		return errConflict
+	}
+	m.holds[next.ID] = *next
+	total.Credits += change.credits
+	m.days[[2]string{change.day}] = total
+	if change.runs > 0 {
+		d := m.days[[2]string{change.day, change.route}]
+		d.Runs += change.runs
+		d.RunsCredits += change.cost
+		m.days[[2]string{change.day, change.route}] = d
+	}
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 // Access is one use of the table, as [Ledger.Through] shows it.
 type Access struct {
-	// Op is "get", "write", "output", "query", "count", "get contents" or "write contents".
+	// Op is "get", "write", "output", "query", "count", "get contents", "write contents", "get budget" or "write budget".
 	Op string
 	// DocumentID is empty for a query and a count.
 	DocumentID string
@@ -55,6 +55,28 @@ func (t *through) getContents(ctx context.Context, id string) (c *contents, err 
 func (t *through) swapContents(ctx context.Context, old, next *contents) error {
 	return t.access(ctx, Access{Op: "write contents"}, func(ctx context.Context) error {
 		return t.store.swapContents(ctx, old, next)
+	})
+}
+
+func (t *through) getHold(ctx context.Context, id string) (h *hold, err error) {
+	err = t.access(ctx, Access{Op: "get budget"}, func(ctx context.Context) (err error) {
+		h, err = t.store.getHold(ctx, id)
+		return err
+	})
+	return h, err
+}
+
+func (t *through) getDay(ctx context.Context, name, route string) (d day, err error) {
+	err = t.access(ctx, Access{Op: "get budget"}, func(ctx context.Context) (err error) {
+		d, err = t.store.getDay(ctx, name, route)
+		return err
+	})
+	return d, err
+}
+
+func (t *through) swapHold(ctx context.Context, old, next *hold, change spend) error {
+	return t.access(ctx, Access{Op: "write budget"}, func(ctx context.Context) error {
+		return t.store.swapHold(ctx, old, next, change)
 	})
 }
 

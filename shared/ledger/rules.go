@@ -23,6 +23,8 @@ type Rules struct {
 	// MaxUnanswered bounds the POSTs of one attempt after which nobody knew whether there was
 	// a run, and none was found: each may have been paid for.
 	MaxUnanswered int
+	// DailyCredits is the budget of a day (UTC) in credits; 0 is no budget.
+	DailyCredits float64
 }
 
 // DefaultRules are the template's defaults.

@@ -185,6 +185,98 @@ func (d *dynamo) swapContents(ctx context.Context, old, next *contents) error {
 	return nil
 }
 
+func (d *dynamo) getHold(ctx context.Context, id string) (*hold, error) {
+	out, err := d.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &d.name, Key: d.key(id), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: get %s: %w", id, err)
+	}
+	if len(out.Item) == 0 {
+		return nil, nil
+	}
+	var h hold
+	if err := attributevalue.UnmarshalMap(out.Item, &h); err != nil {
+		return nil, fmt.Errorf("%w: %s: %v", ErrRecord, id, err)
+	}
+	return &h, nil
+}
+
+// The attributes of a day's counter. Those of a route have its name behind them.
+const (
+	dayPrefix            = "credits_" // of its key
+	creditsAttribute     = "millicredits"
+	runsAttribute        = "runs:"
+	runsCreditsAttribute = "millicredits:"
+)
+
+func (d *dynamo) getDay(ctx context.Context, name, route string) (day, error) {
+	id := dayPrefix + name
+	out, err := d.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &d.name, Key: d.key(id), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return day{}, fmt.Errorf("ledger: get %s: %w", id, err)
+	}
+	var is day
+	for attribute, to := range map[string]any{creditsAttribute: &is.Credits, runsAttribute + route: &is.Runs, runsCreditsAttribute + route: &is.RunsCredits} {
+		if v, ok := out.Item[attribute]; ok {
+			if err := attributevalue.Unmarshal(v, to); err != nil {
+				return day{}, fmt.Errorf("%w: %s: %s: %v", ErrRecord, id, attribute, err)
+			}
+		}
+	}
+	return is, nil
+}
+
+func (d *dynamo) swapHold(ctx context.Context, old, next *hold, change spend) error {
+	item, err := attributevalue.MarshalMap(next)
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.ID, err)
+	}
+	condition := expression.AttributeNotExists(expression.Name("documentId"))
+	if old != nil {
+		condition = expression.Name("recordVersion").Equal(expression.Value(old.Version))
+	}
+	put, err := expression.NewBuilder().WithCondition(condition).Build()
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.ID, err)
+	}
+	update := expression.Add(expression.Name(creditsAttribute), expression.Value(change.credits)).
+		Set(expression.Name("expiresAt"), expression.Value(change.expiresAt))
+	if change.runs > 0 {
+		update = update.Add(expression.NameNoDotSplit(runsAttribute+change.route), expression.Value(change.runs)).
+			Add(expression.NameNoDotSplit(runsCreditsAttribute+change.route), expression.Value(change.cost))
+	}
+	builder := expression.NewBuilder().WithUpdate(update)
+	if change.below > 0 {
+		credits := expression.Name(creditsAttribute)
+		builder = builder.WithCondition(credits.AttributeNotExists().Or(credits.LessThan(expression.Value(change.below))))
+	}
+	count, err := builder.Build()
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.ID, err)
+	}
+	_, err = d.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Put: &types.Put{
+			TableName: &d.name, Item: item,
+			ConditionExpression: put.Condition(), ExpressionAttributeNames: put.Names(), ExpressionAttributeValues: put.Values(),
+		}},
+		{Update: &types.Update{
+			TableName: &d.name, Key: d.key(dayPrefix + change.day), UpdateExpression: count.Update(),
+			ConditionExpression: count.Condition(), ExpressionAttributeNames: count.Names(), ExpressionAttributeValues: count.Values(),
+		}},
+	}})
+	if cancelled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
+		for _, reason := range cancelled.CancellationReasons {
+			switch aws.ToString(reason.Code) {
+			case "ConditionalCheckFailed", "TransactionConflict":
+				return errConflict
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: write %s: %w", next.ID, err)
+	}
+	return nil
+}
+
 func (d *dynamo) output(ctx context.Context, id string) (json.RawMessage, error) {
 	e, err := expression.NewBuilder().WithProjection(expression.NamesList(expression.Name(outputAttribute))).Build()
 	if err != nil {

@@ -53,6 +53,7 @@ var (
 	NeedsReview     = Metric{Name: "NeedsReview", Unit: "Count", Meaning: "Documents whose run began to wait for a person's review at Extend."}
 	Cancelled       = Metric{Name: "Cancelled", Unit: "Count", Meaning: "Attempts whose run was cancelled or deleted at Extend."}
 	Credits         = Metric{Name: "Credits", Unit: "Count", Meaning: "Credits of the runs whose result was stored, failed ones included, where Extend reports them."}
+	BudgetUsed      = Metric{Name: "BudgetUsed", Unit: "Percent", Meaning: "Share of DailyCreditBudget that the runs sent since 00:00 UTC have cost or are estimated to cost. It is looked at before each POST."}
 	SecondsToOutput = Metric{Name: "SecondsToOutput", Unit: "Seconds", Meaning: "Seconds from the upload to the document's first output in the table."}
 
 	WebhookRejected = Metric{Name: "WebhookRejected", Unit: "Count", Meaning: "Deliveries that webhook did not answer with 200.",
@@ -71,7 +72,7 @@ var (
 // All lists the metrics, in the order in which a document meets them.
 var All = []Metric{
 	Submitted, DuplicatesDropped, Skipped, NotRouted, Refused, RateLimited, Unconfirmed, RecoveredBySearch, RecoveredByReconcile,
-	Processed, Failed, Cancelled, NeedsReview, Rejected, Credits, SecondsToOutput,
+	Processed, Failed, Cancelled, NeedsReview, Rejected, Credits, BudgetUsed, SecondsToOutput,
 	WebhookRejected, AccountPaused, UnexpectedAnswers, Unreadable, TagMismatches, OtherApiVersion, Stalled, DeadLetters, DuplicateRun,
 }
 

@@ -168,7 +168,14 @@ func (r *Recorder) AskAbout(ctx context.Context, id string, delivery []byte) (Re
 }
 
 func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Result, error) {
+	// reconcile never asks about a run again that is recorded, so that it settles first.
+	if err := r.settle(ctx, run, seen.record); err != nil {
+		return Result{}, err
+	}
 	result, err := r.confirm(ctx, run, seen)
+	if err == nil {
+		err = r.settle(ctx, run, result.Record)
+	}
 	if result.DocumentID == "" {
 		result.DocumentID = run.ID
 		if tag, err := document.ParseTag(run.Metadata); err == nil {
@@ -177,6 +184,31 @@ func (r *Recorder) record(ctx context.Context, run *extend.Run, seen asOf) (Resu
 	}
 	result.NotShown = err == nil && result.Verdict == ledger.Later && result.Record.State.Terminal()
 	return result, err
+}
+
+// settle puts what the run cost in the place of what was reserved for it, if it has ended and the
+// record has it as the document's.
+func (r *Recorder) settle(ctx context.Context, run *extend.Run, rec *ledger.Record) error {
+	if state, ended := stateOf(run); rec == nil || !ended || !state.Terminal() {
+		return nil
+	}
+	attempt := 0
+	if rec.RunID == run.ID {
+		attempt = cmp.Or(rec.RunAttempt, rec.Attempt)
+	}
+	for _, n := range rec.Runs {
+		if n.RunID == run.ID && !n.Mismatch && !n.ByTag && !n.Duplicate {
+			attempt = n.Attempt
+		}
+	}
+	if attempt == 0 {
+		return nil
+	}
+	credits := ""
+	if run.Usage != nil {
+		credits = run.Usage.Bill().String()
+	}
+	return r.Ledger.Settle(ctx, rec.DocumentID, attempt, credits)
 }
 
 // confirm asks Extend for as long as the ledger can't tell which content is newer.

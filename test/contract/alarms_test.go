@@ -35,6 +35,8 @@ var alarms = map[string]string{
 	"WebhookStale":               "Sum of ExtendIntake WebhookRejected, Cause=stale >= 1 in 1 of 1 x 300 s, missing: notBreaching",
 	"WebhookNotStored":           "Sum of ExtendIntake WebhookRejected, Cause=not stored >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"StalledDocuments":           "Sum of ExtendIntake Stalled >= 1 in 1 of 7 x 3600 s, missing: notBreaching",
+	"BudgetNearlyUsed":           "Maximum of ExtendIntake BudgetUsed >= 80 in 1 of 6 x 300 s, missing: notBreaching",
+	"BudgetUsedUp":               "Maximum of ExtendIntake BudgetUsed >= 100 in 1 of 6 x 300 s, missing: notBreaching",
 	"CreditsAnHour":              "FILL(credits, 0) | credits = Sum of ExtendIntake Credits > CreditsPerHour in 1 of 1 x 3600 s, missing: notBreaching",
 	"ReconcileNotRunning":        "Sum of AWS/Lambda Invocations, FunctionName=ReconcileFunction < 1 in 15 of 15 x 60 s, missing: breaching",
 	"SubmitErrors":               "Sum of AWS/Lambda Errors, FunctionName=SubmitFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",

@@ -414,6 +414,8 @@ var badDays = map[string]struct {
 	"WebhookStale":               {text: "one delivery", day: day{"ExtendIntake WebhookRejected, Cause=stale": during(1, 1, 1, none)}},
 	"WebhookNotStored":           {text: "the table is unavailable, a delivery every minute", day: day{"ExtendIntake WebhookRejected, Cause=not stored": during(120, 1, 1, none)}},
 	"StalledDocuments":           {text: "one document, at one check", day: day{"ExtendIntake Stalled": during(1, 1, 1, none)}},
+	"BudgetNearlyUsed":           {text: "a run every minute, at 85 % of the budget", day: day{"ExtendIntake BudgetUsed": during(60, 1, 85, none)}},
+	"BudgetUsedUp":               {text: "it is used up: a try every 7 minutes", day: day{"ExtendIntake BudgetUsed": during(300, 7, 101, none)}},
 	"CreditsAnHour":              {text: "50 credits a minute, 1000 an hour are allowed", day: day{"ExtendIntake Credits": during(120, 1, 50, none)}},
 	"ReconcileNotRunning":        {text: "its schedule is disabled", day: day{"AWS/Lambda Invocations, FunctionName=ReconcileFunction": func(m int) (float64, bool) { v, _ := during(300, 1, 0, 1)(m); return 1, v == 1 }}},
 	"SubmitErrors":               {text: "it crashes, every 6 minutes", day: day{"AWS/Lambda Errors, FunctionName=SubmitFunction": during(300, 6, 1, 0)}},

@@ -77,7 +77,7 @@ func TestCostsOfTheDocs(t *testing.T) {
 		fmt.Sprintf("| polling the upload queue; the other %d queues are free while nothing is in them | %.2f |", queues-1, polls),
 		fmt.Sprintf("| reconcile, every minute | %.2f |", reconcile),
 		fmt.Sprintf("| **an idle stack** | **%.2f** |", idle),
-		fmt.Sprintf("| the alarm of `CreditsPerHour` | %.2f |", float64(conditional)*priceAlarmMetric),
+		fmt.Sprintf("| the alarms of `CreditsPerHour` and `DailyCreditBudget` | %.2f |", float64(conditional)*priceAlarmMetric),
 		fmt.Sprintf("| the dashboard, beyond the account's third (`MakeDashboard=false` leaves it out) | %.2f |", priceDashboard),
 		fmt.Sprintf("| up to %d custom metrics, each in the months in which it has values | up to %.2f |", custom, float64(custom)*priceMetric),
 		fmt.Sprintf("| a flood of forged deliveries, %g a second all month | %.0f |", perSecond, flooded),

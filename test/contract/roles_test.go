@@ -114,6 +114,8 @@ func calls(t *testing.T, function string) map[string]bool {
 		switch service, op := m[1], m[2]; service + "." + op {
 		case "s3.CreateSession", "dynamodb.DescribeEndpoints":
 			// Of the SDK, for directory buckets and for endpoint discovery: neither is in use.
+		case "dynamodb.TransactWriteItems": // it needs what its parts need
+			actions["dynamodb:PutItem"], actions["dynamodb:UpdateItem"] = true, true
 		case "s3.GetObject", "s3.HeadObject", "s3.PresignGetObject": // of a version, where the bucket has them
 			actions["s3:GetObject"], actions["s3:GetObjectVersion"] = true, true
 			// Without it, S3 answers 403 for what is not there, as for what is forbidden.

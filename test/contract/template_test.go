@@ -356,7 +356,7 @@ func TestFractionsStopTheDeployment(t *testing.T) {
 	tmpl := readTemplate(t)
 	for name, p := range tmpl.Parameters {
 		switch name {
-		case "RequestsPerSecond", "FilesPerMinute", "CreditsPerHour":
+		case "RequestsPerSecond", "FilesPerMinute", "CreditsPerHour", "DailyCreditBudget":
 			continue // can be fractions
 		}
 		if p.Type != "Number" || len(p.AllowedValues) > 0 {
