@@ -48,6 +48,7 @@ var alarms = map[string]string{
 	"ReconcileThrottles":         "Sum of AWS/Lambda Throttles, FunctionName=ReconcileFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"PublishThrottles":           "Sum of AWS/Lambda Throttles, FunctionName=PublishFunction >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"RecursionDropped":           "Sum of AWS/Lambda RecursiveInvocationsDropped, FunctionName=SubmitFunction >= 1 in 1 of 1 x 300 s, missing: notBreaching",
+	"WebhookApiRefusals":         "Sum of AWS/ApiGateway 4xx, ApiId=WebhookApi >= 300 in 3 of 12 x 300 s, missing: notBreaching",
 	"WebhookApiErrors":           "Sum of AWS/ApiGateway 5xx, ApiId=WebhookApi >= 1 in 3 of 12 x 300 s, missing: notBreaching",
 	"AnnouncementsLate":          "Maximum of AWS/Lambda IteratorAge, FunctionName=PublishFunction > 3600000 in 1 of 1 x 300 s, missing: notBreaching",
 }

@@ -427,6 +427,7 @@ var badDays = map[string]struct {
 	"ReconcileThrottles":         {text: "every minute", day: day{"AWS/Lambda Throttles, FunctionName=ReconcileFunction": during(300, 1, 1, 0)}},
 	"PublishThrottles":           {text: "every minute", day: day{"AWS/Lambda Throttles, FunctionName=PublishFunction": during(300, 1, 1, none)}},
 	"RecursionDropped":           {text: "one message", day: day{"AWS/Lambda RecursiveInvocationsDropped, FunctionName=SubmitFunction": during(1, 1, 1, none)}},
+	"WebhookApiRefusals":         {text: "a hundred forged deliveries a minute", day: day{"AWS/ApiGateway 4xx, ApiId=WebhookApi": during(120, 1, 100, none)}},
 	"WebhookApiErrors":           {text: "a delivery every 4 minutes", day: day{"AWS/ApiGateway 5xx, ApiId=WebhookApi": during(300, 4, 1, none)}},
 	"AnnouncementsLate":          {text: "the bus is gone", day: day{"AWS/Lambda IteratorAge, FunctionName=PublishFunction": during(300, 1, 3600001, none)}},
 }
