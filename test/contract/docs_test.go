@@ -119,15 +119,11 @@ func anchors(page string) map[string]bool {
 	return all
 }
 
-// The field's cases name the tests that hold what is said of them.
-func TestFieldCasesNameTests(t *testing.T) {
+// The field's cases and the security review name the tests that hold what is said of them.
+func TestPagesNameTests(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile(filepath.Join(root, "docs/field-cases.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	there := map[string]bool{}
-	for _, dir := range []string{"functions", "shared", "simulation", "test"} {
+	for _, dir := range []string{"functions", "shared", "simulation", "test", "dev"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(name string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(name, "_test.go") {
 				return err
@@ -142,13 +138,19 @@ func TestFieldCasesNameTests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(doc), -1)
-	if len(named) == 0 {
-		t.Error("no test is named")
-	}
-	for _, m := range named {
-		if !there[m[1]] {
-			t.Errorf("field-cases.md names %s: there is no such test", m[1])
+	for _, page := range []string{"field-cases.md", "security-review.md"} {
+		doc, err := os.ReadFile(filepath.Join(root, "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(doc), -1)
+		if len(named) == 0 {
+			t.Errorf("%s names no test", page)
+		}
+		for _, m := range named {
+			if !there[m[1]] {
+				t.Errorf("%s names %s: there is no such test", page, m[1])
+			}
 		}
 	}
 }
