@@ -113,10 +113,35 @@ func (a *attempt) submit(ctx context.Context) disposition {
 	if wait := a.h.limiter.nextFile(a.h.Now()); a.h.Now().Add(wait).After(a.deadline) {
 		return disposition{kind: delayed, after: wait, reason: errTooLong.Error()}
 	}
+	if d, waits := a.waitsForBudget(ctx); waits {
+		return d
+	}
 	if d, claimed := a.claim(ctx); !claimed {
 		return d
 	}
 	return a.post(ctx)
+}
+
+// waitsForBudget says of a document that waits for the next day's budget that it still does. To
+// claim it again and again for that would be many claims, and some function may end in each.
+func (a *attempt) waitsForBudget(ctx context.Context) (d disposition, waits bool) {
+	s, err := a.h.Ledger.Spent(ctx)
+	if err != nil || s.Allowed {
+		return d, false // the claim decides
+	}
+	rec, err := a.h.Ledger.Get(ctx, a.id)
+	d = disposition{kind: delayed, reason: a.overBudget(s), after: a.untilBudget(s), pauses: true, cause: overBudget}
+	return d, err == nil && rec.State == ledger.Waiting && rec.Reason == d.reason
+}
+
+func (a *attempt) overBudget(s ledger.Spending) string {
+	return fmt.Sprintf("DailyCreditBudget, %v, is used up until %s", a.h.config.Rules.DailyCredits, s.Until.Format(time.RFC3339))
+}
+
+// untilBudget is when to ask again: before the next day too, for somebody may have raised the
+// budget.
+func (a *attempt) untilBudget(s ledger.Spending) time.Duration {
+	return min(a.h.config.Pause, max(s.Until.Sub(a.h.Now()), time.Second))
 }
 
 // refuseUnrouted ends a document that has been begun and that no route takes any more.
@@ -235,8 +260,7 @@ func (a *attempt) post(ctx context.Context) disposition {
 }
 
 // reserve reserves what the run may cost. Where the day's budget is used up, the disposition says
-// what becomes of the message: this instance asks again after a pause, for somebody may have
-// raised the budget.
+// what becomes of the message: this instance asks again after a pause.
 func (a *attempt) reserve(ctx context.Context) (d disposition, allowed bool) {
 	s, err := a.h.Ledger.Reserve(ctx, a.claimed)
 	if err != nil {
@@ -252,8 +276,8 @@ func (a *attempt) reserve(ctx context.Context) (d disposition, allowed bool) {
 	if s.Allowed {
 		return disposition{}, true
 	}
-	reason := fmt.Sprintf("DailyCreditBudget, %v, is used up until %s", a.h.config.Rules.DailyCredits, s.Until.Format(time.RFC3339))
-	d = a.release(ctx, reason, min(a.h.config.Pause, max(s.Until.Sub(a.h.Now()), time.Second)))
+	reason := a.overBudget(s)
+	d = a.release(ctx, reason, a.untilBudget(s))
 	if d.reason == reason { // else it could not be recorded
 		d.pauses, d.cause = true, overBudget
 	}

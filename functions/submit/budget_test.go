@@ -37,6 +37,14 @@ func TestDailyBudget(t *testing.T) {
 	if strings.Contains(in.log.String(), "AccountPaused") {
 		t.Error("the account is said to be paused")
 	}
+	claims := in.record(u).ClaimNumber
+	for range 5 { // it is not claimed for nothing again and again: a function may end in each
+		in.clock.advance(rules.ConfirmWindow)
+		in.receive(m)
+	}
+	if n := in.record(u).ClaimNumber; n != claims {
+		t.Errorf("%d claims, before %d", n, claims)
+	}
 	in.clock.advance(21 * time.Hour)
 	in.settle(m)
 	in.wantProcessing(u)

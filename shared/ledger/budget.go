@@ -96,6 +96,21 @@ func holdID(documentID string, attempt int) string {
 	return "hold_" + documentID + "_" + strconv.Itoa(attempt)
 }
 
+// Spent says how far the budget of the day is used, and whether a run may be sent. Without a
+// budget it makes no call.
+func (l *Ledger) Spent(ctx context.Context) (Spending, error) {
+	if l.rules.DailyCredits <= 0 {
+		return Spending{Allowed: true}, nil
+	}
+	limit := milli(math.Ceil(l.rules.DailyCredits * 1000))
+	now := l.now().UTC()
+	d, err := l.store.getDay(ctx, now.Format(dayFormat), "")
+	if err != nil {
+		return Spending{}, err
+	}
+	return Spending{Allowed: d.Credits < limit, Used: float64(d.Credits) / float64(limit), Until: now.Truncate(24 * time.Hour).Add(24 * time.Hour)}, nil
+}
+
 // Reserve reserves the estimated credits of the run that a claim stands for, once for an attempt
 // and day, unless the day's budget is used up. It is called before the POST. Without a budget it
 // makes no call.
