@@ -75,7 +75,7 @@ func policy(root *cobra.Command, s *stack.Stack, classes []Class) (Policy, error
 		wanted[call] = true
 	}
 	for _, cmd := range leaves(root) {
-		if spec := specs[cmd]; slices.Contains(classes, spec.class) {
+		if spec, _ := specOf(cmd); slices.Contains(classes, spec.class) {
 			for _, call := range spec.calls {
 				wanted[call] = true
 			}
@@ -99,7 +99,7 @@ func policy(root *cobra.Command, s *stack.Stack, classes []Class) (Policy, error
 
 // leaves are the commands that do something.
 func leaves(cmd *cobra.Command) (all []*cobra.Command) {
-	if _, ok := specs[cmd]; ok {
+	if _, ok := specOf(cmd); ok {
 		all = append(all, cmd)
 	}
 	for _, c := range cmd.Commands() {

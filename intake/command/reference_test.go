@@ -28,6 +28,12 @@ func root() *cobra.Command {
 	return Root(&Env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Now: time.Now, Location: time.UTC, Getenv: func(string) string { return "" }})
 }
 
+// described is what a command is that does something.
+func described(cmd *cobra.Command) spec {
+	s, _ := specOf(cmd)
+	return s
+}
+
 // golden compares a file of the docs with what it should be. -update writes it.
 func golden(t *testing.T, name string, want []byte) {
 	t.Helper()
@@ -57,7 +63,7 @@ func TestReference(t *testing.T) {
 	does := map[Class]string{Read: "reads", Write: "changes something, harmlessly if twice", Spend: "costs credits", Destroy: "can't be undone"}
 	for _, cmd := range leaves(r) {
 		name := strings.TrimPrefix(cmd.CommandPath(), "intake ")
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s |\n", name, "intake-"+strings.ReplaceAll(name, " ", "-"), cmd.Short, does[specs[cmd].class])
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s |\n", name, "intake-"+strings.ReplaceAll(name, " ", "-"), cmd.Short, does[described(cmd).class])
 	}
 	b.WriteString("\n## All commands\n\n```\n" + r.Long + "\n\n" + r.PersistentFlags().FlagUsages() + "```\n\n## Exit status\n\n| status | meaning |\n| --- | --- |\n")
 	for _, c := range exit.Codes {
@@ -76,7 +82,7 @@ func TestReference(t *testing.T) {
 		if cmd.Example != "" {
 			fmt.Fprintf(&b, "\n```\n%s\n```\n", cmd.Example)
 		}
-		if specs[cmd].output != nil {
+		if described(cmd).output != nil {
 			fmt.Fprintf(&b, "\nThe schema of its JSON is [%s](intake/%[1]s).\n", schemaFile(cmd))
 		}
 	}
@@ -104,7 +110,7 @@ func schemaFile(cmd *cobra.Command) string {
 
 // schema is that of what a command writes with --json.
 func schema(cmd *cobra.Command) (*jsonschema.Schema, error) {
-	return jsonschema.ForType(reflect.TypeOf(specs[cmd].output), &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
+	return jsonschema.ForType(reflect.TypeOf(described(cmd).output), &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[json.Number]():     {Type: "number"},
 		reflect.TypeFor[json.RawMessage](): {},
 		reflect.TypeFor[LogLine]():         {Type: "object", Description: "A line of a function's log, as it was logged."},
@@ -117,7 +123,7 @@ func TestReferenceSchemas(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for _, cmd := range leaves(root()) {
-		if specs[cmd].output == nil {
+		if described(cmd).output == nil {
 			continue
 		}
 		s, err := schema(cmd)
@@ -195,11 +201,11 @@ func TestOutputsAreAsTheirSchemasSay(t *testing.T) {
 			t.Errorf("%s: exit %d: %s", line, code, stderr)
 			continue
 		}
-		described, err := schema(cmd)
+		wanted, err := schema(cmd)
 		if err != nil {
 			t.Fatal(err)
 		}
-		resolved, err := described.Resolve(nil)
+		resolved, err := wanted.Resolve(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

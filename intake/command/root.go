@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -129,8 +130,17 @@ type spec struct {
 	run  func(ctx context.Context, args []string) error
 }
 
-// specs are what the commands are that do something.
-var specs = map[*cobra.Command]spec{}
+// specs are what the commands are that do something, each a spec.
+var specs sync.Map
+
+// specOf is what a command is; ok is false of one that only has others below it.
+func specOf(cmd *cobra.Command) (s spec, ok bool) {
+	v, ok := specs.Load(cmd)
+	if ok {
+		s = v.(spec)
+	}
+	return s, ok
+}
 
 // leaf makes a command that does something. A command that changes something gets the flags
 // of its class.
@@ -154,7 +164,7 @@ func (e *Env) leaf(s spec) *cobra.Command {
 			return s.run(cmd.Context(), args)
 		},
 	}
-	specs[cmd] = s
+	specs.Store(cmd, s)
 	e.changes.register(cmd.Flags(), s.class)
 	return cmd
 }
