@@ -39,7 +39,8 @@
 //
 // # What is promised
 //
-//   - Every upload ends in a terminal state, with one run for each attempt.
+//   - Every upload ends in a terminal state, with one run for each attempt, be it a processor's
+//     or a workflow's. A workflow that has read a part is run again only if somebody wants it.
 //   - Of the uploads with the same bytes under the same key, one is paid for, unless it came
 //     to nothing.
 //   - The record says of its run what Extend says of it. Its output is, by value, one that

@@ -137,6 +137,25 @@ var mutations = []struct {
 	{"announce what was not read on purpose", []edit{{"shared/ledger/decide.go",
 		`next.DuplicateOf, next.Revision = f.DuplicateOf, rec.Revision // consumers are not told`,
 		`next.DuplicateOf = f.DuplicateOf`}}},
+	{"workflows: take a processor's run for the whole", []edit{
+		{"shared/ledger/decide.go", `if rec.madeByStep(f) {`, `if false {`},
+		{"shared/ledger/transitions.go", `return id != rec.ProcessorID && known(id) && known(rec.ProcessorID)`, `return known("") && id != rec.ProcessorID`},
+	}},
+	{"workflows: pay again for what is paid in part", []edit{{"shared/ledger/decide.go",
+		`&& !f.Partial && rec.lateRun() < 0`,
+		`&& rec.lateRun() < 0`}}},
+	{"workflows: search for a lost run among those of processors", []edit{{"functions/submit/search.go",
+		`workflow = rec.ProcessorID`,
+		``}}},
+	{"workflows: never ask about a run that waits for a person", []edit{{"functions/reconcile/handler.go",
+		`{ledger.NeedsReview, in.started, in.ask}, // the last: it waits for a person`,
+		``}}},
+	{"workflows: go back to the question after the answer", []edit{{"shared/ledger/decide.go",
+		`case f.State == NeedsReview && !rec.ours():`,
+		`case f.State == NeedsReview && !rec.ours():
+				next.setResult(f, now)
+				return write(Stored)
+			case false:`}}},
 	{"publish: put two revisions of a document into one request", []edit{{"functions/publish/bus.go",
 		`c.entry != nil && other.documentID == c.documentID`,
 		`false`}}},

@@ -76,6 +76,7 @@
 //     a sync processor run then shows the run as it is
 //   - with responseType=url, the content of each chunk is a link
 //   - a workflow run is PENDING at first, and its processors' runs send no events
+//     without [Workflow.ProcessorEvents]; a person can change a review
 //   - an endpoint of the later version gets what is not about a processor run as this
 //     version has it
 //   - the plan's files per minute are those of all kinds of runs

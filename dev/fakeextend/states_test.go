@@ -318,6 +318,51 @@ func TestSyncCallsThatFail(t *testing.T) {
 	})
 }
 
+// A workflow's run fails after some of its processors, whose runs tell of themselves; a person
+// changes the mind about another one; and somebody else makes a third.
+func TestWorkflowRunsOnABadDay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *fakeextend.Options) {
+			o.Workflows = []fakeextend.Workflow{{ID: payables, Versions: []string{"1"}, Processors: []string{extractor, extractor}, Subscribed: true, ProcessorEvents: true}}
+			o.Fault = fakeextend.Script(fakeextend.RouteCreateWorkflowRuns,
+				fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndFailed, FailureReason: "DOCUMENT_PROCESSOR_ERROR", FailAfter: 1}},
+				fakeextend.Fault{Fate: fakeextend.Fate{End: fakeextend.EndRejected, Review: time.Hour}})
+		})
+		for range 2 {
+			status, _, answer := w.do("POST", "/workflow_runs", `{"workflowId": "`+payables+`", "files": [{"fileName": "a.pdf", "fileUrl": "https://files.example.com/a.pdf"}]}`)
+			if status != 200 {
+				t.Fatalf("%d %s", status, answer)
+			}
+		}
+		w.wait()
+		jobs := w.fake.Jobs()
+		eq(t, "the first's end", jobs[0].Status+" "+jobs[0].FailureReason, "FAILED DOCUMENT_PROCESSOR_ERROR")
+		eq(t, "its results", len(jobs[0].Outputs), 1)
+		run, _ := w.fake.Run(jobs[0].Outputs[0].ID)
+		eq(t, "its processor's event", len(run.Deliveries) == 1 && run.Deliveries[0].EventType == "processor_run.processed", true)
+		eq(t, "the second's end", jobs[1].Status, "REJECTED")
+		eq(t, "its note", jobs[1].RejectionNote, "It was told to.")
+		if err := w.fake.ReviewWorkflowRun(jobs[1].ID, fakeextend.Review{}); err != nil {
+			t.Fatal(err)
+		}
+		id, err := w.fake.AddRun(fakeextend.NewRun{ProcessorID: payables, FileName: "b.pdf", Content: []byte("b")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.wait()
+		jobs = w.fake.Jobs()
+		eq(t, "on second thoughts", jobs[1].Status, "PROCESSED")
+		var events []string
+		for _, d := range jobs[1].Deliveries {
+			events = append(events, d.EventType)
+		}
+		eq(t, "its events", strings.Join(events, " "), "workflow_run.needs_review workflow_run.rejected workflow_run.completed")
+		eq(t, "somebody else's", jobs[2].ID == id && jobs[2].Other && jobs[2].Status == "PROCESSED" && len(jobs[2].Outputs) == 2, true)
+		eq(t, "a run that needs no review", w.fake.ReviewWorkflowRun(id, fakeextend.Review{}) != nil, true)
+	})
+}
+
 // What is wrong with workflows and templates is named before the fake serves.
 func TestOptionsOfOtherRuns(t *testing.T) {
 	t.Parallel()
