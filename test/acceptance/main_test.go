@@ -47,10 +47,12 @@ var startOnce = sync.OnceValues(func() (*deployment, error) {
 			"LeaseSeconds":          "61", // an upload event that meets a lease comes back when it is over
 			"PauseSeconds":          "1",  // an account that is refused is refused once
 			"StalledAfterSeconds":   "1",
+			"Routes":                `[{"name": "reviewed", "prefix": "reviewed/", "workflow": "workflow_reviewed"}]`,
 		},
 		Fake: fakeextend.Options{
 			Output: testOutput, MaxFileBytes: maxTestFile, WebhookSchedule: []time.Duration{time.Second, time.Second},
 			Fault: fault, DeliveryFault: deliveryFault,
+			Workflows: []fakeextend.Workflow{{ID: "workflow_reviewed", Versions: []string{"1"}, Processors: []string{stack.ProcessorID}, Rules: []string{"total"}, Review: true, Subscribed: true}},
 		},
 	})
 	return &deployment{s}, err

@@ -74,9 +74,9 @@ type received struct {
 	parsed     *event.Detail
 }
 
-func (s *deployment) openInbox(t *testing.T, bus *eventbridge.Client) *inbox {
+func (s *deployment) openInbox(t *testing.T, bus *eventbridge.Client, name string) *inbox {
 	t.Helper()
-	queue, err := s.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("inbox")})
+	queue, err := s.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +85,11 @@ func (s *deployment) openInbox(t *testing.T, bus *eventbridge.Client) *inbox {
 		t.Fatal(err)
 	}
 	busName := s.Outputs["EventBusName"]
-	if _, err := bus.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: aws.String("inbox"), EventBusName: &busName, EventPattern: aws.String(`{"source":["extend-intake"]}`)}); err != nil {
+	if _, err := bus.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: &name, EventBusName: &busName, EventPattern: aws.String(`{"source":["extend-intake"]}`)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bus.PutTargets(t.Context(), &eventbridge.PutTargetsInput{Rule: aws.String("inbox"), EventBusName: &busName,
-		Targets: []bustypes.Target{{Id: aws.String("inbox"), Arn: aws.String(q.Attributes["QueueArn"])}}}); err != nil {
+	if _, err := bus.PutTargets(t.Context(), &eventbridge.PutTargetsInput{Rule: &name, EventBusName: &busName,
+		Targets: []bustypes.Target{{Id: &name, Arn: aws.String(q.Attributes["QueueArn"])}}}); err != nil {
 		t.Fatal(err)
 	}
 	return &inbox{deployment: s, url: *queue.QueueUrl}
@@ -158,7 +158,7 @@ func TestEvents(t *testing.T) {
 	s := theStack(t)
 	bus := eventbridge.NewFromConfig(emulator.AWSConfig(s.AWS.URL))
 	consumer := s.deployConsumer(t)
-	box := s.openInbox(t, bus)
+	box := s.openInbox(t, bus, "inbox")
 
 	type expected struct{ detailType, output, location string }
 	want := make(map[string][]expected) // document id → its events
