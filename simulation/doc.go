@@ -43,6 +43,7 @@
 //     or a workflow's. A workflow that has read a part is run again only if somebody wants it.
 //   - Of the uploads with the same bytes under the same key, one is paid for, unless it came
 //     to nothing.
+//   - After an end that Extend has told, no consumer hears that a person is asked.
 //   - The record says of its run what Extend says of it. Its output is, by value, one that
 //     the run had, and the newest one if the delivery of that was answered with 200.
 //   - Nothing that a stranger sends is stored.

@@ -280,6 +280,10 @@ func (w *world) wrote(actor string, old, next *ledger.Record) {
 	if was.RunID != "" && next.Attempt == was.Attempt && next.RunID != was.RunID && next.RunAttempt == 0 { // an earlier run can turn out well after all
 		w.broken("%s: the run of attempt %d was %s and is %s", w.nameOf(next.DocumentID), next.Attempt, was.RunID, next.RunID)
 	}
+	gaveUp := was.FailureReason == ledger.NoAnswer || was.FailureReason == ledger.RunNotFound || was.FailureReason == ledger.UnreadableAnswer
+	if was.State.Terminal() && next.State == ledger.NeedsReview && next.Attempt == was.Attempt && !gaveUp {
+		w.broken("%s: a person is asked after the end, which was %s", w.nameOf(next.DocumentID), was.State)
+	}
 	if w.faults.p[linkQuoted] > 0 && strings.Contains(fmt.Sprintf("%+v", *next), credential) {
 		w.broken("%s: a credential is stored", w.nameOf(next.DocumentID))
 	}
