@@ -121,7 +121,7 @@ func TestParametersMerge(t *testing.T) {
 	if have := c.parameters(t, "default", "ProcessorId=dp_x"); len(have) != 2 || have["Architecture"] != "arm64" {
 		t.Errorf("without a file: %v, want what is named and the architecture that is built", have)
 	}
-	const config = `[{"name": "a", "prefix": "it's \"x y\"\\ /", "processor": "dp_a"}]`
+	const config = `[{"name": "a", "prefix": "it's \"x y\"\\ /ü😀", "processor": "dp_a"}]`
 	c.write(t, "parameters/default.yaml", "ProcessorId: dp_a\nArchitecture: x86_64\nKeyPrefix:\nRoutes: |-\n  "+config+"\n")
 	have := c.parameters(t, "default", `ProcessorId=dp_b KeySuffix=".pdf" NewestOnly='true'`)
 	for name, want := range map[string]string{
@@ -143,26 +143,43 @@ func TestWrongParametersAreAllNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.write(t, "samconfig.toml", string(config)+"\n[old.deploy.parameters]\nparameter_overrides = \"ProcessorId=dp_x\"\n"+
+	c.write(t, "samconfig.toml", string(config)+"\n[old.deploy.parameters]\nstack_name = \"old\"\nparameter_overrides = \"ProcessorId=dp_x\"\n[nameless.deploy.parameters]\n"+
 		"[long.global.parameters]\nstack_name = \""+strings.Repeat("a", 57)+"\"\n")
 	for _, w := range []struct {
 		environment, file, onCommandLine string
 		want                             []string
 	}{
 		{"default", "ProcesorId: dp_x\nFilesPerMinute: 4\nArchitecture: arm\nExtendBaseUrl: api.extend.ai\nMaxAttempts: 1.5\n", "", []string{
-			"ProcesorId is no parameter", "FilesPerMinute is 4: it must be between 5 and", "Architecture is 'arm': it must be one of arm64, x86_64",
+			"ProcesorId is no parameter of template.yaml: is it ProcessorId?", "FilesPerMinute is 4: it must be between 5 and", "Architecture is 'arm': it must be one of arm64, x86_64",
 			"ExtendBaseUrl is 'api.extend.ai': it must be https://", "MaxAttempts is '1.5': it must be one of 1, 2",
 		}},
-		{"default", "ProcessorVersion: 2.10\nNewestOnly: true\nRoutes: [{name: a}]\n", "", []string{"ProcessorVersion is 2.1", `NewestOnly is true: YAML`, "Routes must be text"}},
+		{"default", "FilesPerMinute: 010\nMaxFailures: 1e3\nPauseSeconds: 1_0\nLeaseSeconds: 180.5\nSettleSeconds: \"１８０\"\n", "", []string{
+			"FilesPerMinute is '010': it must be a number such as", "MaxFailures is '1e3': it must be a whole number", "PauseSeconds is '1_0': it", "LeaseSeconds is '180.5': it must be a whole number", "SettleSeconds is '１８０': it",
+		}},
+		{"default", "NewestOnly: yes\nRoutes: [{name: a}]\nProcessorId: |\n  dp_x\n", "", []string{"NewestOnly is 'yes': it must be one of true, false", "Routes must be text", `ProcessorId is 'dp_x\n'`}},
+		{"default", "ProcessorId: dp_a\nKeyPrefix: in/\nProcessorId: dp_b\n", "", []string{"ProcessorId is set twice, the second time in line 3"}},
+		{"default", "ProcessorId: !Ref dp_a\n<<: {KeyPrefix: in/}\n[a]: b\n", "", []string{"ProcessorId has a tag of YAML in line 1", "<< must be text", "a list is no parameter"}},
+		{"default", "Routes: '[{\"name\": \"a\"'\n", "", []string{"Routes is no JSON"}},
+		{"default", "Routes: '{\"name\": \"a\"}'\n", "", []string{"Routes must be a JSON array of objects"}},
+		{"default", "ProcessorId: \tdp_x\n", "", []string{"parameters/default.yaml cannot be read"}},
+		{"default", "\xff\xfeP", "", []string{"parameters/default.yaml cannot be read"}},
+		{"default", "", "ProcessorId=dp_x ProcessorId=dp_y", []string{"ProcessorId is set twice in PARAMETERS"}},
+		{"default", "", "ParameterKey=ProcessorId,ParameterValue=dp_x KeyPrefix=in/", []string{"SAM would not read 'KeyPrefix=in/'"}},
+		{"default", "", "ProcessorId = dp_x", []string{"SAM would not read"}},
+		{"staging", "", "ProcessorId=dp_x", []string{"parameters/staging.yml is not read: move what is in it to parameters/staging.yaml"}},
+		{"nameless", "", "ProcessorId=dp_x", []string{"stack_name of nameless is ''"}},
+		{"../x", "", "ProcessorId=dp_x", []string{"samconfig.toml has no environment '../x': it has default, staging, production"}},
+		{"version", "", "ProcessorId=dp_x", []string{"samconfig.toml has no environment 'version'"}},
 		{"default", "", `ProcessorId=dp_x Routes=[{"name": "a"}]`, []string{"SAM would not read", "put quotes"}},
 		{"default", "Routes: '[\"" + strings.Repeat("ü", 1200) + "\"]'\n", "", []string{"Routes has 2404 bytes: it can have 2400"}},
 		{"long", "", "", []string{"has 57 characters: it can have 56"}},
-		{"default", "- a\n", "", []string{"it must have lines such as"}},
-		{"nowhere", "", "", []string{"there is no parameters/nowhere.yaml"}},
+		{"default", "- a\n", "", []string{"parameters/default.yaml must have lines such as"}},
+		{"production", "", "", []string{"there is no parameters/production.yaml"}},
 		{"old", "", "ProcessorId=dp_x", []string{"samconfig.toml has parameter_overrides under old.deploy"}},
 	} {
 		c.write(t, "parameters/default.yaml", w.file)
 		c.write(t, "parameters/long.yaml", "ExistingBucketName: theirs\n")
+		c.write(t, "parameters/staging.yml", "KeyPrefix: in/\n")
 		out, err := c.run(t, c.script, "write", w.environment, w.onCommandLine)
 		if err == nil {
 			t.Errorf("%+v was taken", w)
@@ -171,6 +188,48 @@ func TestWrongParametersAreAllNamed(t *testing.T) {
 			if !strings.Contains(out, want) {
 				t.Errorf("%q is not in:\n%s", want, out)
 			}
+		}
+	}
+}
+
+// What somebody writes is what is deployed: not what YAML makes of numbers and truth values.
+func TestParametersAreTakenAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	c := newCheckout(t)
+	c.write(t, "parameters/default.yaml", "\ufeffProcessorVersion: 2.10\r\nExistingBucketAccount: 012345678901\r\nKeyPrefix: 010\r\nKeySuffix: null\r\n"+
+		"NewestOnly: true\r\nPayloadHosts: [extend.ai, a.b]\r\nExtendWorkspaceId: &w ws_1\r\n")
+	have := c.parameters(t, "default", "")
+	for name, want := range map[string]string{
+		"ProcessorVersion": "2.10", "ExistingBucketAccount": "012345678901", "KeyPrefix": "010", "KeySuffix": "", "NewestOnly": "true", "PayloadHosts": "extend.ai,a.b", "ExtendWorkspaceId": "ws_1",
+	} {
+		if have[name] != want {
+			t.Errorf("%s is %q, want %q", name, have[name], want)
+		}
+	}
+}
+
+// A key that is pasted in the wrong place stays out of the logs of CI.
+func TestWrongParametersDoNotShowSecrets(t *testing.T) {
+	t.Parallel()
+	c := newCheckout(t)
+	c.write(t, "parameters/default.yaml", "ProcessorId: sk_live_0123456789\n")
+	out, err := c.run(t, c.script, "write", "default", "ExtendWorkspaceId=wss_0123456789")
+	if err == nil || strings.Contains(out, "0123456789") || !strings.Contains(out, "ExtendSecretArn") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// make deploy looks where sam deploy deploys: at samconfig.toml's stack, region and profile.
+func TestStackOfAnEnvironment(t *testing.T) {
+	t.Parallel()
+	c := newCheckout(t)
+	c.write(t, "samconfig.toml", "version = 0.1\n[default.global.parameters]\nstack_name = 'a'\nregion = \"eu-west-1\"\n[default.deploy.parameters]\nstack_name = \"b\"\nprofile = \"my own\"\n[other.deploy.parameters]\n")
+	if out, err := c.run(t, c.script, "stack", "default"); err != nil || out != "--region=eu-west-1 '--profile=my own' b\n" {
+		t.Errorf("%v: %q", err, out)
+	}
+	for environment, want := range map[string]string{"other": "no stack_name under [other", "production": "no environment 'production': it has default, other"} {
+		if out, err := c.run(t, c.script, "stack", environment); err == nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v: %s", environment, err, out)
 		}
 	}
 }
