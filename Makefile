@@ -77,7 +77,7 @@ package: build ## make a package that can be deployed without Go: dist/extend-in
 	done
 
 verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
-	@$(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call quote,$(STACK_NAME))
+	@$(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call option,--settle,SETTLE) $(call quote,$(STACK_NAME))
 
 delete: ## delete a stack, after checking that nothing is lost (STACK=… or ENV=…; DRY=1, YES=1, DISCARD=1)
 	@$(DEPLOYED) delete $(if $(call given,DRY),--dry-run) $(if $(call given,YES),--yes) $(if $(call given,DISCARD),--discard) \

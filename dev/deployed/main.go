@@ -47,6 +47,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	case "verify":
 		flags.StringVar(&v.key, "key", "", "the `key` of the file that is uploaded; needed with Routes")
 		flags.StringVar(&v.url, "url", "", "where the webhook is called, instead of the output WebhookUrl")
+		flags.DurationVar(&v.settle, "settle", time.Minute, "how long to wait until EventBridge knows the new rule")
 		flags.DurationVar(&v.patience, "patience", 10*time.Minute, "how long to wait for the result")
 	case "check":
 	case "delete":

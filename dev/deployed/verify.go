@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"extend-intake/dev/stack/emulator"
 	"extend-intake/shared/document"
@@ -32,8 +33,8 @@ import (
 
 // verification is how a stack is to be checked.
 type verification struct {
-	key, url string
-	patience time.Duration
+	key, url         string
+	settle, patience time.Duration
 }
 
 // run sends one file through the stack, and removes what that made, whatever comes of it.
@@ -56,6 +57,14 @@ func (v verification) run(ctx context.Context, out io.Writer, s *deployed) (err 
 	inbox, err := s.listen(ctx, &c)
 	if err != nil {
 		return err
+	}
+	if v.settle > 0 {
+		fmt.Fprintf(out, "    waiting %v: EventBridge needs a while until it matches events with a new rule\n", v.settle)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(v.settle):
+		}
 	}
 	began := time.Now()
 	src, err := s.upload(ctx, &c, key)
@@ -95,22 +104,26 @@ func (v verification) run(ctx context.Context, out io.Writer, s *deployed) (err 
 
 // keyFor is a key that the stack reads.
 func (v verification) keyFor(s *deployed) (string, error) {
+	prefix, suffix := s.parameters["KeyPrefix"], s.parameters["KeySuffix"]
 	unique := "extend-intake-verify-" + strings.ToLower(rand.Text()[:8])
 	switch {
+	case v.key != "" && s.parameters["Routes"] == "" && (!strings.HasPrefix(v.key, prefix) || !strings.HasSuffix(v.key, suffix)):
+		return "", fmt.Errorf("KEY=%s is not read: KeyPrefix is %q and KeySuffix %q. Without KEY, one that is read is chosen", v.key, prefix, suffix)
 	case v.key != "":
 		return v.key, nil
 	case s.parameters["ProcessorId"] == "":
 		return "", errors.New("which key does a route take? KEY=invoices/verify.pdf")
 	}
-	suffix := s.parameters["KeySuffix"]
 	if suffix == "" {
 		suffix = ".pdf"
 	}
-	return s.parameters["KeyPrefix"] + unique + suffix, nil
+	return prefix + unique + suffix, nil
 }
 
 // forged checks that deliveries which are not Extend's are refused.
 func forged(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no answer within a minute"))
+	defer cancel()
 	body := []byte(`{"eventId":"evt_forged","eventType":"processor_run.processed","payload":{}}`)
 	for what, header := range map[string]http.Header{"forged": webhook.Sign("wss_"+rand.Text(), time.Now(), body), "missing": {}} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
@@ -160,20 +173,7 @@ func (c *cleaner) clean(ctx context.Context) error {
 
 // listen makes a queue that gets the events of the bus.
 func (s *deployed) listen(ctx context.Context, c *cleaner) (url string, err error) {
-	name := "extend-intake-verify-" + strings.ToLower(rand.Text()[:8])
-	queue, err := s.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name})
-	if err != nil {
-		return "", fmt.Errorf("make a queue: %w", err)
-	}
-	c.add("the queue "+name, func(ctx context.Context) error {
-		_, err := s.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: queue.QueueUrl})
-		return err
-	})
-	attributes, err := s.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn}})
-	if err != nil {
-		return "", err
-	}
-	arn, bus := attributes.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], s.outputs["EventBusName"]
+	name, bus := "extend-intake-verify-"+strings.ToLower(rand.Text()[:8]), s.outputs["EventBusName"]
 	rule, err := s.bus.PutRule(ctx, &eventbridge.PutRuleInput{Name: &name, EventBusName: &bus, EventPattern: aws.String(`{"source":["` + event.Source + `"]}`),
 		Description: aws.String("of make verify, which removes it")})
 	if err != nil {
@@ -183,17 +183,28 @@ func (s *deployed) listen(ctx context.Context, c *cleaner) (url string, err erro
 		_, err := s.bus.DeleteRule(ctx, &eventbridge.DeleteRuleInput{Name: &name, EventBusName: &bus})
 		return err
 	})
+	queueARN, err := arn.Parse(aws.ToString(rule.RuleArn))
+	if err != nil {
+		return "", fmt.Errorf("the rule's ARN: %w", err)
+	}
+	queueARN.Service, queueARN.Resource = "sqs", name
 	policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
-		"Effect": "Allow", "Principal": map[string]string{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn,
+		"Effect": "Allow", "Principal": map[string]string{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": queueARN.String(),
 		"Condition": map[string]any{"ArnEquals": map[string]string{"aws:SourceArn": aws.ToString(rule.RuleArn)}},
 	}}})
 	if err != nil {
 		return "", err
 	}
-	if _, err := s.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: queue.QueueUrl, Attributes: map[string]string{"Policy": string(policy)}}); err != nil {
-		return "", fmt.Errorf("policy of the queue: %w", err)
+	// The policy at once: a later one takes up to a minute, and EventBridge does not try again after a denial.
+	queue, err := s.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"Policy": string(policy)}})
+	if err != nil {
+		return "", fmt.Errorf("make a queue: %w", err)
 	}
-	if _, err := s.bus.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: &name, EventBusName: &bus, Targets: []bustypes.Target{{Id: aws.String("verify"), Arn: &arn}}}); err != nil {
+	c.add("the queue "+name, func(ctx context.Context) error {
+		_, err := s.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: queue.QueueUrl})
+		return err
+	})
+	if _, err := s.bus.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: &name, EventBusName: &bus, Targets: []bustypes.Target{{Id: aws.String("verify"), Arn: aws.String(queueARN.String())}}}); err != nil {
 		return "", fmt.Errorf("target of the rule: %w", err)
 	}
 	c.add("its target", func(ctx context.Context) error {
@@ -214,7 +225,11 @@ func (s *deployed) upload(ctx context.Context, c *cleaner, key string) (document
 		return document.Source{}, err
 	}
 	bucket := s.outputs["UploadBucketName"]
-	put, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content), ContentType: aws.String("application/pdf")})
+	// Only a new object: somebody's own may be under this key, and is not to be replaced, read and removed.
+	put, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content), ContentType: aws.String("application/pdf"), IfNoneMatch: aws.String("*")})
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "PreconditionFailed" {
+		return document.Source{}, fmt.Errorf("s3://%s/%s is there already, and is left as it is: name a KEY that nothing is under", bucket, key)
+	}
 	if err != nil {
 		return document.Source{}, fmt.Errorf("upload: %w", err)
 	}

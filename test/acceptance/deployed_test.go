@@ -49,7 +49,7 @@ func TestVerifyAndDelete(t *testing.T) {
 	}()
 	run := func(want bool, args ...string) string {
 		t.Helper()
-		err := s.Run(t.Context(), "deployed.log", "make", append(args, "--no-print-directory", "STACK="+stack.Name, "INTERVAL=100ms")...)
+		err := s.Run(t.Context(), "deployed.log", "make", append(args, "--no-print-directory", "STACK="+stack.Name, "INTERVAL=100ms", "SETTLE=0s")...)
 		log, _ := os.ReadFile(filepath.Join(s.Dir, "deployed.log"))
 		if (err == nil) != want {
 			t.Fatalf("make %v: %v, want success %v\n%s", args, err, want, log)
@@ -70,6 +70,14 @@ func TestVerifyAndDelete(t *testing.T) {
 	s.leftNothing(t)
 	// Something else that answers there, which believes everything.
 	says(run(false, "verify", "URL="+s.AWS.URL+"/_ministack/health"), "want 401")
+
+	// Somebody's own file is neither read nor removed.
+	theirs := s.put(t, "in/theirs.pdf", []byte("theirs"))
+	says(run(false, "verify", "URL="+s.WebhookURL, "KEY="+theirs.Key), "is there already, and is left as it is", "removed: ")
+	if head, err := s.S3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &theirs.Bucket, Key: &theirs.Key}); err != nil || aws.ToString(head.VersionId) != theirs.VersionID {
+		t.Errorf("their object: %v, %+v", err, head)
+	}
+	says(run(false, "verify", "KEY=out/a.pdf"), `KeyPrefix is "in/"`)
 
 	// A consumer is in the way, by name.
 	bus := eventbridge.NewFromConfig(emulator.AWSConfig(s.AWS.URL))
