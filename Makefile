@@ -21,10 +21,13 @@ ENVIRONMENT = $(or $(call given,ENV),default)
 OVERRIDES = file://.aws-sam/parameters.yaml
 SAM_OPTIONS = --config-env $(ENVIRONMENT) --parameter-overrides $(OVERRIDES)
 BUILT = .aws-sam/build
-# The stack of an environment, and dev/deployed, which works on stacks on AWS.
-stack_of = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(1).global.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
-STACK_NAME = $(or $(call given,STACK),$(if $(call given,ENV),$(call stack_of,$(ENV))))
+# dev/deployed, which works on a stack on AWS: that of STACK, or of an environment of samconfig.toml.
+of_environment = stack=$$($(PYTHON) dev/tools/parameters.py stack $(call quote,$(1))) && eval "set -- $$stack"
+only_one = $(if $(call given,ENV),$(if $(call given,STACK),$(error STACK and ENV are both given: name the stack by one of them)))
+OF_STACK = $(only_one)$(if $(call given,ENV),$(call of_environment,$(ENV)),set -- $(call quote,$(call given,STACK)))
 DEPLOYED = $(BUILD) go build -o .tools/bin/ ./dev/deployed && exec .tools/bin/deployed
+# An option that is asked for by NAME=1, and not by NAME=0 or NAME=no.
+flag = $(if $(call given,$(2)),$(if $(filter 1,$(call given,$(2))),$(1),$(error $(2) is '$(call given,$(2))': it can only be 1)))
 export SAM_CLI_TELEMETRY := 0
 
 help: ## this list
@@ -63,7 +66,7 @@ build: tools ## build the functions
 	@$(if $(SAM_BUILD),,$(PYTHON) dev/tools/parameters.py narrow $(BUILT)/template.yaml)
 
 deploy: build ## deploy to AWS (PARAMETERS="ProcessorId=dp_…"; ENV=staging for parameters/staging.yaml)
-	@$(DEPLOYED) check $(call quote,$(call stack_of,$(ENVIRONMENT)))
+	@$(call of_environment,$(ENVIRONMENT)) && $(DEPLOYED) check "$$@"
 	$(SAM) deploy $(SAM_OPTIONS) --tags "$$($(PYTHON) dev/tools/parameters.py tags $(call quote,$(ENVIRONMENT)))" $(SAM_DEPLOY)
 
 DIST_DIR = $(or $(call given,DIST),dist)
@@ -76,12 +79,12 @@ package: build ## make a package that can be deployed without Go: dist/extend-in
 		GOOS=$${platform%%/*} GOARCH=$${platform##*/} $(BUILD) go build -o $(call quote,$(DIST_DIR))/intake-$${platform%%/*}-$${platform##*/}$$(test $${platform%%/*} = windows && echo .exe) ./cmd/intake || exit 1; \
 	done
 
-verify: ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
-	@$(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call option,--settle,SETTLE) $(call quote,$(STACK_NAME))
+verify: $(if $(call given,ENV),tools) ## send one file through a stack on AWS, and remove what that made (STACK=…, or ENV=…; costs one run)
+	@$(OF_STACK) && $(DEPLOYED) verify $(call option,--key,KEY) $(call option,--url,URL) $(call option,--settle,SETTLE) "$$@"
 
-delete: ## delete a stack, after checking that nothing is lost (STACK=… or ENV=…; DRY=1, YES=1, DISCARD=1)
-	@$(DEPLOYED) delete $(if $(call given,DRY),--dry-run) $(if $(call given,YES),--yes) $(if $(call given,DISCARD),--discard) \
-		$(call option,--interval,INTERVAL) $(call option,--patience,PATIENCE) $(call quote,$(STACK_NAME))
+delete: $(if $(call given,ENV),tools) ## delete a stack, after checking that nothing is lost (STACK=… or ENV=…; DRY=1, YES=1, DISCARD=1)
+	@$(OF_STACK) && $(DEPLOYED) delete $(call flag,--dry-run,DRY) $(call flag,--yes,YES) $(call flag,--discard,DISCARD) \
+		$(call option,--interval,INTERVAL) $(call option,--patience,PATIENCE) "$$@"
 
 bench: ## measure the functions, count the AWS calls, and write docs/benchmarks.md
 	@echo "compiling dev/bench …" && $(BUILD) exec go run ./dev/bench --write

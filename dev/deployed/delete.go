@@ -26,8 +26,11 @@ type deletion struct {
 }
 
 func (d deletion) run(ctx context.Context, out io.Writer, s *deployed) error {
-	if s.failed {
-		fmt.Fprintf(out, "The first deployment of %s failed: there is nothing in it, and it has to be deleted before the next one.\n", s.name)
+	if s.incomplete != "" {
+		fmt.Fprintf(out, "Stack %s is %s: its first deployment, or its deletion, was not completed. It has to be deleted before the next deployment.\n", s.name, s.incomplete)
+	}
+	if len(s.resources) == 0 {
+		fmt.Fprintln(out, "There is nothing in it.")
 		if d.dryRun {
 			return nil
 		}
@@ -39,7 +42,7 @@ func (d deletion) run(ctx context.Context, out io.Writer, s *deployed) error {
 		return err
 	}
 	if len(rules) > 0 {
-		return fmt.Errorf("CloudFormation cannot delete a bus with rules, and these are on the bus %s:\n  %s\ndelete them, or the stacks that made them, first", s.outputs["EventBusName"], strings.Join(rules, "\n  "))
+		return fmt.Errorf("CloudFormation cannot delete a bus with rules, and these are on the stack's:\n  %s\ndelete them, or the stacks that made them, first", strings.Join(rules, "\n  "))
 	}
 	fmt.Fprintln(out, "\nNo rules of consumers are in the way.")
 	if d.dryRun {
@@ -50,8 +53,10 @@ func (d deletion) run(ctx context.Context, out io.Writer, s *deployed) error {
 		fmt.Fprintf(out, "%s\nNothing was done.\n", l)
 		return nil
 	}
-	if err := d.waitUntilEmpty(ctx, out, s); err != nil {
-		return err
+	if _, there := s.resource("UploadQueue"); there {
+		if err := d.waitUntilEmpty(ctx, out, s); err != nil {
+			return err
+		}
 	}
 	return d.confirmed(ctx, out, s)
 }
@@ -79,7 +84,7 @@ func (d deletion) describe(out io.Writer, s *deployed) {
 			fmt.Fprintf(out, "  %-8s %s (%s)\n", kinds[r.kind], r.physical, r.logical)
 		}
 	}
-	if _, made := s.resource("UploadBucket"); !made {
+	if _, made := s.resource("UploadBucket"); !made && s.outputs["UploadBucketName"] != "" {
 		fmt.Fprintf(out, "  %-8s %s, which is not of this stack\n", "bucket", s.outputs["UploadBucketName"])
 	}
 	fmt.Fprintln(out, "\nThese go:")
@@ -107,12 +112,12 @@ func (s *deployed) consumers(ctx context.Context) (rules []string, err error) {
 	for _, r := range s.resources {
 		ours[r.physical] = true
 	}
-	name := s.outputs["EventBusName"]
+	name := bus.physical
 	input := &eventbridge.ListRulesInput{EventBusName: &name}
 	for {
 		page, err := s.bus.ListRules(ctx, input)
 		if err != nil {
-			return nil, fmt.Errorf("rules of the bus %s: %w", bus.physical, err)
+			return nil, fmt.Errorf("rules of the bus %s: %w", name, err)
 		}
 		for _, r := range page.Rules {
 			if ours[aws.ToString(r.Name)] || ours[name+"|"+aws.ToString(r.Name)] {
@@ -152,21 +157,26 @@ func (l remaining) String() string {
 	return text
 }
 
-// left says what is in the queues, and how many documents have not ended. SQS's numbers are
-// approximate, and right when nothing has changed for a minute.
+// left says what is in the queues that are there, and how many documents have not ended,
+// unless nobody would handle them any more. SQS's numbers are approximate, and right when
+// nothing has changed for a minute.
 func (s *deployed) left(ctx context.Context) (l remaining, err error) {
-	if l.waiting, l.inWork, err = s.messages(ctx, "UploadQueueUrl"); err != nil {
+	if l.waiting, l.inWork, err = s.messages(ctx, "UploadQueue"); err != nil {
 		return l, err
 	}
-	dead, hidden, err := s.messages(ctx, "DeadLetterQueueUrl")
+	dead, hidden, err := s.messages(ctx, "DeadLetterQueue")
 	if err != nil {
 		return l, err
 	}
 	l.dead = dead + hidden
-	if dead, hidden, err = s.messages(ctx, "AnnouncementsDeadLetterQueueUrl"); err != nil {
+	if dead, hidden, err = s.messages(ctx, "AnnouncementsDeadLetterQueue"); err != nil {
 		return l, err
 	}
 	l.unannounced = dead + hidden
+	_, working := s.resource("SubmitFunction")
+	if _, there := s.resource("DocumentsTable"); !there || !working {
+		return l, nil
+	}
 	for _, state := range []ledger.State{ledger.Waiting, ledger.Submitting, ledger.Unconfirmed, ledger.Processing, ledger.NeedsReview} {
 		n, err := s.ledger.Count(ctx, state, time.Now().AddDate(10, 0, 0))
 		if err != nil {
@@ -178,8 +188,12 @@ func (s *deployed) left(ctx context.Context) (l remaining, err error) {
 }
 
 // messages are how many messages of a queue can be received, and how many are hidden.
-func (s *deployed) messages(ctx context.Context, output string) (visible, hidden int, err error) {
-	url := s.outputs[output]
+func (s *deployed) messages(ctx context.Context, queue string) (visible, hidden int, err error) {
+	r, there := s.resource(queue)
+	if !there {
+		return 0, 0, nil
+	}
+	url := r.physical
 	q, err := s.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
 	if err != nil {
 		return 0, 0, fmt.Errorf("queue %s: %w", url, err)
@@ -195,8 +209,12 @@ func (s *deployed) messages(ctx context.Context, output string) (visible, hidden
 }
 
 // reasons are why some of the messages are in a dead-letter queue. They stay there.
-func (s *deployed) reasons(ctx context.Context, output string) ([]string, error) {
-	url := s.outputs[output]
+func (s *deployed) reasons(ctx context.Context, queue string) ([]string, error) {
+	r, there := s.resource(queue)
+	if !there {
+		return nil, nil
+	}
+	url := r.physical
 	got, err := s.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, VisibilityTimeout: 1, MessageAttributeNames: []string{"All"}})
 	if err != nil {
 		return nil, fmt.Errorf("queue %s: %w", url, err)
@@ -209,7 +227,7 @@ func (s *deployed) reasons(ctx context.Context, output string) ([]string, error)
 				reason = aws.ToString(a.StringValue)
 			}
 		}
-		reasons = append(reasons, fmt.Sprintf("%s: %s", strings.TrimSuffix(output, "Url"), reason))
+		reasons = append(reasons, fmt.Sprintf("%s: %s", queue, reason))
 	}
 	return reasons, nil
 }
@@ -239,8 +257,8 @@ func (d deletion) waitUntilEmpty(ctx context.Context, out io.Writer, s *deployed
 			if l.dead+l.unannounced == 0 {
 				return nil
 			}
-			for _, output := range []string{"DeadLetterQueueUrl", "AnnouncementsDeadLetterQueueUrl"} {
-				reasons, err := s.reasons(ctx, output)
+			for _, queue := range []string{"DeadLetterQueue", "AnnouncementsDeadLetterQueue"} {
+				reasons, err := s.reasons(ctx, queue)
 				if err != nil {
 					return err
 				}
@@ -272,16 +290,16 @@ func (s *deployed) delete(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("%w: %s", err, s.failures(context.WithoutCancel(ctx)))
 	}
 	fmt.Fprintf(out, "deleted in %v. SAM's own bucket keeps the functions' packages that were deployed.\n", time.Since(began).Round(time.Second))
-	if s.failed {
+	table, kept := s.resource("DocumentsTable")
+	if !kept {
 		return nil
 	}
-	table, bucket := s.outputs["DocumentsTableName"], s.outputs["ResultsBucketName"]
 	fmt.Fprintf(out, `
 To delete what has stayed, too, which cannot be undone:
-  aws dynamodb update-table --table-name %s --no-deletion-protection-enabled
-  aws dynamodb delete-table --table-name %s
-  and empty and delete the buckets, such as %s
-`, table, table, bucket)
+  aws dynamodb update-table --table-name %[1]s --no-deletion-protection-enabled
+  aws dynamodb delete-table --table-name %[1]s
+  and empty and delete the buckets that are named above
+`, table.physical)
 	return nil
 }
 

@@ -29,7 +29,7 @@ type deployed struct {
 	outputs    map[string]string
 	parameters map[string]string
 	resources  []resource
-	failed     bool // its first deployment failed: there is nothing in it
+	incomplete string // its status, where a deployment or a deletion was begun and not completed
 
 	cfn    *cloudformation.Client
 	bus    *eventbridge.Client
@@ -45,14 +45,22 @@ type resource struct {
 	retained                bool // it stays when the stack is deleted
 }
 
+// A place is where a stack is, if not where the shell says.
+type place struct{ region, profile string }
+
+func (p place) config(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(p.region), config.WithSharedConfigProfile(p.profile))
+	if err == nil && cfg.Region == "" {
+		err = errors.New("in which region? Set AWS_REGION")
+	}
+	return cfg, err
+}
+
 // find looks a stack up, and refuses one that this template has not made.
-func find(ctx context.Context, name string) (*deployed, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+func find(ctx context.Context, at place, name string) (*deployed, error) {
+	cfg, err := at.config(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if cfg.Region == "" {
-		return nil, errors.New("in which region? Set AWS_REGION")
 	}
 	s := &deployed{
 		name: name, outputs: make(map[string]string), parameters: make(map[string]string),
@@ -71,25 +79,31 @@ func find(ctx context.Context, name string) (*deployed, error) {
 	for _, p := range found.Parameters {
 		s.parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
 	}
+	switch found.StackStatus {
+	case types.StackStatusReviewInProgress: // a change set that nobody has executed: there is nothing in it
+		s.incomplete = string(found.StackStatus)
+		return s, nil
+	case types.StackStatusDeleteComplete:
+		return nil, fmt.Errorf("stack %s is deleted already", name)
+	case types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed, types.StackStatusDeleteFailed:
+		s.incomplete = string(found.StackStatus)
+	}
 	if strings.HasSuffix(string(found.StackStatus), "_IN_PROGRESS") {
 		return nil, fmt.Errorf("stack %s is %s: wait until that is over", name, found.StackStatus)
 	}
-	switch found.StackStatus {
-	case types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed:
-		s.failed = true
-		return s, nil
+	if err := s.findResources(ctx); err != nil || s.incomplete != "" {
+		return s, err
 	}
 	for _, output := range []string{"UploadBucketName", "UploadQueueUrl", "DeadLetterQueueUrl", "AnnouncementsDeadLetterQueueUrl", "DocumentsTableName", "EventBusName", "WebhookUrl"} {
 		if s.outputs[output] == "" {
 			return nil, fmt.Errorf("stack %s is %s and has no output %s: it is no complete stack of Extend Intake", name, found.StackStatus, output)
 		}
 	}
-	s.ledger = ledger.New(s.db, s.outputs["DocumentsTableName"], ledger.DefaultRules, time.Now)
-	return s, s.findResources(ctx)
+	return s, nil
 }
 
-// findResources lists the resources, and which of them stay by the template that the stack
-// was deployed from.
+// findResources lists the resources that are there, and which of them stay by the template
+// that the stack was deployed from.
 func (s *deployed) findResources(ctx context.Context) error {
 	body, err := s.cfn.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: &s.name})
 	if err != nil {
@@ -103,6 +117,11 @@ func (s *deployed) findResources(ctx context.Context) error {
 	if err := yaml.Unmarshal([]byte(aws.ToString(body.TemplateBody)), &tmpl); err != nil {
 		return fmt.Errorf("template of %s: %w", s.name, err)
 	}
+	for _, ours := range []string{"SubmitFunction", "DocumentsTable"} {
+		if _, ok := tmpl.Resources[ours]; !ok {
+			return fmt.Errorf("stack %s has no resource %s: it is no stack of Extend Intake", s.name, ours)
+		}
+	}
 	pages := cloudformation.NewListStackResourcesPaginator(s.cfn, &cloudformation.ListStackResourcesInput{StackName: &s.name})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -111,12 +130,17 @@ func (s *deployed) findResources(ctx context.Context) error {
 		}
 		for _, r := range page.StackResourceSummaries {
 			logical := aws.ToString(r.LogicalResourceId)
+			if r.ResourceStatus == types.ResourceStatusDeleteComplete || aws.ToString(r.PhysicalResourceId) == "" {
+				continue // gone, or never made
+			}
 			s.resources = append(s.resources, resource{
 				logical: logical, physical: aws.ToString(r.PhysicalResourceId), kind: aws.ToString(r.ResourceType),
 				retained: strings.HasPrefix(tmpl.Resources[logical].DeletionPolicy, "Retain"),
 			})
 		}
 	}
+	table, _ := s.resource("DocumentsTable")
+	s.ledger = ledger.New(s.db, table.physical, ledger.DefaultRules, time.Now)
 	return nil
 }
 

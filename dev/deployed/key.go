@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"go.yaml.in/yaml/v3"
 )
@@ -16,7 +15,7 @@ import (
 // checkKey refuses a deployment that changes the KMS key and leaves what is encrypted with
 // the old one unreadable. file has the parameters of the deployment, as make build writes
 // them. Where the stack can't be looked at, sam deploy will say why.
-func checkKey(ctx context.Context, out io.Writer, stackName, file string) error {
+func checkKey(ctx context.Context, out io.Writer, at place, stackName, file string) error {
 	text, err := os.ReadFile(file) // #nosec G304 -- of this repository's build
 	if err != nil {
 		return err
@@ -28,7 +27,7 @@ func checkKey(ctx context.Context, out io.Writer, stackName, file string) error 
 	for name, value := range next {
 		next[name] = strings.Trim(value, `"`) // as SAM reads them
 	}
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := at.config(ctx)
 	if err != nil {
 		fmt.Fprintln(out, "the key was not checked:", err)
 		return nil

@@ -42,7 +42,10 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	var (
 		v verification
 		d deletion
+		p place
 	)
+	flags.StringVar(&p.region, "region", "", "the stack's region, if not that of the shell")
+	flags.StringVar(&p.profile, "profile", "", "the profile of AWS's configuration files, if not that of the shell")
 	switch args[0] {
 	case "verify":
 		flags.StringVar(&v.key, "key", "", "the `key` of the file that is uploaded; needed with Routes")
@@ -64,18 +67,21 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if flags.NArg() != 1 || flags.Arg(0) == "" {
-		return errors.New("name one stack: STACK=…")
+		return errors.New("name one stack: STACK=… or ENV=…")
 	}
 	if args[0] == "check" {
-		return checkKey(ctx, out, flags.Arg(0), ".aws-sam/parameters.yaml")
+		return checkKey(ctx, out, p, flags.Arg(0), ".aws-sam/parameters.yaml")
 	}
-	s, err := find(ctx, flags.Arg(0))
+	if args[0] == "delete" && (d.interval <= 0 || d.patience <= 0) {
+		return fmt.Errorf("INTERVAL is %v and PATIENCE is %v: both must be more than nothing, such as 20s", d.interval, d.patience)
+	}
+	s, err := find(ctx, p, flags.Arg(0))
 	if err != nil {
 		return err
 	}
 	if args[0] == "verify" {
-		if s.failed {
-			return fmt.Errorf("the first deployment of %s failed", s.name)
+		if s.incomplete != "" {
+			return fmt.Errorf("stack %s is %s: there is nothing to verify", s.name, s.incomplete)
 		}
 		return v.run(ctx, out, s)
 	}

@@ -107,6 +107,9 @@ func TestVerifyAndDelete(t *testing.T) {
 	says(run(true, "delete", "DRY=1"), "table    "+s.Outputs["DocumentsTableName"], "bucket   "+s.Outputs["ResultsBucketName"], "bucket   "+s.Outputs["UploadBucketName"],
 		"secret ", "No rules of consumers", "Nothing was done")
 	// Nobody is there to be asked.
+	says(run(false, "delete", "DISCARD=no", "YES=1"), "DISCARD is 'no': it can only be 1")
+	says(run(false, "delete", "DISCARD=1", "YES=0"), "YES is '0': it can only be 1")
+	says(run(false, "delete", "DISCARD=1", "YES=1", "ENV=staging"), "STACK and ENV are both given")
 	says(run(false, "delete", "DISCARD=1"), "YES=1 deletes without asking")
 
 	says(run(true, "delete", "DISCARD=1", "YES=1"), "deleted in", "--no-deletion-protection-enabled")
