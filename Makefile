@@ -29,6 +29,10 @@ DEPLOYED = $(BUILD) go build -o .tools/bin/ ./dev/deployed && exec .tools/bin/de
 # An option that is asked for by NAME=1, and not by NAME=0 or NAME=no.
 flag = $(if $(call given,$(2)),$(if $(filter 1,$(call given,$(2))),$(1),$(error $(2) is '$(call given,$(2))': it can only be 1)))
 export SAM_CLI_TELEMETRY := 0
+# The AWS CLI and dev/deployed prefer AWS_REGION; SAM does not know it.
+ifneq ($(AWS_REGION),)
+export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
 
 help: ## this list
 	@awk -F ' *## ' '/^[a-z]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-15s %s\n", $$1, $$2 }' Makefile
