@@ -394,8 +394,8 @@ func (s *Server) seen(w worker, x *exchange, view View) []byte {
 	case view == ViewBefore && j.before != nil:
 		return j.before
 	case view == ViewPending || view == ViewProcessing:
-		now := *j
-		defer func() { *j = now }()
+		status, reason, message, endedAt := j.status, j.reason, j.message, j.endedAt
+		defer func() { j.status, j.reason, j.message, j.endedAt = status, reason, message, endedAt }() // others read the rest of it
 		j.status, j.reason, j.message, j.endedAt = processing, "", "", time.Time{}
 		if view == ViewPending && j.kind == workflowRunKind {
 			j.status = pending
