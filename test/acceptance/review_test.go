@@ -12,6 +12,7 @@ import (
 	"extend-intake/shared/document"
 	"extend-intake/shared/event"
 	"extend-intake/shared/ledger"
+	"extend-intake/shared/metric"
 )
 
 // Files go through a workflow that asks a person, who approves one and rejects the other. Both
@@ -78,4 +79,8 @@ func TestReviews(t *testing.T) {
 			t.Errorf("%s: %d runs of the workflow", src.Key, made)
 		}
 	}
+	s.eventually(t, "the reviews are counted", func() (bool, error) {
+		counted := s.counted(t)
+		return counted[metric.NeedsReview.Name] == 2 && counted[metric.Rejected.Name] == 1, fmt.Errorf("counted %v", counted)
+	})
 }
