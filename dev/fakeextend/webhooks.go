@@ -93,6 +93,15 @@ func (s *Server) launch(ev *event) {
 	s.background(func() { s.deliver(ev) })
 }
 
+// launchAfter has an event delivered after a while. The caller holds mu.
+func (s *Server) launchAfter(d time.Duration, ev *event) {
+	s.background(func() {
+		if pause(s.ctx, d) {
+			s.deliver(ev)
+		}
+	})
+}
+
 // deliver tries until an answer is 2xx or the schedule is over.
 func (s *Server) deliver(ev *event) {
 	defer ev.about.tell()

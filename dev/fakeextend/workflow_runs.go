@@ -458,7 +458,8 @@ func (s *Server) runStep(w *workflowRun, processorID string) error {
 	}
 	if w.workflow.ProcessorEvents {
 		if ev := s.announce(r); ev != nil {
-			s.background(func() { s.deliver(ev) })
+			// Not at the instant of what else the workflow does: on a simulated clock, that has no order.
+			s.launchAfter(time.Duration(len(w.outputs))*time.Millisecond, ev)
 		}
 	}
 	return nil
@@ -481,7 +482,7 @@ func (s *Server) addStep(w *workflowRun, r stepRun) {
 		payload = w.show(s, nil)
 	}
 	ev := s.jobEvent(w, kind, payload)
-	s.background(func() { s.deliver(ev) })
+	s.launchAfter(time.Duration(len(w.steps))*time.Microsecond, ev)
 }
 
 // announce makes an event of the run, if the workflow has a subscription. The
