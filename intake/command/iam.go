@@ -127,7 +127,7 @@ func resourcesOf(s *stack.Stack, call string) ([]string, error) {
 		table := arn("dynamodb", "table/"+s.Table())
 		return []string{table, table + "/index/*"}, nil
 	case "s3":
-		if strings.HasPrefix(action, "List") {
+		if strings.HasPrefix(action, "List") || strings.HasPrefix(action, "GetBucket") {
 			return []string{bucket(s.Bucket())}, nil
 		}
 		return []string{bucket(s.Bucket()) + "/*", bucket(s.Outputs["ResultsBucketName"]) + "/*"}, nil

@@ -189,7 +189,7 @@ func TestOutputsAreAsTheirSchemasSay(t *testing.T) {
 	}
 	for _, line := range []string{
 		"status", "ls", "get " + src.DocumentID(), "explain " + src.DocumentID(), "open " + src.DocumentID(), "logs --since 5m", "config show", "config route in/a.pdf",
-		"dlq ls", "ops ls", "secret status", "version", "iam viewer", "reprocess " + src.DocumentID() + " --yes --max-credits 9 --credits-each 1",
+		"dlq ls", "ops ls", "doctor", "secret status", "version", "iam viewer", "reprocess " + src.DocumentID() + " --yes --max-credits 9 --credits-each 1",
 	} {
 		args := strings.Fields(line)
 		cmd, _, err := root().Find(args)
