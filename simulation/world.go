@@ -497,7 +497,10 @@ func (l logs) Handle(ctx context.Context, r slog.Record) error {
 	var add func(slog.Attr) bool
 	add = func(a slog.Attr) bool {
 		switch a.Key {
-		case "": // a group whose attributes are the line's own
+		case "": // none at all, or a group whose attributes are the line's own
+			if a.Equal(slog.Attr{}) {
+				break
+			}
 			for _, inner := range a.Value.Resolve().Group() {
 				add(inner)
 			}
