@@ -126,12 +126,21 @@ func (a *attempt) submit(ctx context.Context) disposition {
 // claim it again and again for that would be many claims, and some function may end in each.
 func (a *attempt) waitsForBudget(ctx context.Context) (d disposition, waits bool) {
 	s, err := a.h.Ledger.Spent(ctx)
-	if err != nil || s.Allowed {
-		return d, false // the claim decides
+	if err != nil {
+		return a.ledgerError(ctx, err), true
+	}
+	if s.Allowed {
+		return d, false
 	}
 	rec, err := a.h.Ledger.Get(ctx, a.id)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return d, false // the claim makes the record, which says why it waits
+	case err != nil:
+		return a.ledgerError(ctx, err), true
+	}
 	d = disposition{kind: delayed, reason: a.overBudget(s), after: a.untilBudget(s), pauses: true, cause: overBudget}
-	return d, err == nil && rec.State == ledger.Waiting && rec.Reason == d.reason
+	return d, rec.State == ledger.Waiting && rec.Reason == d.reason
 }
 
 func (a *attempt) overBudget(s ledger.Spending) string {
