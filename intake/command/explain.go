@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -93,9 +94,11 @@ func (e *Env) explained(x Explained) []out.Field {
 
 func (e *Env) explain(ctx context.Context, s *stack.Stack, sel selector.Selection, name string, askExtend, readLog bool) (x Explained, err error) {
 	var found *selector.Item
+	missing := error(exit.New(exit.NotFound, "there is no document %s", name))
 	for item, err := range e.Finder(s).Find(ctx, sel, "") {
-		if e, ok := errors.AsType[*exit.Error](err); ok && e.Code == exit.NotFound && len(sel.Objects) == 1 {
-			break // the object may be there
+		if len(sel.Objects) == 1 && exit.Of(err) == exit.NotFound {
+			missing = err // but the object may be there
+			break
 		}
 		if err != nil {
 			return x, err
@@ -111,7 +114,7 @@ func (e *Env) explain(ctx context.Context, s *stack.Stack, sel selector.Selectio
 		}
 	}
 	if found == nil {
-		return x, exit.New(exit.NotFound, "there is no document %s", name)
+		return x, missing
 	}
 	x.Document = found.Document()
 	if x.Route, err = routeOfKey(s, found.Source.Key); err != nil {
@@ -148,9 +151,12 @@ func (e *Env) explain(ctx context.Context, s *stack.Stack, sel selector.Selectio
 	return x, err
 }
 
-// unrecorded is an object of the bucket that has no record.
+// unrecorded is an object of the bucket that has no record; nil where there is no such object.
 func (e *Env) unrecorded(ctx context.Context, s *stack.Stack, object string) (*selector.Item, error) {
-	key := object[len("s3://"+s.Bucket()+"/"):]
+	key, ours := strings.CutPrefix(object, "s3://"+s.Bucket()+"/")
+	if !ours {
+		return nil, nil
+	}
 	for item, err := range e.Finder(s).Below(ctx, selector.Prefix{Bucket: s.Bucket(), Prefix: key}, false) {
 		if err != nil {
 			return nil, err
@@ -160,7 +166,7 @@ func (e *Env) unrecorded(ctx context.Context, s *stack.Stack, object string) (*s
 		}
 		break // the key itself is listed first
 	}
-	return nil, exit.New(exit.NotFound, "there is no object %s", object)
+	return nil, nil
 }
 
 func routeOfKey(s *stack.Stack, key string) (string, error) {

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -21,7 +22,13 @@ var registered []func(*Env) *cobra.Command
 func register(f func(*Env) *cobra.Command) { registered = append(registered, f) }
 
 // Main runs a command line and says with which status to exit.
-func Main(ctx context.Context, e *Env, args []string) exit.Code {
+func Main(ctx context.Context, e *Env, args []string) (code exit.Code) {
+	defer func() {
+		if p := recover(); p != nil { // else Go exits with 2, which is that of a wrong command line
+			fmt.Fprintf(e.Stderr, "intake: this is a bug of intake, please report it: %v\n%s", p, debug.Stack())
+			code = exit.Failed
+		}
+	}()
 	root := Root(e)
 	root.SetArgs(args)
 	_, err := root.ExecuteContextC(ctx)
