@@ -219,14 +219,15 @@ func peek(ctx context.Context, client *sqs.Client, name, queue string) (found []
 		if err != nil {
 			return found, err
 		}
-		if len(answer.Messages) == 0 {
-			return found, nil
-		}
+		before := len(found)
 		for _, m := range answer.Messages {
 			if id := aws.ToString(m.MessageId); !seen[id] {
 				seen[id] = true
 				found = append(found, deadLetter(name, m))
 			}
+		}
+		if len(found) == before { // none, or those that have been shown again meanwhile
+			return found, nil
 		}
 	}
 	return found, nil
