@@ -14,6 +14,42 @@ import (
 func init() { register(newOps) }
 
 func newOps(e *Env) *cobra.Command {
+	var each float64
+	resume := e.leaf(spec{
+		use: "resume OPERATION [flags]", calls: []string{"sqs:GetQueueAttributes", "sqs:SendMessage"}, short: "Go on with an operation that was stopped", class: Spend, output: BulkResult{}, args: cobra.ExactArgs(1),
+		long: `resume goes on where an operation was stopped. It was confirmed when it began, so nobody is
+asked again; --max-credits sets a new limit for the whole of it.`,
+		run: func(ctx context.Context, args []string) error {
+			op, s, err := e.operation(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			switch {
+			case op.Stack != s.ARN:
+				return exit.New(exit.Failed, "operation %s was begun on %s, a stack of the same name that is gone", op.ID, op.Stack)
+			case senders[op.Command] == nil:
+				return exit.New(exit.Failed, "operation %s is one of %q, which this version does not know", op.ID, op.Command)
+			case each < 0:
+				return exit.New(exit.Usage, "--credits-each %g: a number of credits", each)
+			case each > 0:
+				op.CreditsEach = each
+			}
+			switch {
+			case e.changes.maxCredits > 0 && op.CreditsEach <= 0:
+				return exit.New(exit.Usage, "--max-credits %g can't be kept: what an item costs was unknown when %s began", e.changes.maxCredits, op.ID).
+					Next("--credits-each NUMBER   says it")
+			case e.changes.maxCredits > 0:
+				op.MaxCredits = e.changes.maxCredits
+			}
+			e.Notef("%s of %s are sent", out.Number(op.Sent), out.Number(op.Total))
+			if e.DryRun() {
+				e.Notef("Nothing was changed (--dry-run).")
+				return nil
+			}
+			return e.run(ctx, s, op, nil)
+		},
+	})
+	resume.Flags().Float64Var(&each, "credits-each", 0, "what an item costs, in `credits`, in place of what was estimated when it began")
 	return group("ops", "See and go on with bulk operations", `ops shows the bulk operations that this machine began on the stack, and goes on with those that
 were stopped. They are kept in the directory that $XDG_STATE_HOME, or ~/.local/state, has for
 extend-intake.`,
@@ -58,31 +94,7 @@ extend-intake.`,
 				})
 			},
 		}),
-		e.leaf(spec{
-			use: "resume OPERATION [flags]", calls: []string{"sqs:GetQueueAttributes", "sqs:SendMessage"}, short: "Go on with an operation that was stopped", class: Spend, output: BulkResult{}, args: cobra.ExactArgs(1),
-			long: `resume goes on where an operation was stopped. It was confirmed when it began, so nobody is
-asked again; --max-credits sets a new limit for the whole of it.`,
-			run: func(ctx context.Context, args []string) error {
-				op, s, err := e.operation(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				switch {
-				case op.Stack != s.ARN:
-					return exit.New(exit.Failed, "operation %s was begun on %s, a stack of the same name that is gone", op.ID, op.Stack)
-				case senders[op.Command] == nil:
-					return exit.New(exit.Failed, "operation %s is one of %q, which this version does not know", op.ID, op.Command)
-				case e.changes.maxCredits > 0:
-					op.MaxCredits = e.changes.maxCredits
-				}
-				e.Notef("%s of %s are sent", out.Number(op.Sent), out.Number(op.Total))
-				if e.DryRun() {
-					e.Notef("Nothing was changed (--dry-run).")
-					return nil
-				}
-				return e.run(ctx, s, op, nil)
-			},
-		}),
+		resume,
 		e.leaf(spec{
 			use: "stop OPERATION [flags]", short: "Stop an operation that another terminal of this machine runs", class: Write, args: cobra.ExactArgs(1),
 			run: func(ctx context.Context, args []string) error {

@@ -52,12 +52,28 @@ func TestAResumedReprocessPaysNothingTwice(t *testing.T) {
 		t.Fatalf("%s %v", text, err)
 	}
 	id := op["id"].(string)
-	for _, sent := range []int{10, 0} {
-		op["sent"], op["done"] = sent, false
-		text, _ := json.Marshal(op)
-		if err := os.WriteFile(files[0], text, 0o600); err != nil {
+	write := func() {
+		text, err := json.Marshal(op)
+		if err == nil {
+			err = os.WriteFile(files[0], text, 0o600)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
+	}
+
+	// A limit that can't be kept is none.
+	each := op["creditsEach"]
+	delete(op, "creditsEach")
+	op["sent"], op["done"] = 0, false
+	write()
+	if _, stderr, code := run("ops", "resume", id, "--max-credits", "50"); code != exit.Usage || !strings.Contains(stderr, "--credits-each") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	op["creditsEach"] = each
+	for _, sent := range []int{10, 0} {
+		op["sent"], op["done"] = sent, false
+		write()
 		if stdout, stderr, code := run("ops", "resume", id, "--max-credits", "50", "--json"); code != exit.Done || !strings.Contains(stdout, `"sent":25`) {
 			t.Fatalf("exit %d: %s%s", code, stdout, stderr)
 		}
