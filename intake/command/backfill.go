@@ -116,27 +116,11 @@ func (e *Env) backfill(ctx context.Context, s *stack.Stack, from string, f backf
 	if err != nil {
 		return err
 	}
-	who, err := e.Caller(ctx, s)
+	op, giveUp, err := e.begin(ctx, s, "backfill", map[string]string{"keepAhead": f.keepAhead.String()})
 	if err != nil {
 		return err
 	}
-	dir, err := e.stateDir(s)
-	if err != nil {
-		return err
-	}
-	var op *bulk.Op
-	if !e.DryRun() {
-		if op, err = bulk.Create(dir, bulk.Operation{
-			Command: "backfill", Stack: s.ARN, By: who, Why: e.Why(), Begun: e.Now(), Settings: map[string]string{"keepAhead": f.keepAhead.String()},
-		}); err != nil {
-			return err
-		}
-		defer func() {
-			if !op.Listed {
-				_ = op.Discard() // nothing was sent
-			}
-		}()
-	}
+	defer giveUp()
 	skipped, files := map[string]int{}, map[string]int{}
 	seen := 0
 	found := func(yield func(show.Document, error) bool) {
@@ -182,18 +166,9 @@ func (e *Env) backfill(ctx context.Context, s *stack.Stack, from string, f backf
 			}
 		}
 	}
-	n := 0
-	if e.DryRun() {
-		if n, err = show.List(e.Out()).Print(e.Out(), found); err != nil {
-			return err
-		}
-	} else {
-		for _, err := range found {
-			if err != nil {
-				return err
-			}
-			n++
-		}
+	n, err := e.list(found)
+	if err != nil {
+		return err
 	}
 	for _, why := range sortedKeys(skipped) {
 		e.Notef("left out %s: %s", out.Number(skipped[why]), why)
@@ -284,11 +259,7 @@ func (e *Env) objects(ctx context.Context, s *stack.Stack, from string, allVersi
 
 // pay asks whether what an operation has listed is to be paid for, and runs it.
 func (e *Env) pay(ctx context.Context, s *stack.Stack, op *bulk.Op, what string, files map[string]int, byRoute map[string]*estimate, each float64, skipped map[string]int) error {
-	perMinute, err := s.FilesPerMinute()
-	if err != nil {
-		return err
-	}
-	waiting, err := e.waiting(ctx, s.SQS(), s)
+	waiting, perMinute, err := e.backlog(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"extend-intake/intake/bulk"
 	"extend-intake/intake/exit"
 	"extend-intake/intake/out"
+	"extend-intake/intake/show"
 	"extend-intake/intake/stack"
 )
 
@@ -49,6 +51,46 @@ func (e *Env) stateDir(s *stack.Stack) (string, error) {
 		dir = filepath.Join(home, ".local", "state")
 	}
 	return filepath.Join(dir, "extend-intake", strings.Join([]string{s.Account, s.Region, s.Name}, "_")), nil
+}
+
+// begin makes an operation, in which items are listed until it is confirmed or given up. With
+// --dry-run there is none.
+func (e *Env) begin(ctx context.Context, s *stack.Stack, command string, settings map[string]string) (op *bulk.Op, giveUp func(), err error) {
+	if e.DryRun() {
+		return nil, func() {}, nil
+	}
+	who, err := e.Caller(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := e.stateDir(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	if op, err = bulk.Create(dir, bulk.Operation{Command: command, Stack: s.ARN, By: who, Why: e.Why(), Begun: e.Now(), Settings: settings}); err != nil {
+		return nil, nil, err
+	}
+	return op, func() {
+		if !op.Listed {
+			_ = op.Discard() // nothing was sent
+		}
+	}, nil
+}
+
+// list lists what an operation is to do: with --dry-run for whoever asks, else into the operation.
+func (e *Env) list(found iter.Seq2[show.Document, error]) (n int, err error) {
+	if e.DryRun() {
+		return show.List(e.Out()).Print(e.Out(), found)
+	}
+	for _, err := range found {
+		if err != nil {
+			return n, err
+		}
+		if n++; n%10_000 == 0 {
+			e.Notef("found %s …", out.Number(n))
+		}
+	}
+	return n, nil
 }
 
 // senders are how the items of an operation are sent, by the command that began it.
@@ -180,6 +222,15 @@ func (e *Env) waiting(ctx context.Context, client *sqs.Client, s *stack.Stack) (
 		n += part
 	}
 	return n, nil
+}
+
+// backlog is about how many uploads wait, and how many are sent in a minute.
+func (e *Env) backlog(ctx context.Context, s *stack.Stack) (waiting int, perMinute float64, err error) {
+	if perMinute, err = s.FilesPerMinute(); err != nil {
+		return 0, 0, err
+	}
+	waiting, err = e.waiting(ctx, s.SQS(), s)
+	return waiting, perMinute, err
 }
 
 // hours is how long so many files take at the pace of the plan, behind what waits already.

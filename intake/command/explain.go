@@ -189,11 +189,7 @@ func (e *Env) waitsInQueue(ctx context.Context, s *stack.Stack, x *Explained) er
 	if err != nil {
 		return err
 	}
-	waiting, err := e.waiting(ctx, s.SQS(), s)
-	if err != nil {
-		return err
-	}
-	perMinute, err := s.FilesPerMinute()
+	waiting, perMinute, err := e.backlog(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -79,11 +79,7 @@ func (e *Env) setSource(ctx context.Context, enabled bool) error {
 	if err != nil {
 		return err
 	}
-	waiting, err := e.waiting(ctx, s.SQS(), s)
-	if err != nil {
-		return err
-	}
-	perMinute, err := s.FilesPerMinute()
+	waiting, perMinute, err := e.backlog(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -78,25 +78,11 @@ func (e *Env) reprocess(ctx context.Context, s *stack.Stack, sel selector.Select
 	if err != nil {
 		return err
 	}
-	who, err := e.Caller(ctx, s)
+	op, giveUp, err := e.begin(ctx, s, "reprocess", nil)
 	if err != nil {
 		return err
 	}
-	dir, err := e.stateDir(s)
-	if err != nil {
-		return err
-	}
-	var op *bulk.Op
-	if !e.DryRun() {
-		if op, err = bulk.Create(dir, bulk.Operation{Command: "reprocess", Stack: s.ARN, By: who, Why: e.Why(), Begun: e.Now()}); err != nil {
-			return err
-		}
-		defer func() {
-			if !op.Listed {
-				_ = op.Discard() // nothing was sent
-			}
-		}()
-	}
+	defer giveUp()
 	skipped, files := map[string]int{}, map[string]int{}
 	found := func(yield func(show.Document, error) bool) {
 		for item, err := range e.Finder(s).Find(ctx, sel, "") {
@@ -109,28 +95,20 @@ func (e *Env) reprocess(ctx context.Context, s *stack.Stack, sel selector.Select
 				continue
 			}
 			files[item.Record.Route]++
+			if op != nil {
+				if err := op.Add(wish{item.DocumentID, item.Record.Attempt + 1}); err != nil {
+					yield(show.Document{}, err)
+					return
+				}
+			}
 			if !yield(item.Document(), nil) {
 				return
 			}
 		}
 	}
-	n := 0
-	if e.DryRun() {
-		if n, err = show.List(e.Out()).Print(e.Out(), found); err != nil {
-			return err
-		}
-	} else {
-		for d, err := range found {
-			if err == nil {
-				err = op.Add(wish{d.DocumentID, d.Attempt + 1})
-			}
-			if err != nil {
-				return err
-			}
-			if n++; n%10_000 == 0 {
-				e.Notef("found %s …", out.Number(n))
-			}
-		}
+	n, err := e.list(found)
+	if err != nil {
+		return err
 	}
 	for _, why := range sortedKeys(skipped) {
 		e.Notef("left out %s: %s", out.Number(skipped[why]), why)

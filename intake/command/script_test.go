@@ -171,7 +171,7 @@ func scriptCommands(s *stack.Stack) map[string]func(ts *testscript.TestScript, n
 			} else if err != nil {
 				ts.Fatalf("%v", err)
 			}
-			if code != args[0] {
+			if code != args[0] || strings.Contains(ts.ReadFile("stderr"), "a bug of intake") {
 				ts.Fatalf("exit status %s, want %s", code, args[0])
 			}
 		},
