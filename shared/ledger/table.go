@@ -145,6 +145,11 @@ func (d *dynamo) write(ctx context.Context, old, next *Record) error {
 }
 
 func (d *dynamo) getContents(ctx context.Context, id string) (*contents, error) {
+	return getItem[contents](ctx, d, id)
+}
+
+// getItem reads an item that is no document; nil where there is none.
+func getItem[T any](ctx context.Context, d *dynamo, id string) (*T, error) {
 	out, err := d.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &d.name, Key: d.key(id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, fmt.Errorf("ledger: get %s: %w", id, err)
@@ -152,11 +157,11 @@ func (d *dynamo) getContents(ctx context.Context, id string) (*contents, error) 
 	if len(out.Item) == 0 {
 		return nil, nil
 	}
-	var c contents
-	if err := attributevalue.UnmarshalMap(out.Item, &c); err != nil {
+	item := new(T)
+	if err := attributevalue.UnmarshalMap(out.Item, item); err != nil {
 		return nil, fmt.Errorf("%w: %s: %v", ErrRecord, id, err)
 	}
-	return &c, nil
+	return item, nil
 }
 
 func (d *dynamo) swapContents(ctx context.Context, old, next *contents) error {
@@ -186,18 +191,7 @@ func (d *dynamo) swapContents(ctx context.Context, old, next *contents) error {
 }
 
 func (d *dynamo) getHold(ctx context.Context, id string) (*hold, error) {
-	out, err := d.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &d.name, Key: d.key(id), ConsistentRead: aws.Bool(true)})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: get %s: %w", id, err)
-	}
-	if len(out.Item) == 0 {
-		return nil, nil
-	}
-	var h hold
-	if err := attributevalue.UnmarshalMap(out.Item, &h); err != nil {
-		return nil, fmt.Errorf("%w: %s: %v", ErrRecord, id, err)
-	}
-	return &h, nil
+	return getItem[hold](ctx, d, id)
 }
 
 // The attributes of a day's counter. Those of a route have its name behind them.
