@@ -140,7 +140,16 @@ func (a *attempt) waitsForBudget(ctx context.Context) (d disposition, waits bool
 		return a.ledgerError(ctx, err), true
 	}
 	d = disposition{kind: delayed, reason: a.overBudget(s), after: a.untilBudget(s), pauses: true, cause: overBudget}
-	return d, rec.State == ledger.Waiting && rec.Reason == d.reason
+	if rec.State != ledger.Waiting || rec.Reason != d.reason {
+		return d, false
+	}
+	a.countBudget(ctx, s)
+	return d, true
+}
+
+// countBudget says how far the budget is used, also while all wait: an alarm is made of it.
+func (a *attempt) countBudget(ctx context.Context, s ledger.Spending) {
+	a.log.InfoContext(ctx, "daily budget", "used", s.Used, metric.BudgetUsed.Add(100*s.Used))
 }
 
 func (a *attempt) overBudget(s ledger.Spending) string {
@@ -280,7 +289,7 @@ func (a *attempt) reserve(ctx context.Context) (d disposition, allowed bool) {
 		return d, false
 	}
 	if s.Used > 0 {
-		a.log.InfoContext(ctx, "daily budget", "used", s.Used, metric.BudgetUsed.Add(100*s.Used))
+		a.countBudget(ctx, s)
 	}
 	if s.Allowed {
 		return disposition{}, true

@@ -45,6 +45,9 @@ func TestDailyBudget(t *testing.T) {
 	if n := in.record(u).ClaimNumber; n != claims {
 		t.Errorf("%d claims, before %d", n, claims)
 	}
+	if n := strings.Count(in.log.String(), "BudgetUsed=133"); n < 3 { // the alarm stays on
+		t.Errorf("counted %d times", n)
+	}
 	in.clock.advance(21 * time.Hour)
 	in.settle(m)
 	in.wantProcessing(u)
