@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -56,14 +55,6 @@ func (e *Env) DryRun() bool { return e.changes.dryRun }
 
 // Why is the reason that was given.
 func (e *Env) Why() string { return e.changes.why }
-
-// MaxCredits is how many credits may be spent; infinite where nobody said.
-func (e *Env) MaxCredits() float64 {
-	if e.changes.maxCredits <= 0 {
-		return math.Inf(1)
-	}
-	return e.changes.maxCredits
-}
 
 // Change is what a command is about to do.
 type Change struct {

@@ -108,9 +108,6 @@ func join(formats []Format) string {
 // ForPeople reports whether results are written as a table or as text.
 func (p *Printer) ForPeople() bool { return p.format == Table || p.format == Wide }
 
-// Wide reports whether results are written with all that there is to say.
-func (p *Printer) Wide() bool { return p.format == Wide }
-
 // Column is one of a list of results.
 type Column[T any] struct {
 	Name string

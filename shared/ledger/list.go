@@ -11,8 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"extend-intake/shared/document"
 )
 
 // A Reader reads many documents at once, for the operator's command. It is apart from
@@ -179,37 +177,6 @@ func (r *Reader) Versions(ctx context.Context, object string) ([]Row, error) {
 		ids = append(ids, id)
 	}
 	return r.Get(ctx, ids)
-}
-
-// Scan yields all documents of one of several equal parts of the table, in no order. All
-// parts together, numbered from 0, are the whole table.
-func (r *Reader) Scan(ctx context.Context, segment, segments int) iter.Seq2[Row, error] {
-	return func(yield func(Row, error) bool) {
-		e, err := expression.NewBuilder().WithProjection(recordAttributes).Build()
-		if err != nil {
-			yield(Row{}, fmt.Errorf("ledger: scan: %w", err))
-			return
-		}
-		for pages := dynamodb.NewScanPaginator(r.client, &dynamodb.ScanInput{
-			TableName: &r.table, Segment: aws.Int32(int32(segment)), TotalSegments: aws.Int32(int32(segments)), // #nosec G115 -- a handful
-			ProjectionExpression: e.Projection(), ExpressionAttributeNames: e.Names(),
-		}); pages.HasMorePages(); {
-			out, err := pages.NextPage(ctx)
-			if err != nil {
-				yield(Row{}, fmt.Errorf("ledger: scan: %w", err))
-				return
-			}
-			for _, item := range out.Items {
-				row := newRow(item)
-				if document.IsObjectID(row.DocumentID) {
-					continue
-				}
-				if !yield(row, nil) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // newRow reads an item of the table.
